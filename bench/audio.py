@@ -1,0 +1,45 @@
+"""Audio files and resampling; the only place that knows file formats."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+RESAMPLER = f"soxr {soxr.__version__} VHQ"  # one everywhere: mixed resamplers move STFT distance by 7 %
+
+
+def read(path: Path | str) -> tuple[np.ndarray, int]:
+    """Audio float32 [T] and its sample rate in Hz; channels are averaged. Raises ValueError on an empty file or non-finite samples."""
+    audio, sample_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    mono = audio.mean(axis=1) if audio.shape[1] > 1 else audio[:, 0]
+    if not len(mono):
+        raise ValueError("holds no samples")
+    if not np.isfinite(mono).all():
+        raise ValueError("holds NaN or infinite samples")
+    return np.ascontiguousarray(mono), int(sample_rate)
+
+
+def write(path: Path, audio: np.ndarray, sample_rate: int, subtype: str = "PCM_16") -> None:
+    """Audio float [T], clipped to [-1, 1], to the format that the suffix names; appears under its name only when complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, partial = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
+    os.close(descriptor)
+    soundfile.write(partial, np.clip(audio, -1.0, 1.0), sample_rate, subtype=subtype)
+    os.replace(partial, path)
+
+
+def resample(audio: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:
+    """Audio float32 [T] at `target_rate` Hz (soxr, very high quality)."""
+    if source_rate == target_rate:
+        return audio
+    return np.asarray(soxr.resample(audio, source_rate, target_rate, quality="VHQ"), dtype=np.float32)
+
+
+def fit_length(audio: np.ndarray, num_samples: int) -> np.ndarray:
+    """`audio` cut or zero-padded on the right to `num_samples`."""
+    return audio[:num_samples] if len(audio) >= num_samples else np.pad(audio, (0, num_samples - len(audio)))

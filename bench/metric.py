@@ -1,0 +1,88 @@
+"""The contract of a metric: facts on each column, what is prepared once per reference, and a score or a raised reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from bench.codec import Need
+from bench.dataset import Utterance
+
+Audio = np.ndarray  # float32 [T], mono
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """Facts on one column; importing the module that holds them imports nothing heavy.
+
+    unit          "dB", "MOS", "%", "" ...
+    sample_rate   Hz, at which reference and degraded are compared
+    definition    one sentence; `source` names the paper or code it is taken from
+    languages     BCP-47 primary tags it applies to; None for all. Elsewhere it is not applicable: neither a score nor a failure
+    corpus_ratio  the mean over a corpus is sum(details["errors"]) / sum(details["words"]), not a mean of utterances (WER, CER)
+    diagnostic    describes the signal (delay, gain), ranks nothing
+    """
+
+    name: str
+    unit: str
+    version: int
+    sample_rate: int
+    higher_is_better: bool
+    definition: str
+    source: str
+    licence: str = ""
+    citation: str = ""
+    languages: tuple[str, ...] | None = None
+    corpus_ratio: bool = False
+    diagnostic: bool = False
+
+
+@dataclass(frozen=True)
+class Score:
+    """A value in the metric's unit, with what must be kept beside it: edit counts, the ASR hypothesis."""
+
+    value: float
+    details: Mapping[str, float | str] = field(default_factory=dict)
+
+
+class Metric(Protocol):
+    """One computation, which may fill several columns (DNSMOS gives four from one pass).
+
+    `names` are the columns; `sample_rate` holds for all of them. score() raises what went wrong (`MetricFailure` where the reason
+    is known); it never guesses.
+    """
+
+    names: tuple[str, ...]
+    sample_rate: int
+
+    def prepare(self, reference: Utterance, audio: Audio) -> Any:
+        """What all codecs share, from `audio`: the reference at `sample_rate`. Once per utterance."""
+        ...
+
+    def score(self, prepared: Any, degraded: Audio) -> Mapping[str, Score]:
+        """A score for each of `names`; `degraded` has the length and rate of the prepared audio."""
+        ...
+
+
+class MetricFailure(Exception):
+    """A metric that can not be computed on this input, with the reason ("no speech found")."""
+
+
+class NotApplicable(Exception):
+    """A metric that has no meaning on this input (no transcript, another language): neither a score nor a failure."""
+
+
+class MetricModule(Protocol):
+    """A file in bench/metrics/ is the registry entry of the columns it names."""
+
+    METRICS: Mapping[str, MetricInfo]
+
+    def needs(self, names: Sequence[str], options: Mapping[str, str]) -> list[Need]: ...
+
+    def load(self, names: Sequence[str], device: torch.device, options: Mapping[str, str]) -> Sequence[Metric]:
+        """The metrics that fill `names`; what they share is loaded once. `options` come from a suite's `{metric: ..., key: value}`."""
+        ...

@@ -1,0 +1,18 @@
+"""What several tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of golden vectors and real speech beside the checkout; a clone alone skips what needs it."""
+    folder = ROOT.parent / "shared"
+    if not (folder / "golden").is_dir():
+        pytest.skip("needs the golden vectors and speech that lie in shared/ beside the checkout")
+    return folder
