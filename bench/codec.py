@@ -56,7 +56,8 @@ class Stream:
                 raise ValueError(f"token outside 0..{size - 1}")
         if self.durations is not None:
             if self.durations.shape != self.tokens.shape[1:] or self.durations.dtype != torch.int64:
-                raise ValueError(f"durations must be int64 [{self.tokens.shape[1]}], got {self.durations.dtype} {list(self.durations.shape)}")
+                got = f"{self.durations.dtype} {list(self.durations.shape)}"
+                raise ValueError(f"durations must be int64 [{self.tokens.shape[1]}], got {got}")
             if self.durations.numel() and not (1 <= int(self.durations.min()) and int(self.durations.max()) <= self.max_duration):
                 raise ValueError(f"duration outside 1..{self.max_duration}")
 

@@ -1,0 +1,61 @@
+"""The row that a run writes for one utterance at one operating point: what every report reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bench.metric import Score
+
+
+@dataclass(frozen=True)
+class Record:
+    """One utterance at one operating point.
+
+    In `records.parquet` the fields stand as columns of their names; each score as a column of the metric's name, its details as
+    `<metric>:<detail>` (`wer_pocketsphinx:errors`, `wer_pocketsphinx:hypothesis`); `failures` and `not_applicable` as JSON.
+    A failed metric has no score: its column is null, and every mean prints its n.
+
+    key             hash of weights, codec version, point and audio: a change means a new key
+    codec           label in the suite ("fixed_40"); `module` is the file in codecs/ ("fixed")
+    kind            "fixed", "dynamic", "classical", "ceiling", "recordings"
+    duration_s      of the audio that went in, never of the padded audio
+    token_frames    token frames of all streams together; frame_rate = token_frames / duration_s, Hz
+    token_rate      tokens per second over all codebooks, Hz
+    bits_tokens     of the packed stream; bits_side: durations, masks, flags; bits_total: the packed length, header included
+    bits_entropy    the same content through an adaptive range coder
+    bitrate         (bits_tokens + bits_side) / duration_s, bit/s; nominal_bitrate: as the papers count, bit/s
+    audio_file      decoded audio for listening (FLAC), relative to the run's folder; stream_file: the packed stream; "" without
+    """
+
+    key: str
+    codec: str
+    module: str
+    checkpoint: str
+    kind: str
+    point: str
+    dataset: str
+    language: str
+    utterance: str
+    speaker: str
+    text: str
+    duration_s: float
+    sample_rate: int = 0
+    hop_length: int = 0
+    token_frames: int = 0
+    frame_rate: float = 0.0
+    token_rate: float = 0.0
+    bits_tokens: int = 0
+    bits_side: int = 0
+    bits_total: int = 0
+    bits_entropy: int = 0
+    bitrate: float = 0.0
+    nominal_bitrate: float = 0.0
+    encode_s: float = 0.0
+    decode_s: float = 0.0
+    peak_memory_mb: float = 0.0
+    audio_file: str = ""
+    stream_file: str = ""
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)  # metric, "encode" or "decode" -> reason
+    not_applicable: Mapping[str, str] = field(default_factory=dict)  # metric -> reason
