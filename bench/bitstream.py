@@ -52,7 +52,7 @@ def unpack(data: bytes) -> Encoded:
     """The inverse of `pack`; ValueError says what is wrong with bytes that it did not write."""
     num_samples, layouts, body, packets = _parse(data)
     bits = _BitReader(body)
-    durations = [_durations(layout, lambda size=layout.side_alphabet: bits.read(1, size)[0]) for layout in layouts]  # type: ignore[misc]
+    durations = [_durations(layout, bits.read) for layout in layouts]
     streams = []
     for layout, values in zip(layouts, durations, strict=True):
         frames = layout.length if values is None else len(values)
@@ -101,12 +101,13 @@ def entropy_unpack(data: bytes) -> Encoded:
     def read_bit(probability: float) -> int:
         return int(coder.decode(bernoulli, np.array([probability]))[0])
 
-    durations = [_durations(layout, _AdaptiveReader(layout.side_alphabet, True, read_bit).read) for layout in layouts]
+    side = [_AdaptiveReader(layout.side_alphabet, True, read_bit) for layout in layouts]
+    durations = [_durations(layout, reader.read) for layout, reader in zip(layouts, side, strict=True)]
     streams = []
     for layout, values in zip(layouts, durations, strict=True):
-        readers = [_AdaptiveReader(size, False, read_bit) for size in layout.codebook_sizes]
         frames = layout.length if values is None else len(values)
-        streams.append(_stream(layout, [[reader.read() for _ in range(frames)] for reader in readers], values))
+        rows = [_AdaptiveReader(size, False, read_bit).read(frames, size) for size in layout.codebook_sizes]
+        streams.append(_stream(layout, rows, values))
     return Encoded(tuple(streams), num_samples, packets)
 
 
@@ -248,15 +249,15 @@ def _side_symbols(stream: Stream, layout: _Layout) -> list[int]:
     return flags
 
 
-def _durations(layout: _Layout, next_symbol: Callable[[], int]) -> list[int] | None:
-    """The durations that `_side_symbols` told; None at a fixed rate."""
+def _durations(layout: _Layout, read: Callable[[int, int], list[int]]) -> list[int] | None:
+    """The durations that `_side_symbols` told, from read(count, alphabet); None at a fixed rate."""
     if layout.mode == _FIXED_RATE:
         return None
     if layout.mode == _CONSTANT:
         return [layout.constant] * layout.length
     if layout.mode == _LISTED:
-        return [next_symbol() + 1 for _ in range(layout.length)]
-    return _walk(layout, lambda _start, _size: next_symbol())
+        return [symbol + 1 for symbol in read(layout.length, layout.side_alphabet)]
+    return _walk(layout, lambda _start, _size: read(1, layout.side_alphabet)[0])
 
 
 def _walk(layout: _Layout, is_split: Callable[[int, int], int]) -> list[int]:
@@ -387,7 +388,10 @@ class _AdaptiveReader:
         self.depth, self.use_previous, self.read_bit = _depth(size), use_previous, read_bit
         self.context = len(self.counts) - 1
 
-    def read(self) -> int:
+    def read(self, count: int, _size: int) -> list[int]:
+        return [self._symbol() for _ in range(count)]
+
+    def _symbol(self) -> int:
         counts, node = self.counts[self.context], 1
         for _ in range(self.depth):
             one, either = counts[2 * node + 1], counts[node]

@@ -27,7 +27,7 @@ class OperatingPoint:
     name: str
     frame_rate: float
     n_q: int
-    options: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class CodecModule(Protocol):
     VERSION: int  # raised when the same input gives other tokens or audio
     POINTS: Mapping[str, OperatingPoint]
 
-    def point(self, **settings: float) -> OperatingPoint:
+    def point(self, **settings: float | str) -> OperatingPoint:
         """The point of one combination of a suite's `sweep:`; ValueError names the setting and the choices."""
         ...
 

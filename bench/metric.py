@@ -79,6 +79,7 @@ class NotApplicable(Exception):
 class MetricModule(Protocol):
     """A file in bench/metrics/ is the registry entry of the columns it names."""
 
+    __name__: str
     METRICS: Mapping[str, MetricInfo]
 
     def needs(self, names: Sequence[str], options: Mapping[str, str]) -> list[Need]: ...

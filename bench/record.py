@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from bench.metric import Score
 
+CODEC = "codec"  # the key in `failures` of a codec that could not be loaded, or failed on the utterance: nothing was scored
+
 
 @dataclass(frozen=True)
 class Record:
@@ -25,6 +27,7 @@ class Record:
     bits_tokens     of the packed stream; bits_side: durations, masks, flags; bits_total: the packed length, header included
     bits_entropy    the same content through an adaptive range coder
     bitrate         (bits_tokens + bits_side) / duration_s, bit/s; nominal_bitrate: as the papers count, bit/s
+    length_error    samples by which the decoded audio is longer than it should be; a codec's own is a failure, recordings may differ
     audio_file      decoded audio for listening (FLAC), relative to the run's folder; stream_file: the packed stream; "" without
     """
 
@@ -54,8 +57,9 @@ class Record:
     encode_s: float = 0.0
     decode_s: float = 0.0
     peak_memory_mb: float = 0.0
+    length_error: int = 0
     audio_file: str = ""
     stream_file: str = ""
     scores: Mapping[str, Score] = field(default_factory=dict)
-    failures: Mapping[str, str] = field(default_factory=dict)  # metric, "encode" or "decode" -> reason
+    failures: Mapping[str, str] = field(default_factory=dict)  # metric or CODEC -> reason
     not_applicable: Mapping[str, str] = field(default_factory=dict)  # metric -> reason

@@ -1,0 +1,321 @@
+"""Paired differences, rate-quality curves, BD-rate and Pareto front; no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from bench import stats
+from bench.errors import UserError, unknown
+from bench.metric import MetricInfo
+from bench.summary import Grid, Point, grid
+
+AGAINST = ("bitrate", "token_rate", "frame_rate")  # what quality is drawn and compared against
+MAX_UNDEFINED = 0.05  # of a bootstrap's replicates, those whose curves do not overlap; more, and there is no honest interval
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A metric at one point less the same at the baseline, over the utterances that both have, in the metric's unit.
+
+    low, high               95 % interval (bootstrap-t)
+    p, p_holm               paired sign-flip test, and adjusted for all differences tested together
+    better, equal, worse    utterances, in the direction that the metric calls better
+    """
+
+    codec: str
+    point: str
+    metric: str
+    n: int
+    mean: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+    better: int
+    equal: int
+    worse: int
+
+
+@dataclass(frozen=True)
+class CurveDifference:
+    """Bjontegaard's averages between the curves of two codecs: `codec` against `baseline`.
+
+    bd_rate        % more of `against` that `codec` spends at equal quality (negative: it saves), averaged over `quality_overlap`
+    bd_quality     metric's unit, at equal rate, averaged over the logarithm of the rate in `rate_overlap`
+    *_low, *_high  95 % interval (percentile bootstrap of both curves together); NaN where too many resamples do not overlap
+    points         used of each curve: a point that another of the same codec beats in rate and quality is left out
+    undefined      why there is no number, or ""
+    """
+
+    codec: str
+    baseline: str
+    metric: str
+    against: str
+    bd_rate: float = float("nan")
+    bd_rate_low: float = float("nan")
+    bd_rate_high: float = float("nan")
+    bd_quality: float = float("nan")
+    bd_quality_low: float = float("nan")
+    bd_quality_high: float = float("nan")
+    quality_overlap: tuple[float, float] = (float("nan"), float("nan"))
+    rate_overlap: tuple[float, float] = (float("nan"), float("nan"))
+    points: tuple[int, int] = (0, 0)
+    undefined: str = ""
+
+
+@dataclass(frozen=True)
+class EqualRate:
+    """What `codec` would reach at the rate of one point of another codec, by interpolation on its curve, less what that point reaches.
+
+    rate         Hz or bit/s, measured
+    difference   metric's unit; low, high: 95 % interval (percentile bootstrap)
+    """
+
+    codec: str
+    baseline: Point
+    metric: str
+    against: str
+    rate: float
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything against one point. `pareto` holds (metric, against) -> points that no other beats in both."""
+
+    baseline: Point
+    clusters: int
+    clustered_by: str
+    differences: tuple[Difference, ...]
+    curves: tuple[CurveDifference, ...]
+    equal_rates: tuple[EqualRate, ...]
+    pareto: Mapping[tuple[str, str], tuple[Point, ...]]
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Differences of several points from one, as arrays [points, metrics]; see `Difference`."""
+
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    p: np.ndarray
+    n: np.ndarray
+    better: np.ndarray
+    worse: np.ndarray
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Every point's rates and metrics, with the estimate first and its bootstrap replicates after it.
+
+    points   P of them
+    values   column -> float64 [1 + B, P]
+    """
+
+    points: tuple[Point, ...]
+    values: Mapping[str, np.ndarray]
+    clusters: int
+
+    def of(self, codec: str) -> list[int]:
+        return [number for number, (label, _) in enumerate(self.points) if label == codec]
+
+
+def compare(
+    records: pd.DataFrame, metrics: Mapping[str, MetricInfo], baseline: Point, *, order: Sequence[Point] = (), seed: int = 0
+) -> Comparison:
+    """Every point and every codec's curve against `baseline`; diagnostics are not compared, the ceiling only by differences."""
+    ranking = {name: info for name, info in metrics.items() if not info.diagnostic}
+    laid_out = grid(records, ranking, order, seed)
+    others = [number for number, point in enumerate(laid_out.points) if point != baseline]
+    paired = paired_differences(laid_out, ranking, others, laid_out.points.index(baseline), seed)
+    p_holm = stats.holm(paired.p)
+    differences = [
+        difference(laid_out.points[number], metric, paired, (row, column), float(p_holm[row, column]))
+        for row, number in enumerate(others)
+        for column, metric in enumerate(ranking)
+        if paired.n[row, column]
+    ]
+    curves = resampled_curves(laid_out, seed)
+    ceilings = set(records.loc[records["kind"] == "ceiling", "codec"])
+    codecs = [codec for codec in dict.fromkeys(codec for codec, _ in laid_out.points) if codec not in ceilings]
+    return Comparison(
+        baseline,
+        laid_out.num_clusters,
+        laid_out.clustered_by,
+        tuple(differences),
+        tuple(
+            curve_difference(curves, info, against, codec, baseline[0])
+            for codec in codecs
+            if codec != baseline[0]
+            for info in ranking.values()
+            for against in AGAINST
+        ),
+        tuple(
+            equal
+            for codec in codecs
+            if codec != baseline[0]
+            for info in ranking.values()
+            for against in AGAINST
+            for point in curves.of(baseline[0])
+            if (equal := at_equal_rate(curves, info, against, codec, point)) is not None
+        ),
+        {(info.name, against): pareto_points(curves, info, against, codecs) for info in ranking.values() for against in AGAINST},
+    )
+
+
+def find_point(name: str, points: Iterable[Point]) -> Point:
+    """The point that `CODEC@POINT` names; UserError lists the choices."""
+    known = {f"{codec}@{point}": (codec, point) for codec, point in points}
+    if name not in known:
+        raise UserError(unknown("baseline", name, known))
+    return known[name]
+
+
+def difference(point: Point, metric: str, paired: Paired, at: tuple[int, int], p_holm: float) -> Difference:
+    n, better, worse = int(paired.n[at]), int(paired.better[at]), int(paired.worse[at])
+    mean, low, high, p = (float(values[at]) for values in (paired.mean, paired.low, paired.high, paired.p))
+    return Difference(*point, metric, n, mean, low, high, p, p_holm, better, n - better - worse, worse)
+
+
+def paired_differences(laid_out: Grid, metrics: Mapping[str, MetricInfo], minuends: Sequence[int], baseline: int, seed: int) -> Paired:
+    """Points `minuends` less `baseline`, by number in `laid_out`, in each of `metrics`."""
+    columns = [laid_out.columns.index(name) for name in metrics]
+    sums = laid_out.differences(minuends, baseline, columns)
+    shape = (len(minuends), len(columns))
+    resampled = stats.bootstrap(sums, stats.resampling_weights(laid_out.num_clusters, seed))
+    low, high = resampled.interval()
+
+    upward = np.array([1.0 if info.higher_is_better else -1.0 for info in metrics.values()])
+    gain = upward * (stats.divide(*laid_out.at(minuends, columns)) - stats.divide(*laid_out.at([baseline], columns)))  # NaN: one is missing
+    return Paired(
+        resampled.estimate.reshape(shape),
+        low.reshape(shape),
+        high.reshape(shape),
+        stats.sign_flip_p(sums, seed).reshape(shape),
+        np.isfinite(gain).sum(axis=0),
+        (gain > 0).sum(axis=0),
+        (gain < 0).sum(axis=0),
+    )
+
+
+def resampled_curves(laid_out: Grid, seed: int) -> Curves:
+    """All columns of all points, resampled together: rates and qualities of two codecs vary with the utterances drawn."""
+    sums = laid_out.sums()
+    replicates = stats.resample_ratios(sums, stats.resampling_weights(laid_out.num_clusters, seed))
+    values = np.vstack([sums.ratio, replicates]).reshape(len(replicates) + 1, len(laid_out.points), len(laid_out.columns))
+    return Curves(laid_out.points, {name: values[:, :, i] for i, name in enumerate(laid_out.columns)}, laid_out.num_clusters)
+
+
+def curve_difference(curves: Curves, info: MetricInfo, against: str, codec: str, baseline: str) -> CurveDifference:
+    """BD-rate and BD-quality with piecewise cubic interpolation of the logarithm of the rate (Bjontegaard 2001; PCHIP as in JCTVC-L1100)."""
+    names = CurveDifference(codec, baseline, info.name, against)
+    upward = 1.0 if info.higher_is_better else -1.0
+    pair = [_curve(curves, info, against, label) for label in (codec, baseline)]
+    replicates = len(pair[0][0])
+    bd = np.full((2, replicates), np.nan)
+    overlaps = np.full((2, 2, replicates), np.nan)
+    used = (0, 0)
+    for rows, ((rate, quality), (base_rate, base_quality)) in _same_shape(pair):
+        if rows[0] == 0:
+            used = (rate.shape[1], base_rate.shape[1])
+        for number, (x, y, base_x, base_y) in enumerate(
+            ((quality, rate, base_quality, base_rate), (rate, quality, base_rate, base_quality))
+        ):
+            low, high = np.maximum(x[:, 0], base_x[:, 0]), np.minimum(x[:, -1], base_x[:, -1])
+            meet = low < high
+            low, high = low[meet], high[meet]
+            area = stats.pchip_integral(x[meet], y[meet], low, high) - stats.pchip_integral(base_x[meet], base_y[meet], low, high)
+            bd[number, rows[meet]] = area / (high - low)
+            overlaps[number, :, rows[meet]] = np.stack([low, high], axis=1)
+    if min(used) < 2:
+        return replace(names, undefined="a curve has fewer than two rates at which its quality rises")
+    if np.isnan(bd[0, 0]):
+        return replace(names, undefined="the curves share no quality")
+    bd_rate, bd_quality = 100 * (10 ** bd[0] - 1), upward * bd[1]
+    rate_low, rate_high = _interval(bd_rate, curves.clusters)
+    quality_low, quality_high = _interval(bd_quality, curves.clusters)
+    quality_from, quality_to = sorted(upward * overlaps[0, :, 0])
+    return replace(
+        names,
+        bd_rate=float(bd_rate[0]),
+        bd_rate_low=rate_low,
+        bd_rate_high=rate_high,
+        bd_quality=float(bd_quality[0]),
+        bd_quality_low=quality_low,
+        bd_quality_high=quality_high,
+        quality_overlap=(float(quality_from), float(quality_to)),
+        rate_overlap=(float(10 ** overlaps[1, 0, 0]), float(10 ** overlaps[1, 1, 0])),
+        points=used,
+    )
+
+
+def at_equal_rate(curves: Curves, info: MetricInfo, against: str, codec: str, point: int) -> EqualRate | None:
+    """The curve of `codec` at the measured rate of `point`, less that point; None where the curve does not reach there."""
+    upward = 1.0 if info.higher_is_better else -1.0
+    target_rate, target = curves.values[against][:, point], curves.values[info.name][:, point]
+    gains = np.full(len(target), np.nan)
+    for rows, ((rate, quality),) in _same_shape([_curve(curves, info, against, codec)]):
+        gains[rows] = upward * stats.pchip_at(rate, quality, np.log10(target_rate[rows])) - target[rows]
+    if np.isnan(gains[0]):
+        return None
+    low, high = _interval(gains, curves.clusters)
+    return EqualRate(codec, curves.points[point], info.name, against, float(target_rate[0]), float(gains[0]), low, high)
+
+
+def pareto_points(curves: Curves, info: MetricInfo, against: str, codecs: Sequence[str]) -> tuple[Point, ...]:
+    """Points of `codecs` that no other matches in rate and quality and beats in one of them, by rising rate."""
+    numbers = [number for codec in codecs for number in curves.of(codec)]
+    upward = 1.0 if info.higher_is_better else -1.0
+    rate, quality = curves.values[against][0], upward * curves.values[info.name][0]
+    known = {number: (rate[number], quality[number]) for number in numbers if np.isfinite(rate[number] + quality[number])}
+    front = [
+        number
+        for number, (r, q) in known.items()
+        if not any(other_r <= r and other_q >= q and (other_r, other_q) != (r, q) for other_r, other_q in known.values())
+    ]
+    return tuple(curves.points[number] for number in sorted(front, key=lambda number: known[number]))
+
+
+def _curve(curves: Curves, info: MetricInfo, against: str, codec: str) -> tuple[np.ndarray, np.ndarray]:
+    """log10 of the rate and the quality (upward) of a codec's points, float64 [1 + B, K] each."""
+    numbers = curves.of(codec)
+    upward = 1.0 if info.higher_is_better else -1.0
+    return np.log10(curves.values[against][:, numbers]), upward * curves.values[info.name][:, numbers]
+
+
+def _same_shape(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]]:
+    """Replicates grouped by which points of the curves rise: (rows, curves with rising rate and quality), of two points or more.
+
+    A point with no better quality than one of less rate is left out, as nobody would use it; nor could the curve be inverted there.
+    """
+    rising, shapes = [], []
+    for rate, quality in curves:
+        step = np.round(rate, 3)  # rates within 0.2 % are one rate
+        order = np.lexsort((-quality, step), axis=-1)
+        rate, quality = np.take_along_axis(rate, order, axis=-1), np.take_along_axis(quality, order, axis=-1)
+        filled = np.where(np.isfinite(quality) & np.isfinite(rate), quality, -np.inf)
+        best_before = np.maximum.accumulate(filled, axis=-1)
+        keep = np.concatenate([filled[:, :1] > -np.inf, filled[:, 1:] > best_before[:, :-1]], axis=-1)
+        rising.append((rate, quality))
+        shapes.append(keep)
+    keep = np.concatenate(shapes, axis=-1)
+    for shape in np.unique(keep, axis=0):
+        rows = np.flatnonzero((keep == shape).all(axis=-1))
+        masks = np.split(shape, np.cumsum([part.shape[-1] for part in shapes])[:-1])
+        if all(mask.sum() >= 2 for mask in masks):
+            yield rows, [(rate[rows][:, mask], quality[rows][:, mask]) for (rate, quality), mask in zip(rising, masks, strict=True)]
+
+
+def _interval(values: np.ndarray, clusters: int) -> tuple[float, float]:
+    """95 % bounds of a statistic [1 + B] whose first value is the estimate."""
+    if np.isnan(values[1:]).mean() > MAX_UNDEFINED:
+        return float("nan"), float("nan")
+    low, high = stats.percentile_interval(values[1:], clusters)
+    return float(low), float(high)

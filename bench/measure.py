@@ -1,0 +1,318 @@
+"""What happens in a worker: a codec is loaded once, an utterance analysed once, and every point packed, unpacked, decoded and scored."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import resource
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from bench import audio
+from bench.bitstream import entropy_pack, pack, unpack
+from bench.codec import Codec, Encoded, OperatingPoint, check_audio, nominal_bitrate
+from bench.dataset import Entry as Source
+from bench.dataset import Utterance
+from bench.metric import Metric, MetricFailure, NotApplicable, Score
+from bench.record import CODEC, Record
+from bench.recordings import Recording
+from bench.registry import codec_module, metric_modules
+from bench.suite import Entry, MetricSpec
+
+R = TypeVar("R")
+_KEPT_REFERENCES = 64  # utterances whose prepared reference stays in memory: about 4 MB each
+
+
+@dataclass(frozen=True)
+class Describe:
+    """Asks for the facts of a loaded codec, and for its tuned points, for which it analyses `sources`."""
+
+    entry: Entry
+    device: str
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True)
+class Description:
+    parameters: int
+    weights_sha256: str
+    sample_rate: int
+    hop_length: int
+    points: tuple[OperatingPoint, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of one utterance: the record's identity, and the columns that it still lacks."""
+
+    record: Record
+    point: OperatingPoint
+    missing: tuple[str, ...]
+    recording: Recording | None = None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """All that is missing of one utterance with one codec."""
+
+    entry: Entry
+    device: str
+    source: Source
+    cells: tuple[Cell, ...]
+    metrics: tuple[MetricSpec, ...]  # of the suite: loaded together, whatever a cell lacks
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Failed:
+    reason: str
+
+
+def describe(task: Describe) -> Description | Failed:
+    return _attempt(_describe, task)
+
+
+def _describe(task: Describe) -> Description:
+    codec = _load_codec(task.entry.module, task.entry.checkpoint, task.device)
+    points = []
+    for point in task.entry.points:
+        if "target_frame_rate" in point.options and hasattr(codec, "tune"):
+            with torch.inference_mode():
+                latents = (codec.analyse(_codec_input(codec, source.read())) for source in task.sources)
+                point = codec.tune(latents, point)
+        points.append(point)
+    return Description(codec.parameters, codec.weights_sha256, codec.sample_rate, codec.hop_length, tuple(points))
+
+
+def measure(task: Measure) -> list[Record]:
+    """The records of a task's cells, each with what could be scored and the reason for what could not."""
+    utterance = _attempt(_read, task.source)
+    if isinstance(utterance, Failed):
+        return [dataclasses.replace(cell.record, failures={CODEC: f"reading: {utterance.reason}"}) for cell in task.cells]
+    if task.cells[0].recording is not None:
+        return [_measure_recording(cell, task, utterance) for cell in task.cells]
+    codec = _attempt(_load_codec, task.entry.module, task.entry.checkpoint, task.device)
+    analysed = codec if isinstance(codec, Failed) else _attempt(_analyse, codec, utterance)
+    if isinstance(analysed, Failed):
+        return [dataclasses.replace(cell.record, failures={CODEC: f"analyse: {analysed.reason}"}) for cell in task.cells]
+    latent, num_samples, analyse_s = analysed
+    records = []
+    for cell in task.cells:
+        coded = _attempt(_code, codec, latent, num_samples, cell, analyse_s, task.folder)
+        if isinstance(coded, Failed):
+            records.append(dataclasses.replace(cell.record, failures={CODEC: coded.reason}))
+        else:
+            record, decoded = coded
+            records.append(_scored(record, cell, task, utterance, decoded))
+    return records
+
+
+def _analyse(codec: Codec, utterance: Utterance) -> tuple[Any, int, float]:
+    samples = _codec_input(codec, utterance)
+    with torch.inference_mode():
+        started = time.perf_counter()
+        latent = codec.analyse(samples)
+        _wait_for_device()
+    return latent, len(samples), time.perf_counter() - started
+
+
+def _code(codec: Codec, latent: Any, num_samples: int, cell: Cell, analyse_s: float, folder: Path) -> tuple[Record, np.ndarray]:
+    """Encodes, packs, unpacks and decodes; raises where the codec breaks its contract."""
+    with torch.inference_mode():
+        started = time.perf_counter()
+        encoded = codec.encode(latent, cell.point)
+        _wait_for_device()
+        encoded_at = time.perf_counter()
+        packed = pack(encoded)
+        received = unpack(packed.data)
+        received_at = time.perf_counter()
+        decoded = codec.decode(received)
+        _wait_for_device()
+        decode_s = time.perf_counter() - received_at
+    if decoded.shape != (num_samples,):
+        raise ValueError(f"decode gave the shape {list(decoded.shape)}, the audio has [{num_samples}]")
+    if not bool(torch.isfinite(decoded).all()):
+        raise ValueError("decode gave NaN or infinite samples")
+    samples = decoded.float().numpy()
+    record = dataclasses.replace(
+        cell.record,
+        sample_rate=codec.sample_rate,
+        hop_length=codec.hop_length,
+        **_rates(encoded, packed.bits_tokens, packed.bits_side, cell.record.duration_s),
+        bits_total=packed.bits_total,
+        bits_entropy=_entropy_bits(encoded),
+        encode_s=analyse_s + encoded_at - started,
+        decode_s=decode_s,
+        peak_memory_mb=_peak_memory_mb(),
+    )
+    audio.write(folder / record.audio_file, samples, codec.sample_rate)
+    if record.stream_file:
+        (folder / record.stream_file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / record.stream_file).write_bytes(packed.data)
+    return record, samples
+
+
+def _rates(encoded: Encoded, bits_tokens: int, bits_side: int, duration_s: float) -> dict[str, Any]:
+    frames = sum(stream.num_frames for stream in encoded.streams) or len(encoded.packets)
+    tokens = sum(stream.tokens.numel() for stream in encoded.streams)
+    return {
+        "token_frames": frames,
+        "frame_rate": frames / duration_s,
+        "token_rate": tokens / duration_s,
+        "bits_tokens": bits_tokens,
+        "bits_side": bits_side,
+        "bitrate": (bits_tokens + bits_side) / duration_s,
+        "nominal_bitrate": nominal_bitrate(encoded, duration_s),
+    }
+
+
+def _entropy_bits(encoded: Encoded) -> int:
+    packed = entropy_pack(encoded)
+    return packed.bits_tokens + packed.bits_side
+
+
+def _measure_recording(cell: Cell, task: Measure, utterance: Utterance) -> Record:
+    loaded = _attempt(_load_recording, cell, utterance)
+    if isinstance(loaded, Failed):
+        return dataclasses.replace(cell.record, failures={CODEC: loaded.reason})
+    record, reference, decoded = loaded
+    return _scored(record, cell, task, reference, decoded)
+
+
+def _load_recording(cell: Cell, utterance: Utterance) -> tuple[Record, Utterance, np.ndarray]:
+    recording = cell.recording
+    assert recording is not None
+    if recording.reference is not None:
+        samples, sample_rate = audio.read(recording.reference)
+        utterance = dataclasses.replace(utterance, audio=samples, sample_rate=sample_rate)
+    decoded, sample_rate = audio.read(recording.path)
+    expected = round(len(utterance.audio) * sample_rate / utterance.sample_rate)
+    record = dataclasses.replace(
+        cell.record,
+        duration_s=utterance.duration_s,
+        sample_rate=sample_rate,
+        frame_rate=recording.frame_rate,
+        token_rate=recording.frame_rate * recording.n_q,
+        bitrate=recording.bitrate,
+        nominal_bitrate=recording.bitrate,
+        length_error=len(decoded) - expected,
+        audio_file=str(recording.path),
+    )
+    return record, utterance, decoded
+
+
+def _scored(record: Record, cell: Cell, task: Measure, utterance: Utterance, decoded: np.ndarray) -> Record:
+    scores: dict[str, Score] = {}
+    failures: dict[str, str] = {}
+    not_applicable: dict[str, str] = {}
+    at_rate: dict[int, np.ndarray] = {}
+    for names, metric in _metrics(task.metrics, task.device):
+        wanted = [name for name in names if name in cell.missing]
+        if not wanted:
+            continue
+        result = metric if isinstance(metric, Failed) else _attempt(_score, metric, utterance, decoded, record.sample_rate, at_rate)
+        for name in wanted:
+            if isinstance(result, Failed):
+                failures[name] = result.reason
+            elif isinstance(result, NotApplicable):
+                not_applicable[name] = str(result)
+            elif not math.isfinite(result[name].value):
+                failures[name] = f"the metric gave {result[name].value}"
+            else:
+                scores[name] = result[name]
+    return dataclasses.replace(record, scores=scores, failures=failures, not_applicable=not_applicable)
+
+
+def _score(
+    metric: Metric, utterance: Utterance, decoded: np.ndarray, sample_rate: int, at_rate: dict[int, np.ndarray]
+) -> Mapping[str, Score] | NotApplicable:
+    """The metric's scores; `at_rate` keeps the degraded audio at each sample rate that some metric asked for."""
+    try:
+        reference, prepared = _REFERENCES.prepared(metric, utterance)
+        if metric.sample_rate not in at_rate:
+            at_rate[metric.sample_rate] = audio.resample(decoded, sample_rate, metric.sample_rate)
+        return metric.score(prepared, audio.fit_length(at_rate[metric.sample_rate], len(reference)))
+    except NotApplicable as reason:
+        return reason
+
+
+class _References:
+    """prepare() memoised by metric and utterance; the audio at each metric's rate is resampled once."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, dict[Any, Any]] = OrderedDict()
+
+    def prepared(self, metric: Metric, utterance: Utterance) -> tuple[np.ndarray, Any]:
+        memo = self._kept.setdefault(utterance.audio_sha256, {})
+        self._kept.move_to_end(utterance.audio_sha256)
+        while len(self._kept) > _KEPT_REFERENCES:
+            self._kept.popitem(last=False)
+        rate = metric.sample_rate
+        if rate not in memo:
+            memo[rate] = audio.resample(utterance.audio, utterance.sample_rate, rate)
+        if metric.names not in memo:
+            memo[metric.names] = metric.prepare(utterance, memo[rate])
+        return memo[rate], memo[metric.names]
+
+
+_REFERENCES = _References()
+
+
+@lru_cache(maxsize=1)
+def _load_codec(module: str, checkpoint: str | None, device: str) -> Codec:
+    return codec_module(module).load(checkpoint, torch.device(device))
+
+
+@lru_cache(maxsize=32)
+def _read(source: Source) -> Utterance:
+    return source.read()
+
+
+@lru_cache(maxsize=1)
+def _metrics(specs: tuple[MetricSpec, ...], device: str) -> list[tuple[tuple[str, ...], Metric | Failed]]:
+    """The suite's metrics with the columns that each fills; loaded once a process."""
+    groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
+    for spec in specs:
+        groups.setdefault((metric_modules()[spec.metric].__name__, tuple(spec.options.items())), []).append(spec.metric)
+    loaded: list[tuple[tuple[str, ...], Metric | Failed]] = []
+    for (_, options), names in groups.items():
+        metrics = _attempt(metric_modules()[names[0]].load, names, torch.device(device), dict(options))
+        if isinstance(metrics, Failed):
+            loaded.append((tuple(names), metrics))
+        else:
+            loaded += [(metric.names, metric) for metric in metrics]
+    return loaded
+
+
+def _codec_input(codec: Codec, utterance: Utterance) -> torch.Tensor:
+    return check_audio(torch.from_numpy(audio.resample(utterance.audio, utterance.sample_rate, codec.sample_rate)))
+
+
+def _wait_for_device() -> None:
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
+def _peak_memory_mb() -> float:
+    """Of the process so far, and of the GPU where one is in use."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    return peak + (torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_initialized() else 0.0)
+
+
+def _attempt(function: Callable[..., R], *arguments: Any) -> R | Failed:
+    """The one place where a failure is caught: it becomes the reason in a record."""
+    try:
+        return function(*arguments)
+    except MetricFailure as failure:
+        return Failed(str(failure))
+    except Exception as error:  # noqa: BLE001
+        return Failed(f"{type(error).__name__}: {error}".strip().splitlines()[0][:300])

@@ -1,0 +1,235 @@
+"""Table -> text for the terminal, Markdown, CSV and LaTeX: one layout, four ways to write it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from bench.metric import MetricInfo
+from bench.summary import Cell, Table
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+ARROW = {True: "↑", False: "↓"}
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What stands in one place of a printed table, in parts that each format sets in its own way."""
+
+    text: str
+    spread: str = ""  # half of the 95 % interval
+    note: str = ""  # n and failures, where they differ from the column's
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A table as printed: `heads` and every row have the same length; the first `keys` columns name the row."""
+
+    heads: tuple[str, ...]
+    body: tuple[tuple[Entry, ...], ...]
+    keys: int
+    notes: tuple[str, ...]
+
+
+def decimals(info_cells: Sequence[Cell]) -> int:
+    """Decimals at which a metric's usual interval shows two digits."""
+    halves = sorted(half for cell in info_cells if (half := half_width(cell)) > 0)
+    typical = halves[len(halves) // 2] if halves else 0.01
+    return min(4, max(0, 1 - math.floor(math.log10(typical))))
+
+
+def half_width(cell: Cell) -> float:
+    """Half of the 95 % interval, NaN where there is none."""
+    return (cell.high - cell.low) / 2
+
+
+def number(value: float, places: int) -> str:
+    """`value` at so many decimals, without a minus before zero."""
+    return MISSING if not math.isfinite(value) else f"{round(value, places) + 0.0:.{places}f}"
+
+
+def kbps(bitrate: float) -> str:
+    """bit/s as kbit/s with three digits."""
+    return MISSING if not math.isfinite(bitrate) else f"{bitrate / 1000:.3g}"
+
+
+def hertz(nominal: float, measured: float) -> str:
+    """`40 / 38.7`, nominal before measured; one number where they agree or only one is known."""
+    shown = [f"{rate:.3g}" for rate in (nominal, measured) if math.isfinite(rate) and rate > 0]
+    return " / ".join(dict.fromkeys(shown)) or MISSING
+
+
+def head(info: MetricInfo) -> str:
+    """`wer_pocketsphinx ↓ %`; diagnostics rank nothing and have no arrow."""
+    return " ".join(part for part in (info.name, "" if info.diagnostic else ARROW[info.higher_is_better], info.unit) if part)
+
+
+def lay_out(table: Table) -> Layout:
+    """The columns that all printed tables share: names, rates, then a column a metric."""
+    heads = [*table.by, "codec", "point", "n", "Hz", "kbps", "nominal kbps"]
+    columns = []
+    for name, info in table.metrics.items():
+        cells = [row.cells[name] for row in table.rows]
+        expected = [row.utterances for row in table.rows]
+        usual, rows_with_it = Counter(cell.n for cell in cells).most_common(1)[0] if cells else (0, 0)
+        in_head = not table.by and 2 * rows_with_it > len(cells) and usual != max(expected)  # else it would stand in every cell
+        heads.append(head(info) + (f" (n={usual})" if in_head else ""))
+        places = decimals(cells)
+        columns.append([_entry(cell, places, usual if in_head else n) for cell, n in zip(cells, expected, strict=True)])
+    body = tuple(
+        (
+            *(Entry(row.group[name]) for name in table.by),
+            Entry(row.codec),
+            Entry(row.point),
+            Entry(str(row.utterances)),
+            Entry(hertz(row.rates.nominal_frame_rate, row.rates.frame_rate)),
+            Entry(kbps(row.rates.bitrate)),
+            Entry(kbps(row.rates.nominal_bitrate)),
+            *(column[position] for column in columns),
+        )
+        for position, row in enumerate(table.rows)
+    )
+    return Layout(tuple(heads), body, len(table.by) + 2, tuple(_notes(table)))
+
+
+def _entry(cell: Cell, places: int, expected_n: int) -> Entry:
+    half = half_width(cell)
+    reasons = [f"n={cell.n}"] if cell.n not in (expected_n, 0) else []
+    reasons += [f"{cell.failed} failed"] if cell.failed else []
+    return Entry(number(cell.mean, places), number(half, places) if math.isfinite(half) else "", ", ".join(reasons), cell.mark)
+
+
+def _notes(table: Table) -> list[str]:
+    clusters = sorted({f"{row.clusters} {row.clustered_by}s" for row in table.rows})
+    return [
+        f"± is half of the 95 % interval (bootstrap-t, resampling {' or '.join(clusters)}); "
+        "≈: not significantly worse than the best of the column (paired sign flips, Holm).",
+        "n: utterances; a cell names its own n where some failed or do not apply. Hz: nominal / measured token frames a second. "
+        "kbps: tokens and side information, counted in the packed stream; nominal: as the papers count.",
+    ]
+
+
+def render_terminal(table: Table, width: int) -> Group:
+    """For a rich console of `width` characters; columns that do not fit follow in further blocks under the same names."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Group
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    styles = {"best": "bold green", "tied": "green", "": ""}
+    layout = lay_out(table)
+
+    def text(entry: Entry) -> Text:
+        rendered = Text(entry.text, style=styles[entry.mark])
+        rendered.append(" ≈" if entry.mark == "tied" else "", style="dim")
+        rendered.append(f" ±{entry.spread}" if entry.spread else "", style="dim")
+        rendered.append(f" ({entry.note})" if entry.note else "", style="yellow")
+        return rendered
+
+    texts = [[text(entry) for entry in row] for row in layout.body]
+    widths = [max([len(title), *(row[column].cell_len for row in texts)]) + 3 for column, title in enumerate(layout.heads)]
+    blocks = []
+    for columns in _blocks(widths, layout.keys, width - 1):
+        block = RichTable(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+        for column in columns:
+            block.add_column(Text(layout.heads[column]), justify="left" if column < layout.keys else "right", overflow="fold")
+        for position, row in enumerate(texts):
+            last_of_group = position + 1 < len(table.rows) and table.rows[position + 1].group != table.rows[position].group
+            block.add_row(*(row[column] for column in columns), end_section=last_of_group)
+        blocks.append(block)
+    return Group(*blocks, *(Text(note, style="dim") for note in layout.notes))
+
+
+def _blocks(widths: Sequence[int], keys: int, width: int) -> list[list[int]]:
+    """Column numbers of each block: the key columns, then as many others as fit, one at least."""
+    blocks = [list(range(keys))]
+    for column in range(keys, len(widths)):
+        if sum(widths[c] for c in blocks[-1]) + widths[column] > width and len(blocks[-1]) > keys:
+            blocks.append(list(range(keys)))
+        blocks[-1].append(column)
+    return blocks
+
+
+def render_markdown(table: Table) -> str:
+    layout = lay_out(table)
+
+    def text(entry: Entry) -> str:
+        shown = f"**{_markdown(entry.text)}**" if entry.mark == "best" else _markdown(entry.text)
+        shown += " ≈" if entry.mark == "tied" else ""
+        shown += f" ± {entry.spread}" if entry.spread else ""
+        return shown + (f" ({entry.note})" if entry.note else "")
+
+    rules = ["---" if column < layout.keys else "---:" for column in range(len(layout.heads))]
+    lines = [[_markdown(title) for title in layout.heads], rules, *([text(entry) for entry in row] for row in layout.body)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n\n" + "\n".join(f"{note}  " for note in layout.notes) + "\n"
+
+
+def _markdown(text: str) -> str:
+    return _replace(text, {"\\": "\\\\", "|": "\\|", "<": "&lt;", "*": "\\*", "_": "\\_", "`": "\\`", "[": "\\[", "\n": " "})
+
+
+def render_latex(table: Table) -> str:
+    """A booktabs `tabular`, best in bold, ready to \\input; needs \\usepackage{booktabs}."""
+    layout = lay_out(table)
+
+    def text(entry: Entry) -> str:
+        shown = f"\\textbf{{{_latex(entry.text)}}}" if entry.mark == "best" else _latex(entry.text)
+        shown += "$^{\\approx}$" if entry.mark == "tied" else ""
+        shown += f" {{\\scriptsize $\\pm$ {entry.spread}}}" if entry.spread else ""
+        return shown + (f" {{\\scriptsize ({_latex(entry.note)})}}" if entry.note else "")
+
+    lines = [f"% {note}" for note in layout.notes]
+    lines += [f"\\begin{{tabular}}{{{'l' * layout.keys}{'r' * (len(layout.heads) - layout.keys)}}}", "\\toprule"]
+    lines += [" & ".join(_latex(title) for title in layout.heads) + " \\\\", "\\midrule"]
+    for position, row in enumerate(layout.body):
+        if position and table.rows[position].group != table.rows[position - 1].group:
+            lines.append("\\midrule")
+        lines.append(" & ".join(text(entry) for entry in row) + " \\\\")
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
+
+
+LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": "\\textbackslash{}",
+    "~": "\\textasciitilde{}",
+    "^": "\\textasciicircum{}",
+    "<": "\\textless{}",
+    ">": "\\textgreater{}",
+    "|": "\\textbar{}",
+    "↑": "$\\uparrow$",
+    "↓": "$\\downarrow$",
+    MISSING: "--",
+    "\n": " ",
+}
+
+
+def _latex(text: str) -> str:
+    return _replace(text, LATEX)
+
+
+def _replace(text: str, replacements: dict[str, str]) -> str:
+    return "".join(replacements.get(character, character) for character in text)
+
+
+def render_csv(table: Table) -> str:
+    """Everything a Table holds, unrounded: a row a point, rates in Hz and bit/s, then ten columns a metric."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    for position, row in enumerate(table.rows):
+        facts = {name: getattr(row, name) for name in ("codec", "point", "kind", "utterances", "duration_s", "clusters", "clustered_by")}
+        record: dict[str, object] = {**row.group, **facts, **asdict(row.rates)}
+        for metric, cell in row.cells.items():
+            record |= {metric if name == "mean" else f"{metric}:{name}": value for name, value in asdict(cell).items()}
+        if position == 0:
+            writer.writerow(record)
+        writer.writerow("" if isinstance(value, float) and math.isnan(value) else value for value in record.values())
+    return out.getvalue()

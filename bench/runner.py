@@ -1,0 +1,284 @@
+"""Suite -> records: what is missing is handed out, measured, and kept; what is known is never computed twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import platform
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+from bench import audio, recordings
+from bench.bitstream import unpack
+from bench.checkpoint import sha256
+from bench.codec import CodecInfo, OperatingPoint
+from bench.dataset import Dataset
+from bench.dataset import Entry as Source
+from bench.engine import Engine, Lost
+from bench.measure import Cell, Describe, Description, Failed, Measure, describe, measure
+from bench.record import CODEC, Record
+from bench.registry import RECORDINGS, codec_module, metric_infos
+from bench.store import POINTS, RUN, SCHEMA, Store
+from bench.suite import Entry, MetricSpec, Suite
+from bench.tokens import TokenCounts
+
+_PACKAGES = """speech-codec-bench torch numpy scipy numba soundfile soxr pandas transformers snac av pesq pystoi speechmos onnxruntime
+pocketsphinx jiwer whisper_normalizer constriction nemo_toolkit torchaudio datasets"""
+
+
+class Progress(Protocol):
+    """What the terminal shows of a run."""
+
+    def start(self, total: int) -> None: ...
+
+    def advance(self, done: int) -> None: ...
+
+    def finished_point(self, label: str, point: str, records: Sequence[Record]) -> None: ...
+
+
+def run(
+    suite: Suite, datasets: Sequence[Dataset], store: Store, engine: Engine, device: str, progress: Progress, command: str = ""
+) -> pd.DataFrame:
+    """Measures what the store lacks of the suite; returns all of its records, in the suite's order, and writes them with run.json."""
+    sources = [(dataset, source) for dataset in datasets for source in dataset.entries]
+    columns = {spec.metric: _score_key(spec) for spec in suite.metrics}
+    about = _about(suite, datasets, device, command)
+    store.write_json(RUN, about)
+    progress.start(len(sources) * sum(len(entry.points) for entry in suite.entries))
+    rows: list[Record] = []
+    for entry in suite.entries:
+        description = _describe(entry, [source for _, source in sources], engine, device)
+        if isinstance(description, Description):
+            entry = dataclasses.replace(entry, points=description.points)
+        about["codecs"][entry.label] = _about_codec(entry, description)
+        plan = _plan(entry, description, sources, store, columns)
+        todo = [
+            Measure(entry, device, source, missing, suite.metrics, store.folder)
+            for source, cells in plan
+            if (missing := tuple(cell for cell in cells if cell.missing))
+        ]
+        progress.advance(len(sources) * len(entry.points) - sum(len(task.cells) for task in todo))
+        for task, result in _failed(todo, description) if isinstance(description, Failed) else engine.map(measure, todo):
+            for record in _lost(task, result) if isinstance(result, Lost) else result:
+                store.append(_keyed(record, columns))
+            progress.advance(len(task.cells))
+        for point in entry.points:
+            cells = [cell for _, cells in plan for cell in cells if cell.point == point]
+            rows += [_labelled(known, cell.record) for cell in cells if (known := store.get(cell.record.key)) is not None]
+            progress.finished_point(entry.label, point.name, [_named(row, columns) for row in rows[-len(cells) :]])
+    frame = store.finish(rows, columns)
+    store.write_json(POINTS, token_statistics(frame, store.folder))
+    store.write_json(RUN, {**about, "finished": _now()})
+    return frame
+
+
+def failures(frame: pd.DataFrame) -> list[tuple[str, str, str, str, str]]:
+    """(codec, point, utterance, what failed, why) of every recorded failure."""
+    rows = frame[frame["failures"] != "{}"]
+    return [
+        (row.codec, row.point, row.utterance, what, reason)
+        for row in rows[["codec", "point", "utterance", "failures"]].itertuples()
+        for what, reason in json.loads(row.failures).items()
+    ]
+
+
+def token_statistics(frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
+    """Of each codec@point: codebook usage, perplexity and entropy per token of every codebook, over all utterances."""
+    statistics = {}
+    for (codec, point), rows in frame[frame["stream_file"] != ""].groupby(["codec", "point"], sort=False):
+        counts = TokenCounts()
+        for name in rows["stream_file"]:
+            if (folder / name).is_file():
+                counts.add(unpack((folder / name).read_bytes()))
+        statistics[f"{codec}@{point}"] = counts.summary()
+    return statistics
+
+
+def _describe(entry: Entry, sources: list[Source], engine: Engine, device: str) -> Description | Failed | None:
+    if entry.module == RECORDINGS:
+        return None
+    tunes = any("target_frame_rate" in point.options for point in entry.points)
+    ((_, result),) = engine.map(describe, [Describe(entry, device, tuple(sources) if tunes else ())])
+    return Failed(result.reason) if isinstance(result, Lost) else result
+
+
+def _plan(
+    entry: Entry,
+    description: Description | Failed | None,
+    sources: Sequence[tuple[Dataset, Source]],
+    store: Store,
+    columns: Mapping[str, str],
+) -> list[tuple[Source, tuple[Cell, ...]]]:
+    """Every utterance with a cell for each point, which knows what it lacks."""
+    made = recordings.read_recordings(entry.manifest) if entry.manifest else None
+    plan = []
+    for dataset, source in sources:
+        cells = []
+        for point in entry.points:
+            recording = made[point.name].get(source.id) if made is not None else None
+            if made is not None and recording is None:
+                continue
+            record = _blank_record(_identity(entry, description, point, source, recording), entry, point, dataset, source)
+            known = store.get(record.key)
+            has = set() if known is None else {*known.scores, *known.not_applicable}
+            cells.append(Cell(record, point, tuple(name for name, key in columns.items() if key not in has), recording))
+        plan.append((source, tuple(cells)))
+    return plan
+
+
+def _identity(entry: Entry, description: Any, point: OperatingPoint, source: Source, recording: Any) -> str:
+    """The hash of all that a score follows from, save the metric: the same in any run, whatever the suite calls it."""
+    if recording is not None:
+        made_by: Any = [sha256(recording.path), sha256(recording.reference) if recording.reference else ""]
+    else:
+        weights = description.weights_sha256 if isinstance(description, Description) else f"{entry.checkpoint}"
+        made_by = [codec_module(entry.module).VERSION, weights, point.frame_rate, point.n_q, sorted(point.options.items())]
+    parts = [entry.module, made_by, sha256(source.path), source.text, source.language, audio.RESAMPLER]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+
+
+def _score_key(spec: MetricSpec) -> str:
+    """A metric with its version and options: the name under which the journal keeps its scores."""
+    options = {name: sha256(Path(value)) if Path(value).is_file() else value for name, value in spec.options.items()}
+    suffix = ":" + hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8] if options else ""
+    return f"{spec.metric}#{metric_infos()[spec.metric].version}{suffix}"
+
+
+def _keyed(record: Record, columns: Mapping[str, str]) -> Record:
+    def rename(told: Mapping[str, Any]) -> dict[str, Any]:
+        return {columns.get(name, name): value for name, value in told.items()}
+
+    return dataclasses.replace(
+        record, scores=rename(record.scores), failures=rename(record.failures), not_applicable=rename(record.not_applicable)
+    )
+
+
+def _named(record: Record, columns: Mapping[str, str]) -> Record:
+    return _keyed(record, {key: name for name, key in columns.items()})
+
+
+def _blank_record(key: str, entry: Entry, point: OperatingPoint, dataset: Dataset, source: Source) -> Record:
+    place = "/".join(re.sub(r"[^A-Za-z0-9._@+-]+", "_", part) for part in (entry.label, point.name, dataset.name, source.id))
+    kind = _info(entry).kind
+    return Record(
+        key=key,
+        codec=entry.label,
+        module=entry.module,
+        checkpoint=_portable(entry.checkpoint),
+        kind=kind,
+        point=point.name,
+        dataset=dataset.name,
+        language=source.language,
+        utterance=source.id,
+        speaker=source.speaker or "",
+        text=source.text or "",
+        duration_s=source.duration_s,
+        audio_file=f"audio/{place}.flac" if entry.module != RECORDINGS else "",
+        stream_file=f"streams/{place}.bin" if kind in {"fixed", "dynamic"} else "",
+    )
+
+
+def _lost(task: Measure, lost: Lost) -> Iterator[Record]:
+    for cell in task.cells:
+        yield dataclasses.replace(cell.record, failures={CODEC: lost.reason})
+
+
+def _failed(todo: Sequence[Measure], failed: Failed) -> Iterator[tuple[Measure, Lost]]:
+    for task in todo:
+        yield task, Lost(f"load: {failed.reason}")
+
+
+def _labelled(known: Record, blank: Record) -> Record:
+    """What was measured, under the names of this suite."""
+    names = ("codec", "checkpoint", "kind", "point", "dataset", "utterance", "speaker")
+    return dataclasses.replace(known, **{name: getattr(blank, name) for name in names})
+
+
+def _info(entry: Entry) -> CodecInfo:
+    return recordings.INFO if entry.module == RECORDINGS else codec_module(entry.module).INFO
+
+
+def _portable(checkpoint: str | None) -> str:
+    """A path is told by its file's name: results do not carry the folders of one machine."""
+    return "" if checkpoint is None else Path(checkpoint).name if Path(checkpoint).is_absolute() else checkpoint
+
+
+def _about(suite: Suite, datasets: Sequence[Dataset], device: str, command: str) -> dict[str, Any]:
+    infos = metric_infos()
+    return {
+        "schema": SCHEMA,
+        "suite": dict(suite.data),
+        "suite_text": suite.text,
+        "metrics": {spec.metric: {**dataclasses.asdict(infos[spec.metric]), "options": dict(spec.options)} for spec in suite.metrics},
+        "codecs": {},
+        "datasets": [
+            {
+                "name": dataset.name,
+                "revision": dataset.revision,
+                "licence": dataset.licence,
+                "citation": dataset.citation,
+                "utterances": len(dataset.entries),
+            }
+            for dataset in datasets
+        ],
+        "versions": {"python": platform.python_version(), **_versions()},
+        "git_commit": _git_commit(),
+        "machine": {"system": platform.platform(), "processor": _processor(), "device": device},
+        "resampler": audio.RESAMPLER,
+        "seed": suite.seed,
+        "command": command,
+        "started": _now(),
+    }
+
+
+def _about_codec(entry: Entry, description: Description | Failed | None) -> dict[str, Any]:
+    described = description if isinstance(description, Description) else None
+    return {
+        **dataclasses.asdict(_info(entry)),
+        "module": entry.module,
+        "checkpoint": _portable(entry.checkpoint),
+        "parameters": described.parameters if described else 0,
+        "weights_sha256": described.weights_sha256 if described else "",
+        "points": {
+            point.name: {"frame_rate": point.frame_rate, "n_q": point.n_q, "options": dict(point.options)} for point in entry.points
+        },
+    }
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for package in _PACKAGES.split():
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _git_commit() -> str:
+    """Of this program's checkout; "" where it was installed without one."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,208 @@
+"""Intervals, tests and multiplicity for means over utterances that come in clusters: arrays in, arrays out.
+
+Everything here is a ratio of two sums over clusters, one column a quantity: a mean is the sum of scores over their number, a word
+error rate is errors over words, a bitrate is bits over seconds, a paired mean difference is the sum of differences over their number.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+REPLICATES = 2000  # of a bootstrap: the 2.5 % points then lie within 0.4 % of their level
+FLIPS = 9999  # of a permutation test: the least p is 1e-4
+MIN_CLUSTERS = 5  # fewer say nothing about their spread
+MIN_SPEAKERS = 10  # below this many, intervals clustered by speaker cover too little, and utterances are resampled instead
+SPREAD_FLOOR = 0.25  # of a replicate's standard error, as a share of the sample's: without it, one rare error gives an infinite interval
+
+
+@dataclass(frozen=True)
+class ClusterSums:
+    """K ratios as sums within C clusters.
+
+    numerator, denominator   float64 [C, K]; both 0 where a cluster holds nothing of the column
+    """
+
+    numerator: np.ndarray
+    denominator: np.ndarray
+
+    @property
+    def ratio(self) -> np.ndarray:
+        """float64 [K]; NaN where nothing was counted."""
+        return divide(self.numerator.sum(axis=0), self.denominator.sum(axis=0))
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """A studentised cluster bootstrap of K ratios.
+
+    estimate, error   float64 [K]: the ratio and its linearised standard error; NaN below MIN_CLUSTERS clusters
+    t                 float64 [B, K]: (replicate - estimate) / error of the replicate
+    """
+
+    estimate: np.ndarray
+    error: np.ndarray
+    t: np.ndarray
+
+    def interval(self, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+        """Equal-tailed bootstrap-t bounds, float64 [K] each (Efron and Tibshirani 1993, section 12.5)."""
+        tail = (1 - confidence) / 2
+        upper_t, lower_t = np.quantile(self.t, [1 - tail, tail], axis=0)
+        return self.estimate - upper_t * self.error, self.estimate - lower_t * self.error
+
+
+def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """The quotient, NaN where the denominator is 0."""
+    return np.divide(numerator, denominator, out=np.full(np.broadcast(numerator, denominator).shape, np.nan), where=denominator != 0)
+
+
+def cluster_sums(numerator: np.ndarray, denominator: np.ndarray, cluster: np.ndarray) -> ClusterSums:
+    """Sums of float64 [U, K] columns within clusters; `cluster` int64 [U] in 0..C-1."""
+    order = np.argsort(cluster, kind="stable")
+    starts = np.flatnonzero(np.diff(cluster[order], prepend=-1))
+    return ClusterSums(np.add.reduceat(numerator[order], starts, axis=0), np.add.reduceat(denominator[order], starts, axis=0))
+
+
+def resampling_weights(num_clusters: int, seed: int, replicates: int = REPLICATES) -> np.ndarray:
+    """How often each cluster is drawn in each replicate, float64 [B, C]; rows sum to C."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(num_clusters, np.full(num_clusters, 1 / num_clusters), size=replicates).astype(np.float64)
+
+
+def resample_ratios(sums: ClusterSums, weights: np.ndarray) -> np.ndarray:
+    """The ratios in each replicate, float64 [B, K], for statistics that are functions of several of them."""
+    return divide(weights @ sums.numerator, weights @ sums.denominator)
+
+
+def bootstrap(sums: ClusterSums, weights: np.ndarray) -> Bootstrap:
+    """Bootstrap-t of every ratio by the same `weights` [B, C], so that columns stay paired.
+
+    A ratio's error is linearised: the root of C / (C - 1) times the sum over clusters of (numerator - ratio * denominator)^2, over the
+    total denominator. The same formula, weighted, gives the error of each replicate.
+    """
+    estimate = sums.ratio
+    residual = sums.numerator - np.where(np.isnan(estimate), 0.0, estimate) * sums.denominator  # centred: no cancellation below
+    counted = (sums.denominator != 0).sum(axis=0)
+    correction = divide(counted.astype(np.float64), counted - 1.0)
+    error = np.sqrt(correction * (residual**2).sum(axis=0)) / np.where(counted > 0, sums.denominator.sum(axis=0), np.nan)
+
+    drawn = weights @ sums.denominator
+    shift = divide(weights @ residual, drawn)  # replicate - estimate
+    spread = weights @ residual**2 - 2 * shift * (weights @ (residual * sums.denominator)) + shift**2 * (weights @ sums.denominator**2)
+    replicate_error = divide(np.sqrt(np.maximum(correction * spread, 0.0)), drawn)
+    t = divide(shift, np.maximum(replicate_error, SPREAD_FLOOR * error))
+    t = np.where(np.isnan(t), 0.0, t)  # a replicate that drew nothing of a sparse column, or a column without spread
+    error = np.where(counted >= MIN_CLUSTERS, error, np.nan)
+    return Bootstrap(estimate, error, t)
+
+
+def sign_flip_p(sums: ClusterSums, seed: int, flips: int = FLIPS) -> np.ndarray:
+    """Two-sided p of paired differences, float64 [K]: how often random signs on whole clusters give as large a sum.
+
+    All 2^C signs are taken where they are no more than `flips`; else the observed signs count as one of flips + 1 (Phipson and Smyth 2010).
+    """
+    differences = sums.numerator
+    num_clusters, num_columns = differences.shape
+    if 2**num_clusters <= flips:
+        signs = 1.0 - 2.0 * ((np.arange(2**num_clusters)[:, None] >> np.arange(num_clusters)) & 1)
+    else:
+        signs = np.random.default_rng(seed).integers(0, 2, (flips, num_clusters)) * 2.0 - 1.0
+    observed = np.abs(differences.sum(axis=0))
+    as_large = np.zeros(num_columns)
+    tolerance = 1e-12 * np.abs(differences).sum(axis=0)  # sums in another order must still count as equal
+    for first in range(0, num_columns, 512):  # bounds memory at flips x 512
+        part = slice(first, first + 512)
+        as_large[part] = (np.abs(signs @ differences[:, part]) >= observed[part] - tolerance[part]).sum(axis=0)
+    p = as_large / len(signs) if 2**num_clusters <= flips else (as_large + 1) / (flips + 1)
+    return np.where((sums.denominator != 0).any(axis=0), p, np.nan)
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """p values adjusted for their number (Holm 1979), same shape; NaN is no test and stays NaN."""
+    flat = np.ravel(p)
+    tested = np.flatnonzero(~np.isnan(flat))
+    order = tested[np.argsort(flat[tested])]
+    adjusted = np.full(flat.shape, np.nan)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(flat[order] * np.arange(len(order), 0, -1)))
+    return adjusted.reshape(np.shape(p))
+
+
+def pchip_slopes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Derivatives at the knots of the monotone piecewise cubic through them (Fritsch and Butland 1984), float64 [B, K] as x and y.
+
+    x   strictly rising along the last axis; a row a curve, so that all replicates of a bootstrap are done at once
+    """
+    h = np.diff(x)
+    secant = np.diff(y) / h
+    if x.shape[-1] == 2:
+        return np.repeat(secant, 2, axis=-1)
+    before, after = secant[..., :-1], secant[..., 1:]
+    weight_before, weight_after = 2 * h[..., 1:] + h[..., :-1], h[..., 1:] + 2 * h[..., :-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        harmonic = (weight_before + weight_after) / (weight_before / before + weight_after / after)
+    slopes = np.empty_like(y)
+    slopes[..., 1:-1] = np.where(before * after > 0, harmonic, 0.0)
+    slopes[..., 0] = _end_slope(h[..., 0], h[..., 1], secant[..., 0], secant[..., 1])
+    slopes[..., -1] = _end_slope(h[..., -1], h[..., -2], secant[..., -1], secant[..., -2])
+    return slopes
+
+
+def _end_slope(h_end: np.ndarray, h_next: np.ndarray, secant_end: np.ndarray, secant_next: np.ndarray) -> np.ndarray:
+    """Three-point derivative at an end, cut back so that the curve stays monotone."""
+    slope = ((2 * h_end + h_next) * secant_end - h_end * secant_next) / (h_end + h_next)
+    slope = np.where(np.sign(slope) != np.sign(secant_end), 0.0, slope)
+    overshoots = (np.sign(secant_end) != np.sign(secant_next)) & (np.abs(slope) > 3 * np.abs(secant_end))
+    return np.where(overshoots, 3 * secant_end, slope)
+
+
+def pchip_integral(x: np.ndarray, y: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Integral of the monotone piecewise cubic through x, y [B, K] from `low` to `high` [B], both within the knots."""
+    h, slopes = np.diff(x), pchip_slopes(x, y)
+    start = np.clip((low[..., None] - x[..., :-1]) / h, 0.0, 1.0)
+    stop = np.clip((high[..., None] - x[..., :-1]) / h, 0.0, 1.0)
+    left, right = y[..., :-1], y[..., 1:]
+    left_slope, right_slope = h * slopes[..., :-1], h * slopes[..., 1:]
+
+    def primitive(s: np.ndarray) -> np.ndarray:
+        """Of the cubic Hermite form on 0..1."""
+        return (
+            left * (s**4 / 2 - s**3 + s)
+            + right * (s**3 - s**4 / 2)
+            + left_slope * (s**4 / 4 - 2 * s**3 / 3 + s**2 / 2)
+            + right_slope * (s**4 / 4 - s**3 / 3)
+        )
+
+    return np.sum(h * (primitive(stop) - primitive(start)), axis=-1)
+
+
+def pchip_at(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """The monotone piecewise cubic through x, y [B, K] at `at` [B]; NaN outside the knots."""
+    slopes = pchip_slopes(x, y)
+    piece = np.clip((at[..., None] >= x).sum(axis=-1) - 1, 0, x.shape[-1] - 2)[..., None]
+
+    def take(values: np.ndarray, offset: int = 0) -> np.ndarray:
+        return np.take_along_axis(values, piece + offset, axis=-1)[..., 0]
+
+    h = take(x, 1) - take(x)
+    s = (at - take(x)) / h
+    value = (
+        take(y) * (2 * s**3 - 3 * s**2 + 1)
+        + take(y, 1) * (3 * s**2 - 2 * s**3)
+        + h * take(slopes) * (s**3 - 2 * s**2 + s)
+        + h * take(slopes, 1) * (s**3 - s**2)
+    )
+    return np.where((at >= x[..., 0]) & (at <= x[..., -1]), value, np.nan)
+
+
+def percentile_interval(replicates: np.ndarray, num_clusters: int, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds from replicates [B, ...] of any statistic; levels widened as Student's t asks with few clusters (Hesterberg 2015)."""
+    if num_clusters < MIN_CLUSTERS:
+        nothing = np.full(replicates.shape[1:], np.nan)
+        return nothing, nothing
+    widening = math.sqrt(num_clusters / (num_clusters - 1))
+    tail = special.ndtr(widening * special.stdtrit(num_clusters - 1, (1 - confidence) / 2))
+    low, high = np.nanquantile(replicates, [tail, 1 - tail], axis=0)
+    return low, high

@@ -1,0 +1,325 @@
+"""CodecSlime (Wang et al., ICASSP 2026, arXiv 2506.21074): a fixed-rate codec whose encoder frames are merged where they are alike.
+
+The backbone is BigCodec's VQ-GAN at 80 Hz and 16 kHz, with one codebook: a factorised VQ of 8192 entries (`vq8k`) or an FSQ of 18225
+(`fsq18k`). ScheDFR cuts the encoder's output into the segments of 1 to 4 frames that vary least, as many as the frame rate asks for; the
+mean of each is quantised; the decoder repeats each token's vector for its duration. Tensor names are those of the released files, which
+load strictly. `tiny` is our own small backbone (codecs/nn/spectral.py with an FSQ), trained by the same Melt-and-Cool recipe and run by
+the same code.
+
+Where paper and released code disagree we follow the code, so that released weights give the released tokens:
+- The cost of a segment of s frames is the sum of their distances to their mean, times (s - 1) / s; the paper prints the plain sum. The
+  paper's form is the scheduler "schedfr_paper"; "uniform" and "random" are controls that the paper has only in part (merge every 2).
+- Segments: min(F, max(ceil(F / 4), round(F * rate / 80))), halves to even; the paper says ceil.
+- FSQ levels are 5, 5, 3, 3, 3, 3, 3, 3, the first varying fastest; the paper gives only their product.
+What differs from the code: any length from one sample on; at 80 Hz nothing is merged, no duration is sent, and the tokens are those of
+the backbone alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.checkpoint import find, how_to_get, load_safetensors, load_strictly, resolve, sha256
+from bench.codec import CodecInfo, Encoded, Need, OperatingPoint, Stream
+from bench.codecs.nn.conv import AntiAliasedSnake, DecoderBlock, EncoderBlock, ResidualLSTM, WNConv1d
+from bench.codecs.nn.fsq import FSQ
+from bench.codecs.nn.schedule import num_segments_for, random, schedfr, uniform
+from bench.codecs.nn.segment import expand, merge
+from bench.codecs.nn.spectral import SpectralDecoder, SpectralEncoder
+from bench.codecs.nn.vq import LinearFactorizedVQ, Quantised
+from bench.errors import Unavailable, unknown
+
+Variant = Literal["vq8k", "fsq18k"]
+RELEASED: tuple[Variant, ...] = ("vq8k", "fsq18k")
+HOW_TO_GET_RELEASED = (
+    "they are published by github.com/X-LANCE/codecslime; give the file as `checkpoint: /path/to/it.safetensors` "
+    "(or hf:owner/repo/file@revision, or https://...#sha256=HEX), or put it at bench/codecs/checkpoints/codecslime_{name}.safetensors"
+)
+CODEBOOK = "decoder.quantizer.layers.0._codebook.weight"  # only vq8k has one
+
+SAMPLE_RATE = 16000
+HOP_LENGTH = 200
+STRIDES = (2, 2, 2, 5, 5)  # of the encoder; the decoder has them reversed
+BASE_FRAME_RATE = SAMPLE_RATE / HOP_LENGTH
+LOWEST_FRAME_RATE = 36.0  # the released code's limit, of quality: 20 Hz would still fit segments of 4
+MAX_DURATION = 4
+FSQ_LEVELS = (5, 5, 3, 3, 3, 3, 3, 3)
+SETTINGS = ("frame_rate", "target_frame_rate", "scheduler", "seed")
+
+INFO = CodecInfo(
+    kind="dynamic",
+    title="CodecSlime",
+    licence="Apache-2.0 (code and tiny weights); CC BY 4.0 (released weights)",
+    citation="""@inproceedings{wang2026codecslime,
+  title     = {{CodecSlime}: Temporal Redundancy Compression of Neural Speech Codec via Dynamic Frame Rate},
+  author    = {Wang, Hankun and Guo, Yiwei and Shao, Chongtian and Li, Bohan and Yu, Kai},
+  booktitle = {ICASSP},
+  year      = {2026},
+  note      = {arXiv:2506.21074},
+}""",
+    url="https://x-lance.github.io/codecslime/",
+)
+VERSION = 1
+
+
+# --- the released network -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Widths of the released network; its copies of other sizes differ in nothing else.
+
+    encoder_channels  after the first convolution; doubled by each of the encoder's blocks
+    decoder_channels  after the first convolution; halved by each of the decoder's blocks
+    codebook_size     of vq8k
+    """
+
+    encoder_channels: int = 48
+    decoder_channels: int = 1536
+    latent_dim: int = 1024
+    codebook_size: int = 8192
+
+
+class ConvEncoder(nn.Module):
+    """Audio [B, T] to latents [B, D, F], F = T / HOP_LENGTH."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        widths = [sizes.encoder_channels * 2**i for i in range(len(STRIDES) + 1)]
+        self.block = nn.Sequential(
+            WNConv1d(1, widths[0], 7, padding=3),
+            *(EncoderBlock(*widths[i : i + 2], stride, AntiAliasedSnake) for i, stride in enumerate(STRIDES)),
+            ResidualLSTM(widths[-1]),
+            AntiAliasedSnake(widths[-1]),
+            WNConv1d(widths[-1], sizes.latent_dim, 3, padding=1),
+        )
+
+    def forward(self, audio: Tensor) -> Tensor:
+        return self.block(audio[:, None])
+
+
+class SingleVQ(nn.Module):
+    """The quantiser of vq8k: released as a residual stack of one."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.codebook_size = sizes.codebook_size
+        self.layers = nn.Sequential(LinearFactorizedVQ(sizes.latent_dim, sizes.codebook_size))
+
+    def forward(self, x: Tensor) -> Quantised:
+        return self.layers(x)
+
+    def decode(self, tokens: Tensor) -> Tensor:
+        return self.layers[0].decode(tokens)  # type: ignore[operator]
+
+
+Quantizer = SingleVQ | FSQ
+
+
+class ConvDecoder(nn.Module):
+    """Latents [B, D, F] to audio [B, F * HOP_LENGTH]; holds the quantiser, as the released files have it."""
+
+    def __init__(self, quantizer: Quantizer, sizes: Sizes) -> None:
+        super().__init__()
+        self.quantizer = quantizer
+        widths = [sizes.decoder_channels // 2**i for i in range(len(STRIDES) + 1)]
+        self.model = nn.Sequential(
+            WNConv1d(sizes.latent_dim, widths[0], 7, padding=3),
+            ResidualLSTM(widths[0]),
+            *(DecoderBlock(*widths[i : i + 2], stride, AntiAliasedSnake, stride % 2) for i, stride in enumerate(reversed(STRIDES))),
+            AntiAliasedSnake(widths[-1]),
+            WNConv1d(widths[-1], 1, 7, padding=3),
+            nn.Tanh(),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.model(features)[:, 0]
+
+
+class Released(nn.Module):
+    """The network of the released files, under their tensor names."""
+
+    def __init__(self, variant: Variant, sizes: Sizes) -> None:
+        super().__init__()
+        self.encoder = ConvEncoder(sizes)
+        self.decoder = ConvDecoder(SingleVQ(sizes) if variant == "vq8k" else FSQ(sizes.latent_dim, FSQ_LEVELS), sizes)
+
+    @property
+    def quantizer(self) -> Quantizer:
+        return self.decoder.quantizer
+
+
+def _sizes(tensors: Mapping[str, Tensor]) -> Sizes:
+    """Of the network that `tensors` fill; where one can not be told it is the released one, and loading then names what is missing."""
+    released = Sizes()
+
+    def length(name: str, otherwise: int) -> int:
+        return len(tensors[name]) if name in tensors else otherwise
+
+    return Sizes(
+        encoder_channels=length("encoder.block.0.bias", released.encoder_channels),
+        decoder_channels=length("decoder.model.0.bias", released.decoder_channels),
+        latent_dim=length("encoder.block.8.bias", released.latent_dim),
+        codebook_size=length(CODEBOOK, released.codebook_size),
+    )
+
+
+# --- the network of `tiny` ----------------------------------------------------------------------------------------------------
+
+
+class Tiny(nn.Module):
+    """Spectral encoder, FSQ and spectral decoder, of the sizes that the checkpoint's own `config` gives."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        stft = {"latent_dim": config["latent_dim"], "n_fft": config["n_fft"], "hop_length": config["hop_length"], "stride": config["stride"]}
+        self.encoder = SpectralEncoder(config["width"], config["hidden"], config["encoder_blocks"], **stft)
+        self.quantizer = FSQ(config["latent_dim"], config["levels"])
+        self.decoder = SpectralDecoder(config["width"], config["hidden"], config["decoder_blocks"], **stft)
+
+
+# --- the codec ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Latent:
+    """Encoder output float32 [D, F] at the base frame rate, of audio `num_samples` long."""
+
+    features: Tensor
+    num_samples: int
+
+
+class CodecSlime:
+    """A loaded model: encoder, scheduler, quantiser, decoder. `analyse`, `encode` and `decode` are described in bench/codec.py."""
+
+    sample_rate = SAMPLE_RATE
+    hop_length = HOP_LENGTH
+
+    def __init__(self, network: Released | Tiny, weights_sha256: str, device: torch.device) -> None:
+        self.network = network.to(device).eval()
+        self.device = device
+        self.parameters = sum(parameter.numel() for parameter in network.parameters())
+        self.weights_sha256 = weights_sha256
+
+    @torch.inference_mode()
+    def analyse(self, audio: Tensor) -> Latent:
+        if not audio.numel() or not bool(audio.isfinite().all()):
+            raise ValueError("audio must hold at least one sample, and only finite ones")
+        padded = F.pad(audio.to(self.device), (0, -len(audio) % HOP_LENGTH))
+        return Latent(self.network.encoder(padded[None])[0], len(audio))
+
+    @torch.inference_mode()
+    def encode(self, latent: Latent, point: OperatingPoint) -> Encoded:
+        features = latent.features
+        if point.frame_rate == BASE_FRAME_RATE:
+            stream = Stream(self._tokens(features), (self.network.quantizer.codebook_size,))
+        else:
+            _check_frame_rate(point.frame_rate)
+            segments = num_segments_for(features.shape[1], point.frame_rate, BASE_FRAME_RATE, MAX_DURATION)
+            scheduler, seed = str(point.options.get("scheduler", "schedfr")), int(point.options.get("seed", 0))
+            durations = SCHEDULERS[scheduler](features.T, segments, seed)
+            tokens = self._tokens(merge(features, durations.to(self.device)))
+            stream = Stream(tokens, (self.network.quantizer.codebook_size,), durations.cpu(), MAX_DURATION)
+        return Encoded((stream,), latent.num_samples)
+
+    @torch.inference_mode()
+    def decode(self, encoded: Encoded) -> Tensor:
+        (stream,) = encoded.streams
+        features = self.network.quantizer.decode(stream.tokens[None].to(self.device))
+        if stream.durations is not None:
+            features = expand(features, stream.durations.to(self.device))
+        audio = self.network.decoder(features)[0]
+        if not len(audio) - HOP_LENGTH < encoded.num_samples <= len(audio):
+            raise ValueError(f"{len(audio) // HOP_LENGTH} base frames do not fit {encoded.num_samples} samples")
+        return audio[: encoded.num_samples].cpu()
+
+    def _tokens(self, features: Tensor) -> Tensor:
+        """int64 [1, K] on the CPU, of `features` [D, K]."""
+        return self.network.quantizer(features[None]).tokens[0].cpu()
+
+
+# --- operating points ---------------------------------------------------------------------------------------------------------
+
+# Each takes features [F, D], the number of segments and a seed.
+SCHEDULERS: Mapping[str, Callable[[Tensor, int, int], Tensor]] = {
+    "schedfr": lambda features, segments, seed: schedfr(features, segments, MAX_DURATION),
+    "schedfr_paper": lambda features, segments, seed: schedfr(features, segments, MAX_DURATION, cost="paper"),
+    "uniform": lambda features, segments, seed: torch.from_numpy(uniform(len(features), segments)),
+    "random": lambda features, segments, seed: torch.from_numpy(random(len(features), segments, MAX_DURATION, seed)),
+}
+
+
+def _check_frame_rate(frame_rate: float) -> None:
+    if not LOWEST_FRAME_RATE <= frame_rate <= BASE_FRAME_RATE:
+        raise ValueError(f"frame_rate must be {LOWEST_FRAME_RATE:g} to {BASE_FRAME_RATE:g} Hz, got {frame_rate:g}")
+
+
+def point(**settings: float | str) -> OperatingPoint:
+    """The point of `frame_rate` (or `target_frame_rate`: it is met exactly), `scheduler` and, for the scheduler "random", `seed`."""
+    for name in settings:
+        if name not in SETTINGS:
+            raise ValueError(unknown("setting", name, SETTINGS))
+    rates = [settings[name] for name in ("frame_rate", "target_frame_rate") if name in settings]
+    if len(rates) != 1 or isinstance(rates[0], str):
+        raise ValueError(f"give one number as frame_rate or target_frame_rate, got {rates}")
+    frame_rate, scheduler = float(rates[0]), str(settings.get("scheduler", "schedfr"))
+    _check_frame_rate(frame_rate)
+    if scheduler not in SCHEDULERS:
+        raise ValueError(unknown("scheduler", scheduler, SCHEDULERS))
+    if "seed" in settings and scheduler != "random":
+        raise ValueError(f"seed: only the scheduler 'random' has one, not '{scheduler}'")
+
+    name, options = f"{frame_rate:g}hz", {}
+    if scheduler != "schedfr":
+        name, options = f"{name}_{scheduler}", {"scheduler": scheduler}
+    if "seed" in settings:
+        name, options = f"{name}_seed{settings['seed']}", {**options, "seed": settings["seed"]}
+    return OperatingPoint(name, frame_rate, n_q=1, options=options)
+
+
+POINTS = {each.name: each for each in (point(frame_rate=rate) for rate in (80, 67, 60, 50, 44, 40, 36))}
+
+
+# --- checkpoints --------------------------------------------------------------------------------------------------------------
+
+
+def needs(checkpoint: str | None) -> list[Need]:
+    name = checkpoint or "tiny"
+    available = find(name, "codecslime") is not None
+    if name in RELEASED:
+        return [Need("weights", f"codecslime {name}", available, HOW_TO_GET_RELEASED.format(name=name), 638.0, "CC BY 4.0")]
+    return [Need("weights", f"codecslime {name}", available, how_to_get(name))]
+
+
+def load(checkpoint: str | None, device: torch.device) -> CodecSlime:
+    """`tiny` (the default), `vq8k`, `fsq18k`, or whatever bench/checkpoint.py resolves; a file tells by its content which it is."""
+    name = checkpoint or "tiny"
+    if name in RELEASED and find(name, "codecslime") is None:
+        raise Unavailable(f"codec 'codecslime': the released weights {name} are not on this machine; {HOW_TO_GET_RELEASED.format(name=name)}")
+    path = resolve(name, "codecslime")
+    tensors, metadata = load_safetensors(path)
+    if "config" not in metadata:
+        return load_official(path, "vq8k" if CODEBOOK in tensors else "fsq18k", device)
+    network = Tiny(json.loads(metadata["config"]))
+    load_strictly(network, tensors, path)
+    return CodecSlime(network, sha256(path), device)
+
+
+def load_official(path: Path | str, variant: Variant, device: torch.device | str = "cpu") -> CodecSlime:
+    """The codec of a released safetensors file; every tensor must be there, and no other."""
+    if variant not in RELEASED:
+        raise ValueError(unknown("variant", variant, RELEASED))
+    path = Path(path)
+    tensors, _ = load_safetensors(path)
+    with torch.device("meta"):  # drawing 160 million random numbers, to overwrite them, takes seconds
+        network = Released(variant, _sizes(tensors))
+    load_strictly(network.to_empty(device="cpu"), tensors, path)
+    return CodecSlime(network, sha256(path), torch.device(device))

@@ -1,0 +1,148 @@
+"""Training audio: decoded once into one int16 array, then cut into random crops that depend on nothing but seed and index."""
+
+from __future__ import annotations
+
+import json
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from bench import audio as audio_files
+from bench.codecs.training.recipe import Data
+from bench.errors import UserError
+
+AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording of the store: samples[start:stop]."""
+
+    id: str
+    start: int
+    stop: int
+    speaker: str
+    corpus: str
+    text: str | None
+
+
+@dataclass(frozen=True)
+class AudioStore:
+    """All training audio as one memory-mapped int16 array at one sample rate."""
+
+    samples: np.ndarray
+    clips: tuple[Clip, ...]
+    sample_rate: int
+
+    def audio(self, clip: Clip) -> np.ndarray:
+        """float32 [T] in [-1, 1]."""
+        return self.samples[clip.start : clip.stop].astype(np.float32) / 32768.0
+
+
+def open_store(data: Data, recipe_folder: Path, cache: Path) -> AudioStore:
+    """The store of `data`, decoded into `cache` on first use; paths are relative to the recipe."""
+    source = data.hf or str((recipe_folder / (data.manifest or data.folder or "")).resolve())
+    key = hashlib.sha256(f"{source}|{data.hf_config}|{data.hf_split}|{data.sample_rate}".encode()).hexdigest()[:16]
+    index, array = cache / f"{key}.json", cache / f"{key}.int16"
+    if not index.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        clips = []
+        position = 0
+        partial = array.with_suffix(f".{os.getpid()}")
+        with partial.open("wb") as file:
+            for row, samples in recordings(data, recipe_folder):
+                file.write(samples.tobytes())
+                clips.append({**row, "start": position, "stop": position + len(samples)})
+                position += len(samples)
+        if not clips:
+            raise UserError(f"{source}: no audio found")
+        os.replace(partial, array)
+        index_partial = index.with_suffix(f".{os.getpid()}")
+        index_partial.write_text(json.dumps(clips))
+        os.replace(index_partial, index)
+    clips = tuple(Clip(**row) for row in json.loads(index.read_text()))
+    return AudioStore(np.memmap(array, dtype=np.int16, mode="r"), clips, data.sample_rate)
+
+
+def recordings(data: Data, recipe_folder: Path) -> Iterator[tuple[dict, np.ndarray]]:
+    """Every recording's row (id, speaker, corpus, text) and its int16 samples at the store's rate."""
+    if data.manifest is not None:
+        manifest = recipe_folder / data.manifest
+        if not manifest.exists():
+            raise UserError(f"{manifest}: no such manifest")
+        for line in manifest.read_text().splitlines():
+            entry = json.loads(line)
+            row = {"id": entry["id"], "speaker": entry.get("speaker") or "", "corpus": entry.get("corpus") or "", "text": entry.get("text")}
+            yield row, decode(manifest.parent / entry["path"], data.sample_rate)
+    elif data.folder is not None:
+        folder = recipe_folder / data.folder
+        for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES):
+            text = path.with_suffix(".txt")
+            row = {"id": path.stem, "speaker": path.parent.name, "corpus": "", "text": text.read_text().strip() if text.exists() else None}
+            yield row, decode(path, data.sample_rate)
+
+
+def decode(path: Path, sample_rate: int) -> np.ndarray:
+    samples, source_rate = audio_files.read(path)
+    resampled = audio_files.resample(samples, source_rate, sample_rate)
+    return (np.clip(resampled, -1.0, 32767 / 32768) * 32768.0).round().astype(np.int16)
+
+
+def split(store: AudioStore, held_out: int) -> tuple[list[Clip], list[Clip]]:
+    """Training clips, and `held_out` validation clips of 3 to 12 s, spread evenly over the speakers that are then left out of training."""
+    first: dict[str, Clip] = {}
+    for clip in store.clips:
+        if 3 <= (clip.stop - clip.start) / store.sample_rate <= 12:
+            first.setdefault(clip.speaker, clip)
+    candidates = list(first.values())
+    validation = [candidates[i * len(candidates) // held_out] for i in range(min(held_out, len(candidates)))]
+    speakers = {clip.speaker for clip in validation}
+    return [clip for clip in store.clips if clip.speaker not in speakers], validation
+
+
+class Crops(Dataset[Tensor]):
+    """Crop number i, float32 [T]: a function of the seed and i alone, so that a resumed training sees what an unbroken one would."""
+
+    def __init__(self, store: AudioStore, clips: list[Clip], data: Data, seed: int, length: int) -> None:
+        self.store, self.clips, self.data, self.seed, self.length = store, clips, data, seed, length
+        self.crop = round(data.crop_s * data.sample_rate)
+        mass = np.array([(clip.stop - clip.start) * data.weights.get(clip.corpus, 1.0) for clip in clips], dtype=np.float64)
+        self.cumulative = np.cumsum(mass / mass.sum())
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Tensor:
+        random = np.random.default_rng((self.seed, index))
+        clip = self.clips[min(int(np.searchsorted(self.cumulative, random.random())), len(self.clips) - 1)]
+        start = clip.start + int(random.integers(0, max(clip.stop - clip.start - self.crop, 0) + 1))
+        samples = self.store.samples[start : min(start + self.crop, clip.stop)].astype(np.float32) / 32768.0
+        gain = 10 ** (random.uniform(-self.data.gain_db, self.data.gain_db) / 20)
+        # a louder crop must not clip: the codec would be asked to reproduce samples outside of [-1, 1]
+        gain = min(gain, 1.0 / max(float(np.abs(samples).max()), 1e-4))
+        return torch.from_numpy(np.pad(samples * np.float32(gain), (0, self.crop - len(samples))))
+
+
+class FromIndex(Sampler[int]):
+    """Indices in order from `first` on, while its length stays that of the whole training."""
+
+    def __init__(self, first: int, length: int) -> None:
+        self.first, self.length = first, length
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.first, self.length))
+
+    def __len__(self) -> int:
+        return self.length
+
+
+def crop_loader(crops: Crops, batch_size: int, first_step: int) -> DataLoader[Tensor]:
+    """Batches [B, T] from step `first_step` on."""
+    return DataLoader(crops, batch_size=batch_size, sampler=FromIndex(first_step * batch_size, len(crops)), drop_last=True)

@@ -1,0 +1,98 @@
+"""Runs a recipe to its end, from scratch or from where a killed run stopped, and writes the checkpoint that inference loads."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from datetime import timedelta
+from pathlib import Path
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from bench import checkpoint as checkpoints
+from bench.codecs.training.data import open_store
+from bench.codecs.training.module import CodecTraining
+from bench.codecs.training.recipe import Recipe, read_recipe
+from bench.errors import UserError
+
+SMOKE_STEPS = 10
+
+
+class Export(Callback):
+    """Writes the inference checkpoint after every validation, so that a training may be stopped at any time."""
+
+    def __init__(self, path: Path, start_steps: int) -> None:
+        self.path, self.start_steps = path, start_steps
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if not trainer.sanity_checking and trainer.is_global_zero:
+            export(module, self.path, self.start_steps)
+
+
+def export(module: CodecTraining, path: Path, start_steps: int) -> None:
+    """The weights in float16, with all that says where they come from as metadata."""
+    from safetensors.torch import save_file
+
+    recipe = module.recipe
+    metadata = {
+        "codec": recipe.codec,
+        "config": recipe.model.model_dump_json(),
+        "recipe": recipe.model_dump_json(),
+        "seed": str(recipe.seed),
+        "steps": str(module.step),
+        "total_steps": str(start_steps + module.step),
+        "sample_rate": str(recipe.data.sample_rate),
+        "validation": json.dumps({name: round(float(value), 4) for name, value in module.trainer.callback_metrics.items()}),
+    }
+    tensors = {name: tensor.detach().half().contiguous().cpu() for name, tensor in module.best_model.state_dict().items()}
+    partial = path.with_suffix(f".{os.getpid()}")
+    save_file(tensors, partial, metadata=metadata)
+    os.replace(partial, path)
+
+
+def train(recipe_path: Path, out: Path = Path("results/training"), smoke: bool = False, resume: bool = True, start: str | None = None) -> Path:
+    """Trains `recipe_path` in `out`/<recipe name> and returns the inference checkpoint."""
+    recipe = read_recipe(recipe_path)
+    folder = out / recipe.name
+    if smoke:
+        recipe = recipe.model_copy(update={"optimiser": recipe.optimiser.model_copy(update={"steps": SMOKE_STEPS})})
+    L.seed_everything(recipe.seed, workers=True, verbose=False)
+    store = open_store(recipe.data, recipe_path.parent, out / "cache")
+    module = CodecTraining(recipe, store)
+    start_steps = load_start(module, recipe, start)
+    last = folder / "last.ckpt"
+    exported = folder / f"{recipe.name}.safetensors"
+    trainer = L.Trainer(
+        max_epochs=1,
+        accelerator="auto",
+        precision="16-mixed" if torch.cuda.is_available() else "bf16-mixed",
+        val_check_interval=min(recipe.validation.every_steps, recipe.optimiser.steps),
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        logger=TensorBoardLogger(folder, name="", version=""),
+        callbacks=[
+            ModelCheckpoint(folder, filename="last", enable_version_counter=False, train_time_interval=timedelta(minutes=2)),
+            Export(exported, start_steps),
+        ],
+        enable_model_summary=False,
+        enable_progress_bar=os.isatty(1),
+        log_every_n_steps=50,
+    )
+    trainer.fit(module, ckpt_path=str(last) if resume and last.exists() else None, weights_only=False)
+    return exported
+
+
+def load_start(module: CodecTraining, recipe: Recipe, start: str | None) -> int:
+    """Fills the model from the checkpoint that the recipe starts from; returns the steps that went into it."""
+    if (start or recipe.start) is None:
+        return 0
+    path = checkpoints.resolve(start or recipe.start, recipe.codec)
+    tensors, metadata = checkpoints.load_safetensors(path)
+    checkpoints.load_strictly(module.model, tensors, path)
+    if module.average is not None:
+        checkpoints.load_strictly(module.average.module, tensors, path)
+    return int(metadata["total_steps"])
