@@ -83,7 +83,7 @@ class Encoded:
 class Codec(Protocol):
     """A loaded model. It holds no operating point: the point is an argument, and a sweep analyses once."""
 
-    sample_rate: int  # Hz
+    sample_rate: int  # Hz; 0 takes audio at any rate, as it comes
     hop_length: int  # samples per base frame
     parameters: int  # number of trainable values, 0 without a model
     weights_sha256: str  # of the checkpoint file(s); "" without weights
@@ -147,6 +147,17 @@ class CodecModule(Protocol):
     def needs(self, checkpoint: str | None) -> list[Need]: ...
 
     def load(self, checkpoint: str | None, device: torch.device) -> Codec: ...
+
+
+def check_audio(audio: Tensor) -> Tensor:
+    """`audio` as it came, if a codec may be given it: float32 [T], T >= 1, every sample finite; else ValueError."""
+    if audio.ndim != 1 or audio.dtype != torch.float32:
+        raise ValueError(f"audio must be float32 [T], got {audio.dtype} {list(audio.shape)}")
+    if not len(audio):
+        raise ValueError("audio is empty")
+    if not bool(torch.isfinite(audio).all()):
+        raise ValueError("audio holds NaN or infinite samples")
+    return audio
 
 
 def nominal_bitrate(encoded: Encoded, duration_s: float) -> float:

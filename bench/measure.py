@@ -104,10 +104,9 @@ def measure(task: Measure) -> list[Record]:
     analysed = codec if isinstance(codec, Failed) else _attempt(_analyse, codec, utterance)
     if isinstance(analysed, Failed):
         return [dataclasses.replace(cell.record, failures={CODEC: f"analyse: {analysed.reason}"}) for cell in task.cells]
-    latent, num_samples, analyse_s = analysed
     records = []
     for cell in task.cells:
-        coded = _attempt(_code, codec, latent, num_samples, cell, analyse_s, task.folder)
+        coded = _attempt(_code, codec, analysed, cell, task.folder)
         if isinstance(coded, Failed):
             records.append(dataclasses.replace(cell.record, failures={CODEC: coded.reason}))
         else:
@@ -116,53 +115,63 @@ def measure(task: Measure) -> list[Record]:
     return records
 
 
-def _analyse(codec: Codec, utterance: Utterance) -> tuple[Any, int, float]:
+@dataclass(frozen=True)
+class _Analysed:
+    latent: Any
+    num_samples: int
+    sample_rate: int
+    seconds: float  # of computation
+
+
+def _analyse(codec: Codec, utterance: Utterance) -> _Analysed:
     samples = _codec_input(codec, utterance)
     with torch.inference_mode():
         started = time.perf_counter()
         latent = codec.analyse(samples)
         _wait_for_device()
-    return latent, len(samples), time.perf_counter() - started
+    return _Analysed(latent, len(samples), codec.sample_rate or utterance.sample_rate, time.perf_counter() - started)
 
 
-def _code(codec: Codec, latent: Any, num_samples: int, cell: Cell, analyse_s: float, folder: Path) -> tuple[Record, np.ndarray]:
+def _code(codec: Codec, analysed: _Analysed, cell: Cell, folder: Path) -> tuple[Record, np.ndarray]:
     """Encodes, packs, unpacks and decodes; raises where the codec breaks its contract."""
     with torch.inference_mode():
         started = time.perf_counter()
-        encoded = codec.encode(latent, cell.point)
+        encoded = codec.encode(analysed.latent, cell.point)
         _wait_for_device()
-        encoded_at = time.perf_counter()
+        encode_s = time.perf_counter() - started
         packed = pack(encoded)
         received = unpack(packed.data)
-        received_at = time.perf_counter()
+        started = time.perf_counter()
         decoded = codec.decode(received)
         _wait_for_device()
-        decode_s = time.perf_counter() - received_at
-    if decoded.shape != (num_samples,):
-        raise ValueError(f"decode gave the shape {list(decoded.shape)}, the audio has [{num_samples}]")
+        decode_s = time.perf_counter() - started
+    if decoded.shape != (analysed.num_samples,):
+        raise ValueError(f"decode gave the shape {list(decoded.shape)}, the audio has [{analysed.num_samples}]")
     if not bool(torch.isfinite(decoded).all()):
         raise ValueError("decode gave NaN or infinite samples")
     samples = decoded.float().numpy()
     record = dataclasses.replace(
         cell.record,
-        sample_rate=codec.sample_rate,
+        sample_rate=analysed.sample_rate,
         hop_length=codec.hop_length,
-        **_rates(encoded, packed.bits_tokens, packed.bits_side, cell.record.duration_s),
+        **_rates(encoded, cell, packed.bits_tokens, packed.bits_side),
         bits_total=packed.bits_total,
         bits_entropy=_entropy_bits(encoded),
-        encode_s=analyse_s + encoded_at - started,
+        encode_s=analysed.seconds + encode_s,
         decode_s=decode_s,
         peak_memory_mb=_peak_memory_mb(),
     )
-    audio.write(folder / record.audio_file, samples, codec.sample_rate)
+    audio.write(folder / record.audio_file, samples, analysed.sample_rate)
     if record.stream_file:
         (folder / record.stream_file).parent.mkdir(parents=True, exist_ok=True)
         (folder / record.stream_file).write_bytes(packed.data)
     return record, samples
 
 
-def _rates(encoded: Encoded, bits_tokens: int, bits_side: int, duration_s: float) -> dict[str, Any]:
-    frames = sum(stream.num_frames for stream in encoded.streams) or len(encoded.packets)
+def _rates(encoded: Encoded, cell: Cell, bits_tokens: int, bits_side: int) -> dict[str, Any]:
+    duration_s = cell.record.duration_s
+    packets = len(encoded.packets) if cell.point.frame_rate else 0  # a codec without frames has no rate of them
+    frames = sum(stream.num_frames for stream in encoded.streams) or packets
     tokens = sum(stream.tokens.numel() for stream in encoded.streams)
     return {
         "token_frames": frames,
@@ -215,7 +224,7 @@ def _scored(record: Record, cell: Cell, task: Measure, utterance: Utterance, dec
     failures: dict[str, str] = {}
     not_applicable: dict[str, str] = {}
     at_rate: dict[int, np.ndarray] = {}
-    for names, metric in _metrics(task.metrics, task.device):
+    for names, metric in _metrics(tuple((spec.metric, tuple(sorted(spec.options.items()))) for spec in task.metrics), task.device):
         wanted = [name for name in names if name in cell.missing]
         if not wanted:
             continue
@@ -278,11 +287,11 @@ def _read(source: Source) -> Utterance:
 
 
 @lru_cache(maxsize=1)
-def _metrics(specs: tuple[MetricSpec, ...], device: str) -> list[tuple[tuple[str, ...], Metric | Failed]]:
-    """The suite's metrics with the columns that each fills; loaded once a process."""
+def _metrics(columns: tuple[tuple[str, tuple[tuple[str, str], ...]], ...], device: str) -> list[tuple[tuple[str, ...], Metric | Failed]]:
+    """The metrics that fill `columns` (name, options), with the names that each fills; loaded once a process."""
     groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
-    for spec in specs:
-        groups.setdefault((metric_modules()[spec.metric].__name__, tuple(spec.options.items())), []).append(spec.metric)
+    for name, options in columns:
+        groups.setdefault((metric_modules()[name].__name__, options), []).append(name)
     loaded: list[tuple[tuple[str, ...], Metric | Failed]] = []
     for (_, options), names in groups.items():
         metrics = _attempt(metric_modules()[names[0]].load, names, torch.device(device), dict(options))
@@ -294,7 +303,8 @@ def _metrics(specs: tuple[MetricSpec, ...], device: str) -> list[tuple[tuple[str
 
 
 def _codec_input(codec: Codec, utterance: Utterance) -> torch.Tensor:
-    return check_audio(torch.from_numpy(audio.resample(utterance.audio, utterance.sample_rate, codec.sample_rate)))
+    rate = codec.sample_rate or utterance.sample_rate
+    return check_audio(torch.from_numpy(audio.resample(utterance.audio, utterance.sample_rate, rate)))
 
 
 def _wait_for_device() -> None:

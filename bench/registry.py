@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 from functools import cache
+from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 from bench.codec import CodecModule
+from bench.errors import UserError
 from bench.metric import MetricInfo, MetricModule
 
 RECORDINGS = "recordings"  # no model: audio that was decoded elsewhere (bench/recordings.py)
@@ -24,8 +28,21 @@ def codec_names() -> tuple[str, ...]:
 
 
 def codec_module(name: str) -> CodecModule:
-    """The module of a codec in `codec_names()`."""
-    return cast(CodecModule, cast(Any, importlib.import_module(f"bench.codecs.{name}")))
+    """The module of a codec in `codec_names()`, or of a file of one's own: "/path/to/my_codec.py"."""
+    module = _from_file(name) if name.endswith(".py") else importlib.import_module(f"bench.codecs.{name}")
+    return cast(CodecModule, cast(Any, module))
+
+
+@cache
+def _from_file(path: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"bench_plugin_{Path(path).stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if missing := [name for name in ("INFO", "VERSION", "POINTS", "point", "needs", "load") if not hasattr(module, name)]:
+        raise UserError(f"{path}: a codec module needs `{missing[0]}`; see CodecModule in bench/codec.py")
+    return module
 
 
 @cache

@@ -137,11 +137,13 @@ def _plan(
 def _identity(entry: Entry, description: Any, point: OperatingPoint, source: Source, recording: Any) -> str:
     """The hash of all that a score follows from, save the metric: the same in any run, whatever the suite calls it."""
     if recording is not None:
-        made_by: Any = [sha256(recording.path), sha256(recording.reference) if recording.reference else ""]
+        reference = sha256(recording.reference) if recording.reference else ""
+        made_by: Any = [sha256(recording.path), reference, recording.frame_rate, recording.bitrate, recording.n_q]
     else:
         weights = description.weights_sha256 if isinstance(description, Description) else f"{entry.checkpoint}"
         made_by = [codec_module(entry.module).VERSION, weights, point.frame_rate, point.n_q, sorted(point.options.items())]
-    parts = [entry.module, made_by, sha256(source.path), source.text, source.language, audio.RESAMPLER]
+    module = sha256(Path(entry.module)) if entry.module.endswith(".py") else entry.module
+    parts = [module, made_by, sha256(source.path), source.text, source.language, audio.RESAMPLER]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 
@@ -171,7 +173,7 @@ def _blank_record(key: str, entry: Entry, point: OperatingPoint, dataset: Datase
     return Record(
         key=key,
         codec=entry.label,
-        module=entry.module,
+        module=Path(entry.module).name,
         checkpoint=_portable(entry.checkpoint),
         kind=kind,
         point=point.name,
@@ -243,7 +245,7 @@ def _about_codec(entry: Entry, description: Description | Failed | None) -> dict
     described = description if isinstance(description, Description) else None
     return {
         **dataclasses.asdict(_info(entry)),
-        "module": entry.module,
+        "module": Path(entry.module).name,
         "checkpoint": _portable(entry.checkpoint),
         "parameters": described.parameters if described else 0,
         "weights_sha256": described.weights_sha256 if described else "",

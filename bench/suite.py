@@ -38,7 +38,10 @@ class Range(_Strict):
 
 
 class CodecSpec(_Strict):
-    """One codec with the points to run it at: named `points`, or a `sweep` whose every combination is a point, or both."""
+    """One codec with the points to run it at: named `points`, or a `sweep` whose every combination is a point, or both.
+
+    codec   a file in codecs/, `recordings`, or a file of one's own, relative to the suite: my_codec.py
+    """
 
     codec: str
     name: str | None = None  # its label in tables, where one codec runs with several checkpoints
@@ -103,6 +106,7 @@ class Entry:
     """A codec of the suite with its points resolved.
 
     label       unique in the suite: what tables call it
+    module      what `registry.codec_module` loads
     manifest    of `recordings`, absolute
     """
 
@@ -181,14 +185,20 @@ def _resolve(file: SuiteFile, path: Path, text: str, data: Mapping[str, Any], mi
             mistakes.add(("metrics", index), f"metric '{metric.metric}' comes twice")
     entries: list[Entry] = []
     for index, spec in enumerate(file.codecs):
-        if spec.codec != RECORDINGS and spec.codec not in codec_names():
-            mistakes.add(("codecs", index, "codec"), unknown("codec", spec.codec, [*codec_names(), RECORDINGS]))
+        module = spec.codec
+        if module.endswith(".py"):
+            module = str((base_dir / module).resolve())
+            if not Path(module).is_file():
+                mistakes.add(("codecs", index, "codec"), f"no file {module}")
+                continue
+        elif module != RECORDINGS and module not in codec_names():
+            mistakes.add(("codecs", index, "codec"), unknown("codec", module, [*codec_names(), RECORDINGS, "a file: my_codec.py"]))
             continue
-        label = spec.name or spec.codec
+        label = spec.name or Path(module).stem
         if label in (entry.label for entry in entries):
             mistakes.add(("codecs", index), f"'{label}' comes twice; give one of them another `name:`")
             continue
-        entries.append(_entry(spec, label, base_dir, ("codecs", index), mistakes))
+        entries.append(_entry(spec, label, module, base_dir, ("codecs", index), mistakes))
     if REFERENCE not in (entry.module for entry in entries):
         entries.insert(0, Entry(REFERENCE, REFERENCE, None, tuple(codec_module(REFERENCE).POINTS.values())))
     if file.compare is not None:
@@ -202,7 +212,7 @@ def _resolve(file: SuiteFile, path: Path, text: str, data: Mapping[str, Any], mi
         file.name,
         tuple(datasets),
         tuple(entries),
-        file.metrics,
+        tuple(_with_absolute_paths(metric, base_dir) for metric in file.metrics),
         base_dir,
         file.compare.baseline if file.compare else None,
         file.regress,
@@ -213,40 +223,45 @@ def _resolve(file: SuiteFile, path: Path, text: str, data: Mapping[str, Any], mi
     )
 
 
-def _entry(spec: CodecSpec, label: str, base_dir: Path, where: _Path, mistakes: _Mistakes) -> Entry:
+def _entry(spec: CodecSpec, label: str, module: str, base_dir: Path, where: _Path, mistakes: _Mistakes) -> Entry:
     checkpoint, manifest = spec.checkpoint, None
     if checkpoint is not None and (base_dir / checkpoint).exists():
         checkpoint = str((base_dir / checkpoint).resolve())
-    if spec.codec == RECORDINGS:
+    if module == RECORDINGS:
         if spec.manifest is None:
             mistakes.add(where, "recordings need a `manifest:` (JSONL: id, variant, path, reference, frame_rate_hz, bitrate_kbps)")
-            return Entry(label, spec.codec, None, ())
+            return Entry(label, module, None, ())
         manifest = (base_dir / spec.manifest).resolve()
         try:
             known = operating_points(read_recordings(manifest))
         except UserError as error:
             mistakes.add((*where, "manifest"), str(error))
-            return Entry(label, spec.codec, None, ())
+            return Entry(label, module, None, ())
     else:
         if spec.manifest is not None:
             mistakes.add((*where, "manifest"), f"only `codec: {RECORDINGS}` takes a manifest")
-        known = dict(codec_module(spec.codec).POINTS)
+        known = dict(codec_module(module).POINTS)
     points: dict[str, OperatingPoint] = {}
     for index, name in enumerate(spec.points):
         if name in known:
             points[name] = known[name]
         else:
-            mistakes.add((*where, "points", index), unknown(f"point of {spec.codec}", name, known))
+            mistakes.add((*where, "points", index), unknown(f"point of {label}", name, known))
     for settings in _combinations(spec.sweep):
         try:
-            point = codec_module(spec.codec).point(**settings)
+            point = codec_module(module).point(**settings)
             points[point.name] = point
         except (ValueError, TypeError) as error:
             mistakes.add((*where, "sweep"), f"{', '.join(f'{k}={v}' for k, v in settings.items())}: {error}")
             break
     if not spec.points and not spec.sweep:
         points = known
-    return Entry(label, spec.codec, checkpoint, tuple(points.values()), manifest)
+    return Entry(label, module, checkpoint, tuple(points.values()), manifest)
+
+
+def _with_absolute_paths(metric: MetricSpec, base_dir: Path) -> MetricSpec:
+    options = {key: str((base_dir / value).resolve()) if (base_dir / value).exists() else value for key, value in metric.options.items()}
+    return MetricSpec(metric=metric.metric, options=options)
 
 
 def _combinations(sweep: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench import stats
 from bench.metric import MetricInfo
+from bench.record import CODEC
 
 Point = tuple[str, str]  # codec label, point name
 
@@ -241,7 +242,7 @@ def _rows(
                 p5=float(p5),
                 p95=float(p95),
                 n=len(values),
-                failed=int((failed(metric) | failed("encode") | failed("decode")).sum()),
+                failed=int((failed(metric) | failed(CODEC)).sum()),
                 not_applicable=int(not_applicable(metric).sum()),
                 mark=marks.get((number, metric), ""),
             )

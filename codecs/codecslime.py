@@ -21,7 +21,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -33,7 +33,7 @@ from bench.codecs.nn.conv import AntiAliasedSnake, DecoderBlock, EncoderBlock, R
 from bench.codecs.nn.fsq import FSQ
 from bench.codecs.nn.schedule import num_segments_for, random, schedfr, uniform
 from bench.codecs.nn.segment import expand, merge
-from bench.codecs.nn.spectral import SpectralDecoder, SpectralEncoder
+from bench.codecs.nn.spectral import SpectralCodec
 from bench.codecs.nn.vq import LinearFactorizedVQ, Quantised
 from bench.errors import Unavailable, unknown
 
@@ -96,7 +96,7 @@ class ConvEncoder(nn.Module):
         widths = [sizes.encoder_channels * 2**i for i in range(len(STRIDES) + 1)]
         self.block = nn.Sequential(
             WNConv1d(1, widths[0], 7, padding=3),
-            *(EncoderBlock(*widths[i : i + 2], stride, AntiAliasedSnake) for i, stride in enumerate(STRIDES)),
+            *(EncoderBlock(widths[i], widths[i + 1], stride, AntiAliasedSnake) for i, stride in enumerate(STRIDES)),
             ResidualLSTM(widths[-1]),
             AntiAliasedSnake(widths[-1]),
             WNConv1d(widths[-1], sizes.latent_dim, 3, padding=1),
@@ -134,7 +134,10 @@ class ConvDecoder(nn.Module):
         self.model = nn.Sequential(
             WNConv1d(sizes.latent_dim, widths[0], 7, padding=3),
             ResidualLSTM(widths[0]),
-            *(DecoderBlock(*widths[i : i + 2], stride, AntiAliasedSnake, stride % 2) for i, stride in enumerate(reversed(STRIDES))),
+            *(
+                DecoderBlock(widths[i], widths[i + 1], stride, AntiAliasedSnake, output_padding=stride % 2)
+                for i, stride in enumerate(reversed(STRIDES))
+            ),
             AntiAliasedSnake(widths[-1]),
             WNConv1d(widths[-1], 1, 7, padding=3),
             nn.Tanh(),
@@ -172,20 +175,6 @@ def _sizes(tensors: Mapping[str, Tensor]) -> Sizes:
     )
 
 
-# --- the network of `tiny` ----------------------------------------------------------------------------------------------------
-
-
-class Tiny(nn.Module):
-    """Spectral encoder, FSQ and spectral decoder, of the sizes that the checkpoint's own `config` gives."""
-
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        super().__init__()
-        stft = {"latent_dim": config["latent_dim"], "n_fft": config["n_fft"], "hop_length": config["hop_length"], "stride": config["stride"]}
-        self.encoder = SpectralEncoder(config["width"], config["hidden"], config["encoder_blocks"], **stft)
-        self.quantizer = FSQ(config["latent_dim"], config["levels"])
-        self.decoder = SpectralDecoder(config["width"], config["hidden"], config["decoder_blocks"], **stft)
-
-
 # --- the codec ----------------------------------------------------------------------------------------------------------------
 
 
@@ -203,7 +192,7 @@ class CodecSlime:
     sample_rate = SAMPLE_RATE
     hop_length = HOP_LENGTH
 
-    def __init__(self, network: Released | Tiny, weights_sha256: str, device: torch.device) -> None:
+    def __init__(self, network: Released | SpectralCodec, weights_sha256: str, device: torch.device) -> None:
         self.network = network.to(device).eval()
         self.device = device
         self.parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -277,12 +266,13 @@ def point(**settings: float | str) -> OperatingPoint:
     if "seed" in settings and scheduler != "random":
         raise ValueError(f"seed: only the scheduler 'random' has one, not '{scheduler}'")
 
-    name, options = f"{frame_rate:g}hz", {}
+    name = f"{frame_rate:g}hz"
     if scheduler != "schedfr":
-        name, options = f"{name}_{scheduler}", {"scheduler": scheduler}
+        name += f"_{scheduler}"
     if "seed" in settings:
-        name, options = f"{name}_seed{settings['seed']}", {**options, "seed": settings["seed"]}
-    return OperatingPoint(name, frame_rate, n_q=1, options=options)
+        name += f"_seed{settings['seed']}"
+    own = {key: value for key, value in settings.items() if key in ("scheduler", "seed") and value != "schedfr"}
+    return OperatingPoint(name, frame_rate, n_q=1, options=own)
 
 
 POINTS = {each.name: each for each in (point(frame_rate=rate) for rate in (80, 67, 60, 50, 44, 40, 36))}
@@ -303,12 +293,14 @@ def load(checkpoint: str | None, device: torch.device) -> CodecSlime:
     """`tiny` (the default), `vq8k`, `fsq18k`, or whatever bench/checkpoint.py resolves; a file tells by its content which it is."""
     name = checkpoint or "tiny"
     if name in RELEASED and find(name, "codecslime") is None:
-        raise Unavailable(f"codec 'codecslime': the released weights {name} are not on this machine; {HOW_TO_GET_RELEASED.format(name=name)}")
+        how = HOW_TO_GET_RELEASED.format(name=name)
+        raise Unavailable(f"codec 'codecslime': the released weights {name} are not on this machine; {how}")
     path = resolve(name, "codecslime")
     tensors, metadata = load_safetensors(path)
-    if "config" not in metadata:
+    config = json.loads(metadata.get("config", "{}"))
+    if config.get("family") != "spectral":
         return load_official(path, "vq8k" if CODEBOOK in tensors else "fsq18k", device)
-    network = Tiny(json.loads(metadata["config"]))
+    network = SpectralCodec(config)
     load_strictly(network, tensors, path)
     return CodecSlime(network, sha256(path), device)
 

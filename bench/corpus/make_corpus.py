@@ -39,7 +39,10 @@ VOICES = {
 
 # (speaker, sentence); "<0.8>" is a pause of 0.8 s. Written for this corpus.
 SENTENCES = [
-    ("flite-rms", "The train leaves the station at seven in the morning and it comes back late in the evening, after ten hours on the road."),
+    (
+        "flite-rms",
+        "The train leaves the station at seven in the morning and it comes back late in the evening, after ten hours on the road.",
+    ),
     ("flite-rms", "She bought some bread <0.7> and a bottle of milk on her way home."),
     ("flite-rms", "We moved the blue boat slowly through the cool and shallow pool."),
     ("flite-rms", "Please send the letter to my brother before the end of the week."),
@@ -102,7 +105,8 @@ def make_corpus(folder: Path) -> None:
         samples = utterance(command, sentence, np.random.default_rng(number))
         name = f"{language}-{number:02d}"
         audio.write(folder / "audio" / f"{name}.flac", samples, SAMPLE_RATE)
-        row = {"id": name, "path": f"audio/{name}.flac", "text": PAUSE.sub(" ", sentence), "speaker": speaker, "language": language}
+        row: dict[str, object] = {"id": name, "path": f"audio/{name}.flac", "text": PAUSE.sub(" ", sentence)}
+        row |= {"speaker": speaker, "language": language}
         row |= {"duration_s": round(len(samples) / SAMPLE_RATE, 3), "sample_rate": SAMPLE_RATE}
         lines.append(json.dumps(row, ensure_ascii=False))
     (folder / "manifest.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")

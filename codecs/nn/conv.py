@@ -97,7 +97,7 @@ class _Upsample2(nn.Module):
         """[B, C, T] -> [B, C, 2T]."""
         channels, edge = x.shape[1], TAPS // 2 - 1
         x = F.pad(x, (edge, edge), mode="replicate")
-        x = 2 * F.conv_transpose1d(x, self.filter.expand(channels, -1, -1), stride=2, groups=channels)
+        x = F.conv_transpose1d(x, (2 * self.filter).expand(channels, -1, -1), stride=2, groups=channels)
         return x[..., 3 * edge : -3 * edge]
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 SAMPLE_RATE = 16000
 WINDOW = 400  # samples, 25 ms
@@ -37,7 +38,7 @@ def fbank(audio: Tensor, dither: float = 0.0) -> Tensor:
 
 
 def mel_filters(device: torch.device) -> Tensor:
-    """Triangles that are linear on the mel scale, float32 [80, 257]; in float32 throughout, as in torchaudio, whose rounding shows in the logs."""
+    """Triangles that are linear on the mel scale, float32 [80, 257]; all in float32, as in torchaudio: the rounding shows in the logs."""
     lowest, highest = (1127.0 * math.log(1.0 + hertz / 700.0) for hertz in (LOWEST_HZ, SAMPLE_RATE / 2))
     edges = lowest + torch.arange(MEL_BINS + 2, device=device) * ((highest - lowest) / (MEL_BINS + 1))
     left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
@@ -69,7 +70,8 @@ def read_cmvn(path: Path) -> tuple[Tensor, Tensor]:
     return shift, scale
 
 
-class FilterBank(nn.Module):
+@dataclass(frozen=True)
+class FilterBank:
     """Audio float32 [B, T] at 16 kHz to features [B, F, 560], 16.67 a second: F = ceil((1 + (T - 400) // 160) / 6).
 
     shift, scale   float32 [560] each: the result is (x + shift) * scale
@@ -77,12 +79,9 @@ class FilterBank(nn.Module):
 
     shift: Tensor
     scale: Tensor
+    dither: float = 0.0
 
-    def __init__(self, shift: Tensor, scale: Tensor, dither: float = 0.0) -> None:
-        super().__init__()
-        self.register_buffer("shift", shift, persistent=False)  # released state dicts hold neither: they come from am.mvn
-        self.register_buffer("scale", scale, persistent=False)
-        self.dither = dither
-
-    def forward(self, audio: Tensor) -> Tensor:
-        return (stack_frames(fbank(audio, self.dither)) + self.shift) * self.scale
+    def __call__(self, audio: Tensor) -> Tensor:
+        with torch.autocast(audio.device.type, enabled=False):
+            features = stack_frames(fbank(audio.float(), self.dither))
+        return (features + self.shift.to(audio.device)) * self.scale.to(audio.device)

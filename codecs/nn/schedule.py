@@ -7,8 +7,8 @@ same device. The work itself is NumPy on the CPU. `num_frames` is F, `num_segmen
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Literal, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from bench.errors import unknown
+
 Int64s = NDArray[np.int64]
 Float32s = NDArray[np.float32]
 Float64s = NDArray[np.float64]
-Cost = Literal["released", "paper"]
 Array = TypeVar("Array", np.ndarray, Tensor)
 
 
@@ -46,6 +47,7 @@ def schedfr(features: Array, num_segments: int, max_duration: int = 4, cost: str
     return _like(_cheapest(segment_costs(frames, max_duration, cost), num_segments), features)
 
 
+@np.errstate(over="ignore")  # an infinite cost is not chosen; where there is no other, the search says so
 def segment_costs(features: Float32s, max_duration: int, cost: str = "released") -> Float32s:
     """Spread of every segment that may be chosen, in float32 and in NumPy's order of summation, on which ties depend.
 
@@ -53,14 +55,14 @@ def segment_costs(features: Float32s, max_duration: int, cost: str = "released")
     returns   float32 [max_duration, F]: at [s - 1, t] that of the s frames that end with frame t; 0 where they would begin before frame 0
     """
     if cost not in ("released", "paper"):
-        raise ValueError(f"cost {cost!r} unknown; known: paper, released")
+        raise ValueError(unknown("cost", cost, ("released", "paper")))
     if features.ndim != 2:
         raise ValueError(f"features must be [F, D], got {list(features.shape)}")
     if not np.isfinite(features).all():
         raise ValueError("features hold NaN or infinite values")
     num_frames = len(features)
     costs = np.zeros((max_duration, num_frames), np.float32)
-    chunk = 128  # starts at a time: what they touch stays in the cache
+    chunk = 128  # segments at a time: what they touch stays in the cache
     for size in range(2, min(max_duration, num_frames) + 1):
         for first in range(0, num_frames - size + 1, chunk):
             stop = min(first + chunk, num_frames - size + 1)
@@ -167,7 +169,7 @@ def temporal_entropy(audio: Array, window: int, hop: int, bins: int, sigma: floa
     return _like(-(probability * np.log(np.where(probability > 0, probability, 1.0))).sum(axis=1), audio)
 
 
-def tfc_masks(h_f: Array, h_m: Array, h_c: Array, ratios: Sequence[float], rule: Literal["rank", "threshold"] = "rank") -> Array:
+def tfc_masks(h_f: Array, h_m: Array, h_c: Array, ratios: Sequence[float], rule: str = "rank") -> Array:
     """Durations of 1, 2 and 4 fine frames: the calmest spans coarse, the calmest of the rest medium, the others fine.
 
     h_f, h_m, h_c  float [F], [F / 2], [F / 4], entropies at the three resolutions (of h_f only the length counts)
@@ -176,13 +178,14 @@ def tfc_masks(h_f: Array, h_m: Array, h_c: Array, ratios: Sequence[float], rule:
                    quantile, as the paper prints it
     returns        int64 [.]; a duration starts at a multiple of itself
     """
-    r_f, r_m, r_c = ratios
-    if min(ratios) < 0 or abs(r_f + r_m + r_c - 1) > 1e-6:
-        raise ValueError(f"ratios (fine, medium, coarse) must be shares that sum to 1, got {tuple(ratios)}")
+    check_ratios(ratios)
+    _, r_m, r_c = ratios
     num_frames, medium, coarse = len(h_f), _numpy(h_m), _numpy(h_c)
     if num_frames != 2 * len(medium) or num_frames != 4 * len(coarse):
         raise ValueError(f"entropies must be F, F / 2 and F / 4 long, got {num_frames}, {len(medium)} and {len(coarse)}")
-    lowest = {"rank": _lowest_rank, "threshold": _lowest_threshold}[rule]
+    if rule not in RULES:
+        raise ValueError(unknown("rule", rule, RULES))
+    lowest = RULES[rule]
 
     slot_is_coarse = lowest(coarse, r_c)
     free = np.flatnonzero(~slot_is_coarse.repeat(2))  # the paper zeroes the covered entries instead: its masks would overlap
@@ -190,6 +193,11 @@ def tfc_masks(h_f: Array, h_m: Array, h_c: Array, ratios: Sequence[float], rule:
     pair_is_medium[free] = lowest(medium[free], r_m / (1 - r_c) if r_c < 1 else 0.0)
     duration = np.where(slot_is_coarse.repeat(4), 4, np.where(pair_is_medium.repeat(2), 2, 1))
     return _like(duration[np.arange(num_frames) % duration == 0].astype(np.int64), h_f)
+
+
+def check_ratios(ratios: Sequence[float]) -> None:
+    if len(ratios) != 3 or min(ratios) < 0 or abs(sum(ratios) - 1) > 1e-6:
+        raise ValueError(f"ratios (fine, medium, coarse) must be three shares that sum to 1, got {tuple(ratios)}")
 
 
 def _lowest_rank(values: NDArray, share: float) -> NDArray[np.bool_]:
@@ -203,6 +211,9 @@ def _lowest_threshold(values: NDArray, share: float) -> NDArray[np.bool_]:
     if share == 0 or not len(values):
         return np.zeros(len(values), bool)  # "<= the 0-quantile" would still take the minimum
     return values <= np.quantile(values, min(share, 1.0))
+
+
+RULES: Mapping[str, Callable[[NDArray, float], NDArray[np.bool_]]] = {"rank": _lowest_rank, "threshold": _lowest_threshold}
 
 
 # --- FlexiCodec (section 3.4 of its specification)
@@ -296,7 +307,10 @@ def _check_reachable(num_frames: int, num_segments: int, max_duration: int) -> N
 
 
 def _numpy(values: np.ndarray | Tensor) -> NDArray:
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()  # NumPy has no bfloat16
+    return np.asarray(values)
 
 
 def _like(values: NDArray, original: Array) -> Array:

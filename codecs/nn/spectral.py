@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from bench.codecs.nn.fsq import FSQ
 
 
 class ConvNeXtBlock(nn.Module):
@@ -89,3 +94,14 @@ class SpectralDecoder(nn.Module):
         audio = F.fold(pieces.transpose(1, 2), **fold)[:, 0, 0]
         envelope = F.fold(self.window.square().expand(1, frames, -1).transpose(1, 2), **fold)[0, 0, 0]
         return (audio / envelope.clamp(min=1e-8))[:, margin : length - margin]
+
+
+class SpectralCodec(nn.Module):
+    """Spectral encoder, FSQ and spectral decoder; `config` is what a checkpoint of the tiny family keeps in its metadata."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        stft = {name: config[name] for name in ("latent_dim", "n_fft", "hop_length", "stride")}
+        self.encoder = SpectralEncoder(config["width"], config["hidden"], config["encoder_blocks"], **stft)
+        self.quantizer = FSQ(config["latent_dim"], config["levels"])
+        self.decoder = SpectralDecoder(config["width"], config["hidden"], config["decoder_blocks"], **stft)

@@ -130,19 +130,22 @@ class Crops(Dataset[Tensor]):
         return torch.from_numpy(np.pad(samples * np.float32(gain), (0, self.crop - len(samples))))
 
 
-class FromIndex(Sampler[int]):
-    """Indices in order from `first` on, while its length stays that of the whole training."""
+class FromStep(Sampler[int]):
+    """Crop numbers of one of `world_size` devices, from `first` on, while its length stays that of the whole training."""
 
-    def __init__(self, first: int, length: int) -> None:
-        self.first, self.length = first, length
+    def __init__(self, first: int, length: int, rank: int, world_size: int) -> None:
+        self.first, self.length, self.rank, self.world_size = first, length, rank, world_size
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self.first, self.length))
+        return iter(range(self.first + self.rank, self.length, self.world_size))
 
     def __len__(self) -> int:
-        return self.length
+        return self.length // self.world_size
 
 
-def crop_loader(crops: Crops, batch_size: int, first_step: int) -> DataLoader[Tensor]:
-    """Batches [B, T] from step `first_step` on."""
-    return DataLoader(crops, batch_size=batch_size, sampler=FromIndex(first_step * batch_size, len(crops)), drop_last=True)
+def crop_loader(crops: Crops, batch_size: int, first_step: int, rank: int, world_size: int) -> DataLoader[Tensor]:
+    """This device's part [B, T] of each batch from step `first_step` on; `batch_size` counts all devices."""
+    if batch_size % world_size:
+        raise UserError(f"data.batch_size: {batch_size} crops can not be shared evenly by {world_size} devices")
+    sampler = FromStep(first_step * batch_size, len(crops), rank, world_size)
+    return DataLoader(crops, batch_size=batch_size // world_size, sampler=sampler, drop_last=True)

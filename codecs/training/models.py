@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench.codecs.nn.fsq import FSQ
 from bench.codecs.nn.segment import expand, merge
-from bench.codecs.nn.spectral import SpectralDecoder, SpectralEncoder
+from bench.codecs.nn.spectral import SpectralCodec
 from bench.codecs.training.merging import Merging
 from bench.codecs.training.recipe import SpectralModel
 
@@ -22,24 +22,32 @@ class Reconstruction:
     losses: dict[str, Tensor] = field(default_factory=dict)
 
 
-class SpectralCodec(nn.Module):
-    """Encoder, FSQ and decoder of the tiny family; segments of frames are averaged before FSQ and repeated after it."""
+class TrainableSpectral(SpectralCodec):
+    """The tiny family's network; segments of frames are averaged before FSQ and repeated after it."""
 
-    def __init__(self, config: SpectralModel) -> None:
-        super().__init__()
-        stft = {"n_fft": config.n_fft, "hop_length": config.hop_length, "stride": config.stride}
-        self.encoder = SpectralEncoder(config.width, config.hidden, config.encoder_blocks, config.latent_dim, **stft)
-        self.quantizer = FSQ(config.latent_dim, config.levels)
-        self.decoder = SpectralDecoder(config.width, config.hidden, config.decoder_blocks, config.latent_dim, **stft)
+    def __init__(self, config: SpectralModel, merging: Merging | None) -> None:
+        super().__init__(config.model_dump())
+        self.config = config
+        self.merging = merging
 
-    def forward(self, audio: Tensor, merging: Merging | None, step: int | None) -> Reconstruction:
+    def forward(self, audio: Tensor, step: int | None) -> Reconstruction:
         """One pass over `audio` [B, T]; `step` seeds and paces the merging in training, None merges as inference does."""
         latents = self.encoder(audio)
         with torch.autocast(audio.device.type, enabled=False):
             latents = latents.float()
-            durations = None if merging is None else merging.durations(latents.detach(), step)
+            durations = None if self.merging is None else self.merging.durations(latents.detach(), step)
             if durations is None:
                 quantised = self.quantizer(latents).features
             else:
                 quantised = expand(self.quantizer(merge(latents, durations)).features, durations)
         return Reconstruction(self.decoder(quantised)[:, : audio.shape[-1]])
+
+    def from_start(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """`tensors` of a model with stride 1, widened to this stride: it starts by averaging frames and repeating them."""
+        stride = self.config.stride
+        widened = dict(tensors)
+        if stride > 1 and tensors["decoder.embed.bias"].numel() * stride == self.decoder.embed.bias.numel():
+            widened["encoder.project.weight"] = tensors["encoder.project.weight"].float().repeat(1, stride) / stride
+            widened["decoder.embed.weight"] = tensors["decoder.embed.weight"].repeat(stride, 1)
+            widened["decoder.embed.bias"] = tensors["decoder.embed.bias"].repeat(stride)
+        return widened

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from bench.codecs.training import data as training_data
 from bench.codecs.training.losses import MelLoss, StftLoss
 from bench.codecs.training.merging import build_merging
-from bench.codecs.training.models import SpectralCodec
+from bench.codecs.training.models import TrainableSpectral
 from bench.codecs.training.recipe import Cool, Optimiser, Recipe
 
 
@@ -40,18 +40,19 @@ class CodecTraining(L.LightningModule):
         self.automatic_optimization = False
         self.recipe, self.store = recipe, store
         self.step = 0
-        self.model = SpectralCodec(recipe.model)
-        self.merging = build_merging(recipe.merging, recipe.seed)
+        self.model = TrainableSpectral(recipe.model, build_merging(recipe.merging, recipe.seed))
         if isinstance(recipe.merging, Cool):
             self.model.encoder.requires_grad_(False)
         decay = recipe.optimiser.average_decay
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
+        if self.average is not None:
+            self.average.requires_grad_(False)
         self.mel = MelLoss(recipe.data.sample_rate, alternate=recipe.losses.mel_alternates)
         self.stft = StftLoss() if recipe.losses.stft else None
         self.training_clips, self.validation_clips = training_data.split(store, recipe.data.held_out)
 
     @property
-    def best_model(self) -> SpectralCodec:
+    def best_model(self) -> TrainableSpectral:
         """What is validated and shipped: the averaged weights where there are any."""
         return self.model if self.average is None else self.average.module
 
@@ -69,7 +70,7 @@ class CodecTraining(L.LightningModule):
     def train_dataloader(self) -> DataLoader[Tensor]:
         data, steps = self.recipe.data, self.recipe.optimiser.steps
         crops = training_data.Crops(self.store, self.training_clips, data, self.recipe.seed, steps * data.batch_size)
-        return training_data.crop_loader(crops, data.batch_size, self.step)
+        return training_data.crop_loader(crops, data.batch_size, self.step, self.global_rank, self.trainer.world_size)
 
     def val_dataloader(self) -> DataLoader[Any]:
         return DataLoader(range(len(self.validation_clips)), batch_size=None)
@@ -78,7 +79,7 @@ class CodecTraining(L.LightningModule):
         optimiser = self.optimizers()
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(self.recipe.optimiser, self.step)
-        passed = self.model(batch, self.merging, self.step)
+        passed = self.model(batch, self.step)
         weights = self.recipe.losses
         mel = self.mel(passed.audio, batch, self.step)
         loss = weights.mel * mel
@@ -102,7 +103,7 @@ class CodecTraining(L.LightningModule):
 
         reference = torch.from_numpy(self.store.audio(self.validation_clips[clip])).to(self.device)
         with torch.autocast(self.device.type, enabled=False):
-            degraded = self.best_model(reference[None], self.merging, None).audio[0]
+            degraded = self.best_model(reference[None], None).audio[0]
             self.scores.setdefault("mel", []).append(float(self.mel(degraded[None], reference[None])))
         for name, value in score(reference.cpu().numpy(), degraded.float().cpu().numpy(), self.store.sample_rate).items():
             self.scores.setdefault(name, []).append(value)

@@ -38,6 +38,7 @@ class SpectralModel(Section):
 class Data(Section):
     """Where the training audio comes from: exactly one of `manifest`, `folder` and `hf`.
 
+    batch_size  crops a step over all devices together
     weights     how often each corpus of a manifest is drawn, relative to its hours; 1 where it is not named
     held_out    clips, each of another speaker, kept for validation; their speakers are not trained on
     gain_db     each crop is scaled by a uniform draw from -gain_db..gain_db
@@ -109,6 +110,16 @@ class Validation(Section):
     every_steps: Positive = 1000
 
 
+class Hardware(Section):
+    """Lightning's own switches, passed on to its Trainer."""
+
+    accelerator: str = "auto"
+    devices: int | str = "auto"
+    num_nodes: Positive = 1
+    strategy: str = "auto"
+    precision: str = "bf16-mixed"
+
+
 class Recipe(Section):
     """One training: from `start` (a checkpoint, or nothing) to codecs/checkpoints-like safetensors."""
 
@@ -122,6 +133,7 @@ class Recipe(Section):
     losses: Losses = Losses()
     merging: Annotated[Melt | Cool, Field(discriminator="kind")] | None = None
     validation: Validation = Validation()
+    hardware: Hardware = Hardware()
 
 
 def read_recipe(path: Path) -> Recipe:

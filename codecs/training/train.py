@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from bench import checkpoint as checkpoints
 from bench.codecs.training.data import open_store
 from bench.codecs.training.module import CodecTraining
-from bench.codecs.training.recipe import Recipe, read_recipe
+from bench.codecs.training.recipe import read_recipe
 from bench.errors import UserError
 
 SMOKE_STEPS = 10
@@ -54,7 +54,7 @@ def export(module: CodecTraining, path: Path, start_steps: int) -> None:
     os.replace(partial, path)
 
 
-def train(recipe_path: Path, out: Path = Path("results/training"), smoke: bool = False, resume: bool = True, start: str | None = None) -> Path:
+def train(recipe_path: Path, out: Path = Path("results/training"), smoke: bool = False, resume: bool = True) -> Path:
     """Trains `recipe_path` in `out`/<recipe name> and returns the inference checkpoint."""
     recipe = read_recipe(recipe_path)
     folder = out / recipe.name
@@ -63,13 +63,12 @@ def train(recipe_path: Path, out: Path = Path("results/training"), smoke: bool =
     L.seed_everything(recipe.seed, workers=True, verbose=False)
     store = open_store(recipe.data, recipe_path.parent, out / "cache")
     module = CodecTraining(recipe, store)
-    start_steps = load_start(module, recipe, start)
+    start_steps = load_start(module, recipe.start, out)
     last = folder / "last.ckpt"
     exported = folder / f"{recipe.name}.safetensors"
     trainer = L.Trainer(
         max_epochs=1,
-        accelerator="auto",
-        precision="16-mixed" if torch.cuda.is_available() else "bf16-mixed",
+        **recipe.hardware.model_dump(),
         val_check_interval=min(recipe.validation.every_steps, recipe.optimiser.steps),
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
@@ -86,13 +85,18 @@ def train(recipe_path: Path, out: Path = Path("results/training"), smoke: bool =
     return exported
 
 
-def load_start(module: CodecTraining, recipe: Recipe, start: str | None) -> int:
-    """Fills the model from the checkpoint that the recipe starts from; returns the steps that went into it."""
-    if (start or recipe.start) is None:
+def load_start(module: CodecTraining, start: str | None, out: Path) -> int:
+    """Fills the model from what its recipe starts from; returns the steps that went into it.
+
+    start   another recipe's name, whose result is taken from `out` or else from the shipped checkpoints; or a path
+    """
+    if start is None:
         return 0
-    path = checkpoints.resolve(start or recipe.start, recipe.codec)
+    candidates = [out / start / f"{start}.safetensors", checkpoints.SHIPPED / f"{start}.safetensors", Path(start)]
+    path = next((path for path in candidates if path.is_file()), None)
+    if path is None:
+        raise UserError(f"start: no checkpoint '{start}' in {', '.join(str(path) for path in candidates)}; train the recipe of that name first")
     tensors, metadata = checkpoints.load_safetensors(path)
-    checkpoints.load_strictly(module.model, tensors, path)
-    if module.average is not None:
-        checkpoints.load_strictly(module.average.module, tensors, path)
+    for network in (module.model, *([module.average.module] if module.average is not None else [])):
+        checkpoints.load_strictly(network, module.model.from_start(tensors), path)
     return int(metadata["total_steps"])

@@ -1,0 +1,140 @@
+"""What there is, and whether it can run here now: the rows behind `bench list` and `bench doctor`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.checkpoint import shipped
+from bench.codec import Need
+from bench.dataset import BUNDLED, KNOWN_SETS, NamedSet
+from bench.preflight import Requirement
+from bench.registry import codec_module, codec_names, metric_infos, metric_modules
+
+Row = dict[str, Any]
+
+
+def codecs() -> list[Row]:
+    rows = []
+    for name in codec_names():
+        module = codec_module(name)
+        checkpoints = shipped(name)
+        lacking = [need for need in module.needs(checkpoints[0] if checkpoints else None) if not need.available]
+        rows.append(
+            {
+                "codec": name,
+                "kind": module.INFO.kind,
+                "title": module.INFO.title,
+                "points": len(module.POINTS),
+                "shipped checkpoints": ", ".join(checkpoints),
+                "licence": module.INFO.licence,
+                "here": not lacking,
+                "get it with": _how(lacking),
+            }
+        )
+    return rows
+
+
+def points() -> list[Row]:
+    return [
+        {"codec": name, "point": point.name, "Hz": point.frame_rate, "codebooks": point.n_q, "options": dict(point.options)}
+        for name in codec_names()
+        for point in codec_module(name).POINTS.values()
+    ]
+
+
+def metrics() -> list[Row]:
+    rows = []
+    for name, info in metric_infos().items():
+        lacking = [need for need in metric_modules()[name].needs([name], {}) if not need.available]
+        rows.append(
+            {
+                "metric": name,
+                "better": "-" if info.diagnostic else "higher" if info.higher_is_better else "lower",
+                "unit": info.unit,
+                "Hz": info.sample_rate,
+                "definition": info.definition,
+                "source": info.source,
+                "here": not lacking,
+                "get it with": _how(lacking),
+            }
+        )
+    return rows
+
+
+def suites() -> list[Row]:
+    import yaml
+
+    rows = []
+    for path in sorted(Path("suites").rglob("*.yaml")):
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        codecs = [codec["codec"] for codec in data.get("codecs", [])]
+        rows.append({"suite": str(path), "description": data.get("description", ""), "codecs": ", ".join(dict.fromkeys(codecs))})
+    return rows
+
+
+def datasets() -> list[Row]:
+    rows = []
+    for name in (BUNDLED, *KNOWN_SETS):
+        lacking = [need for need in NamedSet(name=name).needs(Path()) if not need.available]
+        licence = KNOWN_SETS[name].licence if name in KNOWN_SETS else "see bench/corpus/README.md"
+        rows.append({"data set": name, "licence": licence, "here": not lacking, "get it with": _how(lacking)})
+    return rows
+
+
+LISTS: dict[str, Callable[[], list[Row]]] = {
+    "codecs": codecs,
+    "points": points,
+    "metrics": metrics,
+    "suites": suites,
+    "datasets": datasets,
+}
+
+
+def everything() -> list[Row]:
+    """Every need of every codec and metric."""
+    found = [Requirement("codec", name, need) for name in codec_names() for need in codec_module(name).needs(None)]
+    for name in metric_infos():
+        found += [Requirement("metric", name, need) for need in metric_modules()[name].needs([name], {})]
+    return [requirement_row(requirement) for requirement in found]
+
+
+def requirement_row(requirement: Requirement) -> Row:
+    need = requirement.need
+    return {
+        "for": f"{requirement.kind} {requirement.owner}",
+        "needs": need.name,
+        "MB": "" if need.size_mb is None else round(need.size_mb),
+        "licence": need.licence,
+        "here": need.available,
+        "get it with": "" if need.available else need.how,
+    }
+
+
+def as_text(rows: Sequence[Row]) -> str:
+    """The rows as a plain table, as wide as its texts need."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in rows[0] if rows else ():
+        table.add_column(name, no_wrap=True)
+    for row in rows:
+        table.add_row(*(_told(value) for value in row.values()))
+    console = Console(file=io.StringIO(), width=10_000, color_system=None, markup=False)
+    console.print(table)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())  # type: ignore[attr-defined]
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={item}" for key, item in value.items())
+    return str(value)
+
+
+def _how(lacking: Sequence[Need]) -> str:
+    return "; ".join(dict.fromkeys(need.how for need in lacking))

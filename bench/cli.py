@@ -1,0 +1,206 @@
+"""The command `bench`: one verb, one function; each calls one thing below. Heavy imports wait until a verb needs them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench import __version__
+from bench.errors import Unavailable, UserError
+
+app = typer.Typer(
+    name="bench",
+    help="Compares fixed and dynamic frame-rate speech codecs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+SuitePath = Annotated[Path, typer.Argument(metavar="SUITE.yaml", help="what to run; see suites/", show_default=False)]
+Set = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="override a key of the suite, e.g. metrics=[stoi]")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1")]
+Checkpoint = Annotated[str | None, typer.Option(help="a shipped name, a path, a hub file or a URL", show_default=False)]
+Jobs = Annotated[int | None, typer.Option(min=1, help="processes; by default one a core", show_default=False)]
+Out = Annotated[Path | None, typer.Option(help="folder of the results; by default results/<suite>", show_default=False)]
+
+
+@app.command()
+def run(
+    suite: SuitePath,
+    out: Out = None,
+    device: Device = "cpu",
+    jobs: Jobs = None,
+    engine: Annotated[str, typer.Option(help="local or ray")] = "local",
+    limit: Annotated[int | None, typer.Option(min=1, help="utterances of each data set, a seeded sample", show_default=False)] = None,
+    skip_unavailable: Annotated[bool, typer.Option("--skip-unavailable", help="run what can be run here")] = False,
+    set_: Set = [],  # noqa: B006
+) -> None:
+    """Runs what is missing of a suite, prints the table, and writes it with the report."""
+    from bench.commands import run_suite
+    from bench.session import Options
+
+    _one_of("--engine", engine, ("local", "ray"))
+    loaded = _load(suite, set_)
+    folder = out or Path("results") / loaded.name
+    raise typer.Exit(run_suite(loaded, Options(folder, _device(device), jobs, engine, limit, skip_unavailable, _command())))
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="folders of finished runs")],
+    out: Annotated[Path | None, typer.Option(help="by default reports/<run>", show_default=False)] = None,
+) -> None:
+    """Writes tables, plots and the HTML leaderboard of one run, or of several merged."""
+    from bench.report.build import build
+
+    print(build(runs, out or Path("reports") / runs[0].name))
+
+
+@app.command()
+def compare(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN")],
+    baseline: Annotated[str, typer.Option(metavar="CODEC@POINT", help="by default the suite's compare.baseline")] = "",
+    json_: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+) -> None:
+    """Paired differences with intervals, BD-rate and the Pareto front."""
+    from bench.commands import compare_run
+
+    raise typer.Exit(compare_run(run_folder, baseline, json_))
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[str, typer.Argument(metavar="codecs|points|metrics|suites|datasets")],
+    json_: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+) -> None:
+    """What there is, and whether it can run here now."""
+    from bench import catalogue
+
+    _one_of("bench list", what, tuple(catalogue.LISTS))
+    rows = catalogue.LISTS[what]()
+    print(json.dumps(rows, ensure_ascii=False, indent=1) if json_ else catalogue.as_text(rows))
+
+
+@app.command()
+def doctor(
+    suite: Annotated[Path | None, typer.Argument(metavar="[SUITE.yaml]", show_default=False)] = None,
+    set_: Set = [],  # noqa: B006
+) -> None:
+    """What is installed, what is downloaded, what is missing and how to get it."""
+    from bench.commands import doctor as examine
+
+    raise typer.Exit(examine(_load(suite, set_) if suite else None))
+
+
+@app.command()
+def check(
+    codec: Annotated[str, typer.Argument(metavar="CODEC")],
+    checkpoint: Checkpoint = None,
+    device: Device = "cpu",
+) -> None:
+    """Runs the conformance kit over a codec."""
+    from bench.commands import check_codec
+
+    raise typer.Exit(check_codec(codec, checkpoint, _device(device)))
+
+
+@app.command()
+def encode(
+    source: Annotated[Path, typer.Argument(metavar="IN.wav")],
+    target: Annotated[Path, typer.Argument(metavar="OUT")],
+    codec: Annotated[str, typer.Option(help="see: bench list codecs")],
+    point: Annotated[str, typer.Option(help="see: bench list points")],
+    checkpoint: Checkpoint = None,
+    device: Device = "cpu",
+) -> None:
+    """One audio file to a bitstream."""
+    from bench.commands import encode_file
+
+    raise typer.Exit(encode_file(source, target, codec, checkpoint, point, _device(device)))
+
+
+@app.command()
+def decode(
+    source: Annotated[Path, typer.Argument(metavar="IN")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.wav")],
+    device: Device = "cpu",
+) -> None:
+    """A bitstream of `bench encode` back to audio."""
+    from bench.commands import decode_file
+
+    raise typer.Exit(decode_file(source, target, _device(device)))
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml")],
+    smoke: Annotated[bool, typer.Option("--smoke", help="ten steps, to see that it runs")] = False,
+    set_: Set = [],  # noqa: B006
+) -> None:
+    """Trains an in-repo codec; a second call resumes from the last checkpoint."""
+    from bench.commands import train_recipe
+
+    raise typer.Exit(train_recipe(recipe, smoke, set_))
+
+
+def main() -> None:
+    """Exit codes: 0 done; 1 some failures, all recorded; 2 a mistake of the caller; 3 something needed is not on this machine."""
+    try:
+        app()
+    except UserError as error:
+        _complain(error, 2)
+    except Unavailable as error:
+        _complain(error, 3)
+    except KeyboardInterrupt:
+        _complain("interrupted; what was done is kept, and the same command goes on from there", 130)
+
+
+def _complain(error: object, code: int) -> None:
+    print(error, file=sys.stderr)
+    sys.exit(code)
+
+
+def _load(suite: Path, overrides: list[str]) -> Any:
+    from bench.suite import load_suite
+
+    return load_suite(suite, overrides)
+
+
+def _one_of(what: str, value: str, choices: tuple[str, ...]) -> None:
+    from bench.errors import unknown
+
+    if value not in choices:
+        raise UserError(unknown(what, value, choices))
+
+
+def _device(name: str) -> str:
+    import torch
+
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"--device '{name}' unknown; known: cpu, cuda, cuda:0, ...") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise Unavailable("--device cuda: PyTorch sees no CUDA device here; leave --device out to run on the CPU")
+    return str(device)
+
+
+def _command() -> str:
+    return shlex.join(["bench", *sys.argv[1:]])
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False) -> None:
+    pass

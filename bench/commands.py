@@ -1,0 +1,172 @@
+"""What the verbs of `bench` do with a terminal: they print, and answer with an exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from bench import audio, bitstream, preflight
+from bench.codec import OperatingPoint, check_audio
+from bench.errors import Unavailable, UserError, unknown
+from bench.registry import codec_module, codec_names
+from bench.report.table import render_csv, render_latex, render_markdown, render_terminal
+from bench.runner import failures
+from bench.session import Options, score, table_of
+from bench.store import write_atomically
+from bench.suite import Suite
+
+_SHOWN_FAILURES = 20
+_CODEC_FILE = b"SCF1"  # `bench encode`: this, the codec's name and checkpoint as JSON with its length, then the bitstream
+
+
+def run_suite(suite: Suite, options: Options) -> int:
+    """`bench run`: 0 when all was scored, 1 when there are recorded failures."""
+    console = Console()
+    try:
+        frame = score(suite, options, console)
+    except KeyboardInterrupt:
+        console.print("interrupted; what was scored is kept, and the same command goes on from there")
+        return 130
+    overall, by_language = table_of(options.out), table_of(options.out, by=("language",))
+    renderers = {"table.md": render_markdown, "table.csv": render_csv, "table.tex": render_latex}
+    for name, render in renderers.items():
+        write_atomically(options.out / name, lambda path, render=render: path.write_text(render(overall), encoding="utf-8"))
+    write_atomically(options.out / "table_by_language.md", lambda path: path.write_text(render_markdown(by_language), encoding="utf-8"))
+    console.print(render_terminal(overall, console.width))
+    failed = failures(frame)
+    if failed:
+        console.print(f"\n{len(failed)} failures, each in records.parquet:", markup=False)
+        for codec, point, utterance, what, reason in failed[:_SHOWN_FAILURES]:
+            console.print(f"  {codec}@{point} {utterance}: {what}: {reason}", highlight=False, markup=False)
+        if len(failed) > _SHOWN_FAILURES:
+            console.print(f"  and {len(failed) - _SHOWN_FAILURES} more")
+    from bench.report.build import build
+
+    console.print(f"\nreport: {build([options.out], Path('reports') / options.out.name)}", highlight=False, markup=False, soft_wrap=True)
+    return 1 if failed else 0
+
+
+def compare_run(folder: Path, baseline: str, as_json: bool) -> int:
+    """`bench compare`."""
+    from bench.report.compare import comparison_of, render_json, render_terminal
+
+    comparison = comparison_of(folder, baseline)
+    if as_json:
+        print(render_json(comparison))
+    else:
+        console = Console()
+        console.print(render_terminal(comparison, console.width))
+    return 0
+
+
+def doctor(suite: Suite | None) -> int:
+    """`bench doctor`: 3 when something is missing."""
+    from bench import catalogue
+
+    if suite is None:
+        rows = catalogue.everything()
+    else:
+        rows = [catalogue.requirement_row(requirement) for requirement in preflight.requirements(suite)]
+    print(catalogue.as_text(rows))
+    missing = sum(not row["here"] for row in rows)
+    print(f"\n{missing} of {len(rows)} are not on this machine" if missing else "\nall of it is here")
+    return 3 if missing else 0
+
+
+def check_codec(name: str, checkpoint: str | None, device: str) -> int:
+    """`bench check`: 1 when the codec breaks the contract."""
+    from bench.conformance import check
+
+    _known_codec(name)
+    checks = check(name, checkpoint, torch.device(device))
+    for result in checks:
+        print(f"{'pass' if result.passed else 'FAIL'}  {result.name}: {result.detail}")
+    broken = sum(not result.passed for result in checks)
+    print(f"{name}: {len(checks) - broken} of {len(checks)} checks passed")
+    return 1 if broken else 0
+
+
+def encode_file(source: Path, target: Path, name: str, checkpoint: str | None, point_name: str, device: str) -> int:
+    """`bench encode`."""
+    module = codec_module(_known_codec(name))
+    point = _point(name, point_name)
+    samples, sample_rate = _read_audio(source)
+    _available(name, checkpoint)
+    codec = module.load(checkpoint, torch.device(device))
+    with torch.inference_mode():
+        latent = codec.analyse(check_audio(torch.from_numpy(audio.resample(samples, sample_rate, codec.sample_rate))))
+        packed = bitstream.pack(codec.encode(latent, point))
+    header = json.dumps({"codec": name, "checkpoint": checkpoint}).encode()
+    data = _CODEC_FILE + len(header).to_bytes(4, "big") + header + packed.data
+    write_atomically(target, lambda path: path.write_bytes(data))
+    seconds = len(samples) / sample_rate
+    print(
+        f"{target}: {(packed.bits_tokens + packed.bits_side) / seconds / 1000:.3g} kbps over {seconds:.2f} s "
+        f"({packed.bits_tokens} token bits, {packed.bits_side} side bits)"
+    )
+    return 0
+
+
+def decode_file(source: Path, target: Path, device: str) -> int:
+    """`bench decode`."""
+    try:
+        data = source.read_bytes()
+    except OSError as error:
+        raise UserError(f"{source}: {error.strerror}") from None
+    try:
+        if not data.startswith(_CODEC_FILE):
+            raise ValueError("not a file of `bench encode`")
+        end = 8 + int.from_bytes(data[4:8], "big")
+        header = json.loads(data[8:end])
+        encoded = bitstream.unpack(data[end:])
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{source}: {error}") from None
+    _available(_known_codec(header["codec"]), header["checkpoint"])
+    codec = codec_module(header["codec"]).load(header["checkpoint"], torch.device(device))
+    with torch.inference_mode():
+        audio.write(target, codec.decode(encoded).float().numpy(), codec.sample_rate)
+    print(f"{target}: {encoded.num_samples / codec.sample_rate:.2f} s at {codec.sample_rate} Hz")
+    return 0
+
+
+def train_recipe(recipe: Path, smoke: bool, overrides: list[str]) -> int:
+    """`bench train`."""
+    try:
+        import lightning  # noqa: F401
+    except ImportError:
+        raise Unavailable("training needs Lightning; get it with: pip install 'speech-codec-bench[train]'") from None
+    from bench.codecs.training.train import train
+
+    print(train(recipe, smoke=smoke, overrides=overrides))
+    return 0
+
+
+def _known_codec(name: str) -> str:
+    if name not in codec_names():
+        raise UserError(unknown("codec", name, codec_names()))
+    return name
+
+
+def _point(codec: str, name: str) -> OperatingPoint:
+    points = codec_module(codec).POINTS
+    if name not in points:
+        raise UserError(unknown(f"point of {codec}", name, points))
+    return points[name]
+
+
+def _available(codec: str, checkpoint: str | None) -> None:
+    lacking = [need for need in codec_module(codec).needs(checkpoint) if not need.available]
+    if lacking:
+        raise Unavailable("\n".join(f"codec '{codec}': {need.name} is not on this machine; get it with: {need.how}" for need in lacking))
+
+
+def _read_audio(path: Path):  # type: ignore[no-untyped-def]
+    import soundfile
+
+    try:
+        return audio.read(path)
+    except (soundfile.LibsndfileError, OSError, ValueError) as error:
+        raise UserError(f"{path}: {error}") from None

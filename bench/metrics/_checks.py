@@ -1,0 +1,57 @@
+"""What metrics ask before they work: are their packages and models here, are the options theirs, is there a signal to judge."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from bench.checkpoint import find, how_to_get
+from bench.codec import Need
+from bench.errors import UserError, unknown
+from bench.metric import Audio, MetricFailure
+
+SILENCE_DB = -80.0  # dB relative to a full-scale square wave; 16-bit dither lies near -96
+
+
+def package(name: str, install: str, licence: str = "") -> Need:
+    """A Python package by its import name, without importing it; `install` is what pip is told."""
+    return Need("package", name, importlib.util.find_spec(name) is not None, f"pip install '{install}'", licence=licence)
+
+
+def weights(metric: str, checkpoint: str, size_mb: float | None = None, licence: str = "") -> Need:
+    """A checkpoint file in any form that bench.checkpoint takes."""
+    return Need("weights", f"{metric} {checkpoint}", find(checkpoint, metric) is not None, how_to_get(checkpoint), size_mb, licence)
+
+
+def pretrained(metric: str, checkpoint: str, size_mb: float | None = None, licence: str = "") -> Need:
+    """A model folder of the `transformers` library: a path, or owner/repo@revision on the hub."""
+    from huggingface_hub import try_to_load_from_cache
+
+    repo, revision = split_revision(checkpoint)
+    available = Path(repo).is_dir() or isinstance(try_to_load_from_cache(repo, "config.json", revision=revision), str)
+    return Need("weights", f"{metric} {checkpoint}", available, f"hf download {repo} --revision {revision}", size_mb, licence)
+
+
+def split_revision(checkpoint: str) -> tuple[str, str]:
+    """Repository (or path) and revision of owner/repo@revision."""
+    repo, _, revision = checkpoint.partition("@")
+    return repo, revision or "main"
+
+
+def check_options(options: Mapping[str, str], known: Iterable[str] = ()) -> None:
+    """Raises UserError on an option that the metric does not have."""
+    for option in options:
+        if option not in (choices := list(known)):
+            raise UserError(unknown("metric option", option, choices) if choices else f"metric option '{option}': this metric has no options")
+
+
+def check_signal(audio: Audio, what: str, min_duration_s: float = 0.0, sample_rate: int = 16000) -> None:
+    """Raises MetricFailure where there is nothing to judge: silence, or less than `min_duration_s`."""
+    if len(audio) < min_duration_s * sample_rate:
+        raise MetricFailure(f"{what} lasts {len(audio) / sample_rate:.2f} s, less than {min_duration_s:g} s")
+    rms = float(np.sqrt(np.mean(np.square(audio, dtype=np.float64)))) if len(audio) else 0.0
+    if rms < 10 ** (SILENCE_DB / 20):
+        raise MetricFailure(f"{what} is silent")

@@ -1,0 +1,51 @@
+"""What a suite needs and this machine lacks, found before the first second of work."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from bench.codec import Need
+from bench.dataset import needs as dataset_needs
+from bench.errors import UserError
+from bench.registry import RECORDINGS, codec_module, metric_modules
+from bench.suite import REFERENCE, Suite
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A need, and who has it: ("codec", its label), ("metric", its name) or ("dataset", its place in the suite)."""
+
+    kind: str
+    owner: str
+    need: Need
+
+
+def requirements(suite: Suite) -> list[Requirement]:
+    """Everything that the suite's codecs, metrics and data sets need, here or not."""
+    found = [
+        Requirement("codec", entry.label, need)
+        for entry in suite.entries
+        if entry.module != RECORDINGS
+        for need in codec_module(entry.module).needs(entry.checkpoint)
+    ]
+    for spec in suite.metrics:
+        module = metric_modules()[spec.metric]
+        found += [Requirement("metric", spec.metric, need) for need in module.needs([spec.metric], spec.options)]
+    for index, dataset in enumerate(suite.datasets):
+        found += [Requirement("dataset", str(index), need) for need in dataset_needs(dataset, suite.base_dir)]
+    return found
+
+
+def without(suite: Suite, lacking: list[Requirement]) -> Suite:
+    """`suite` less what is lacking. UserError where nothing would be left to run."""
+    owners = {(requirement.kind, requirement.owner) for requirement in lacking}
+    left = dataclasses.replace(
+        suite,
+        entries=tuple(entry for entry in suite.entries if ("codec", entry.label) not in owners),
+        metrics=tuple(spec for spec in suite.metrics if ("metric", spec.metric) not in owners),
+        datasets=tuple(dataset for index, dataset in enumerate(suite.datasets) if ("dataset", str(index)) not in owners),
+    )
+    if not left.metrics or not left.datasets or all(entry.module == REFERENCE for entry in left.entries):
+        raise UserError(f"{suite.source}: without what is unavailable there is no codec, metric or data set left to run")
+    return left

@@ -1,0 +1,121 @@
+"""Writes a report's folder: the page with its data and audio, the tables, and the figures for papers."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from bench.compare import AGAINST, Curves, resampled_curves
+from bench.metric import MetricInfo
+from bench.report import media, plot
+from bench.report.leaderboard import SCRIPTS, STYLE, page_data, point_data, render_leaderboard, script, utterance_index
+from bench.report.merge import Merged, merge
+from bench.report.table import render_csv, render_latex, render_markdown
+from bench.store import write_atomically
+from bench.summary import Table, grid, summary
+
+ASSETS = Path(__file__).parent / "assets"
+MAX_LISTENING = 60  # utterances with audio and drawings, the worst of every metric first: a report stays a folder that can be sent
+
+
+def build(run_dirs: Sequence[Path], out: Path) -> Path:
+    """The report of one run, or of several merged, in `out`; returns its index.html. UserError says what can not be reported, and why."""
+    merged = merge(run_dirs)
+    table = summary(merged.records, merged.metrics, nominal_frame_rates=merged.points, seed=merged.seed)
+    laid_out = grid(merged.records, merged.metrics, list(merged.points), merged.seed)
+    curves = resampled_curves(laid_out, merged.seed)
+    _write_tables(merged, table, out)
+    _write_figures(merged, table, curves, out / "figures")
+
+    data = page_data(merged, table, laid_out, curves)
+    units, utterances = utterance_index(merged.records)
+    heard = _listening(merged.records, merged.metrics)
+    numbers = {unit: number for number, unit in enumerate(units)}
+    by_point = dict(list(merged.records.groupby(["codec", "point"], sort=False)))
+    for number, point in enumerate(laid_out.points):
+        _write(out / f"data/point{number}.js", script(f"point{number}", point_data(by_point[point], numbers, merged.metrics)))
+        _write_media(by_point[point], number, {unit: numbers[unit] for unit in heard}, out)
+    available = {numbers[unit]: _with_audio(merged.records, unit, laid_out.points) for unit in heard}
+    _write(out / "data/utterances.js", script("utterances", {**utterances, "audio": available}))
+    _write(out / "data/report.js", script("report", data))
+    for name in (*SCRIPTS, STYLE):
+        _write(out / "assets" / name, (ASSETS / name).read_text(encoding="utf-8"))
+    _write(out / "index.html", render_leaderboard(data))
+    return out / "index.html"
+
+
+def _write_tables(merged: Merged, table: Table, out: Path) -> None:
+    for suffix, render in (("md", render_markdown), ("csv", render_csv), ("tex", render_latex)):
+        _write(out / f"table.{suffix}", render(table))
+        for by in ("dataset", "language"):
+            if merged.records[by].nunique() > 1:
+                part = summary(merged.records, merged.metrics, by=(by,), nominal_frame_rates=merged.points, seed=merged.seed)
+                _write(out / f"table_by_{by}.{suffix}", render(part))
+
+
+def _write_figures(merged: Merged, table: Table, curves: Curves, folder: Path) -> None:
+    ranking = {name: info for name, info in merged.metrics.items() if not info.diagnostic}
+    for against in AGAINST:
+        if ranking:
+            plot.save(plot.plot_metrics(table, curves, ranking, against), folder, f"all_{against}")
+    for info in ranking.values():
+        plot.save(plot.plot_metrics(table, curves, {info.name: info}, "bitrate"), folder, f"{info.name}_bitrate")
+
+
+def _listening(records: pd.DataFrame, metrics: Mapping[str, MetricInfo]) -> list[tuple[str, str]]:
+    """The utterances with audio to hear, at most MAX_LISTENING: the worst of each metric and point in turn."""
+    heard = records[(records["audio_file"] != "") & (records["kind"] != "ceiling")]
+    orders: list[Iterable[tuple[str, str]]] = []
+    for name, info in metrics.items():
+        if name in heard and not info.diagnostic:
+            worst_first = heard.sort_values(name, ascending=info.higher_is_better, kind="stable")
+            for _, rows in worst_first.groupby(["codec", "point"], sort=False):
+                orders.append(zip(rows["dataset"], rows["utterance"], strict=True))
+    everything = zip(heard["dataset"], heard["utterance"], strict=True)
+    in_turn = (unit for units in itertools.zip_longest(*orders) for unit in units if unit is not None)
+    return list(dict.fromkeys(itertools.chain(in_turn, everything)))[:MAX_LISTENING]
+
+
+def _with_audio(records: pd.DataFrame, unit: tuple[str, str], points: Sequence[tuple[str, str]]) -> dict[int, str]:
+    """Point number -> suffix of the audio file, for the points at which the utterance can be heard."""
+    rows = records[(records["dataset"] == unit[0]) & (records["utterance"] == unit[1]) & (records["audio_file"] != "")]
+    place = {point: number for number, point in enumerate(points)}
+    return {
+        place[codec, point]: Path(audio_file).suffix
+        for codec, point, audio_file in zip(rows["codec"], rows["point"], rows["audio_file"], strict=True)
+        if Path(audio_file).is_file()
+    }
+
+
+def _write_media(records: pd.DataFrame, point: int, heard: Mapping[tuple[str, str], int], out: Path) -> None:
+    """Audio and drawings of the utterances to hear at one point, under their numbers: ids may hold what no file name can."""
+    for row in records.itertuples():
+        unit = heard.get((str(row.dataset), str(row.utterance)))
+        source = Path(str(row.audio_file))
+        if unit is None or not row.audio_file or not source.is_file():
+            continue
+        _link(source, out / f"audio/u{unit}/p{point}{source.suffix}")
+        drawn = media.drawing(source)
+        stream = Path(str(row.stream_file))
+        if row.stream_file and stream.is_file():
+            drawn["frames"] = media.frames(stream, int(row.sample_rate), int(row.hop_length))
+        _write(out / f"media/u{unit}/p{point}.js", script(f"u{unit}p{point}", drawn))
+
+
+def _write(path: Path, text: str) -> None:
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def _link(source: Path, target: Path) -> None:
+    """A second name for the file where the file system allows it, else a copy; in place of what an earlier report left."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

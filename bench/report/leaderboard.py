@@ -1,0 +1,243 @@
+"""The page: its data from records, as aggregates and as one file a point, and the frame of index.html."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench import stats
+from bench.compare import AGAINST, Curves, at_equal_rate, curve_difference, paired_differences
+from bench.metric import MetricInfo
+from bench.report.merge import Merged
+from bench.report.style import looks
+from bench.report.table import decimals
+from bench.summary import Grid, Point, Row, Table, grid, summary
+
+FLIPS_IN_PARTS = 1999  # of the tests within one language or data set, which decide marks only: p down to 5e-4 survives Holm over 40 points
+HISTOGRAM_BINS = 24
+TEMPLATE = Path(__file__).parent / "leaderboard.html.j2"
+SCRIPTS = ("core.js", "leaderboard.js", "charts.js", "rates.js", "listen.js", "compare.js", "provenance.js", "main.js")
+STYLE = "report.css"
+
+
+def page_data(merged: Merged, table: Table, laid_out: Grid, curves: Curves) -> dict[str, Any]:
+    """All that the page holds before anything is clicked.
+
+    Points and metrics are told by their numbers; `pairs` are (i, j), i < j, in the order of itertools.combinations, minuend first.
+    """
+    points = laid_out.points
+    ranking = {name: info for name, info in merged.metrics.items() if not info.diagnostic}
+    kinds = {codec: str(facts["kind"]) for codec, facts in merged.codecs.items()}
+    style = looks(kinds)
+    scopes = _scopes(merged.records)
+    return {
+        "title": " + ".join(dict.fromkeys(run["suite"]["name"] for run in merged.runs)),
+        "description": merged.runs[0]["suite"].get("description", ""),
+        "metrics": [_metric(info, table) for info in merged.metrics.values()],
+        "ranking": [list(merged.metrics).index(name) for name in ranking],
+        "codecs": [{"label": label, **asdict(style[label]), **_codec(facts)} for label, facts in merged.codecs.items()],
+        "points": [
+            {
+                "codec": list(merged.codecs).index(codec),
+                "name": point,
+                "n_q": _n_q(merged, codec, point),
+                "options": _options(merged, codec, point),
+            }
+            for codec, point in points
+        ],
+        "baseline": next((number for number, (codec, point) in enumerate(points) if f"{codec}@{point}" == merged.baseline), None),
+        "scopes": [{"kind": kind, "name": name} for kind, name, _ in scopes],
+        "rows": [_rows(part, merged, points, table if kind == "all" else None) for kind, _, part in scopes],
+        "p": [_p_values(part, ranking, points, laid_out if kind == "all" else None, merged.seed) for kind, _, part in scopes],
+        "pairs": _pairs(laid_out, ranking, merged.seed),
+        "curves": _curve_pairs(curves, ranking, [codec for codec in merged.codecs if kinds[codec] != "ceiling"]),
+        "published": [entry for run in merged.runs for entry in run["suite"].get("published", [])],
+        "tokens": {str(number): merged.tokens[name] for number, name in enumerate(map("@".join, points)) if name in merged.tokens},
+        "frame_rates": _frame_rates(merged.records, points, kinds),
+        "runs": [{key: run.get(key) for key in _PROVENANCE} for run in merged.runs],
+    }
+
+
+_PROVENANCE = ("suite_text", "datasets", "versions", "git_commit", "machine", "resampler", "seed", "started", "finished", "command")
+
+
+def utterance_index(records: pd.DataFrame) -> tuple[list[tuple[str, str]], dict[str, Any]]:
+    """(data set, utterance) in the order of the records, and what the page tells of each, column by column."""
+    units = records.drop_duplicates(["dataset", "utterance"])
+    told = {name: [_text(value) for value in units[name]] for name in ("dataset", "utterance", "speaker", "language", "text")}
+    return list(zip(units["dataset"], units["utterance"], strict=True)), {**told, "duration_s": _numbers(units["duration_s"])}
+
+
+def point_data(records: pd.DataFrame, units: Mapping[tuple[str, str], int], metrics: Mapping[str, MetricInfo]) -> dict[str, Any]:
+    """Every utterance of one point, column by column."""
+    hypotheses = {name: f"{name}:hypothesis" for name in metrics if f"{name}:hypothesis" in records}
+    reasons = ((row, json.loads(text)) for row, text in enumerate(records["failures"]) if text != "{}")
+    return {
+        "unit": [units[pair] for pair in zip(records["dataset"], records["utterance"], strict=True)],
+        "scores": [_numbers(records[name]) if name in records else [] for name in metrics],
+        "hypotheses": {name: [_text(value) for value in records[column]] for name, column in hypotheses.items()},
+        "failures": {str(row): reason for row, reason in reasons},
+        "rates": {name: _numbers(records[name]) for name in ("frame_rate", "token_rate", "bitrate")},
+        "bits": {name: _numbers(records[f"bits_{name}"]) for name in ("tokens", "side", "total")},
+    }
+
+
+def render_leaderboard(data: Mapping[str, Any]) -> str:
+    """index.html; the data and the code stand in files beside it."""
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(title=data["title"], description=data["description"], scripts=SCRIPTS, style=STYLE)
+
+
+def script(name: str, data: Any) -> str:
+    """A file that a page from the file system can load, where fetch() may not: it hands `data` over under `name`."""
+    return f"bench.receive({_json(name)}, {_json(data)});\n"
+
+
+def _json(data: Any) -> str:
+    """JSON that is also safe within HTML."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _number(value: float) -> float | None:
+    """Six digits, which is more than anything here is good for; null where there is none."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def _numbers(values: Any) -> list[float | None]:
+    return [_number(float(value)) for value in np.asarray(values, dtype=np.float64).ravel()]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _scopes(records: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """Everything, then each data set and each language where there are several."""
+    scopes = [("all", "", records)]
+    for kind in ("dataset", "language"):
+        names = sorted(records[kind].astype(str).unique())
+        if len(names) > 1:
+            scopes += [(kind, name, records[records[kind] == name]) for name in names]
+    return scopes
+
+
+def _metric(info: MetricInfo, table: Table) -> dict[str, Any]:
+    return {**asdict(info), "decimals": decimals([row.cells[info.name] for row in table.rows])}
+
+
+def _codec(facts: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("module", "kind", "title", "checkpoint", "licence", "citation", "url", "parameters", "weights_sha256")
+    return {name: facts.get(name, "") for name in names}
+
+
+def _n_q(merged: Merged, codec: str, point: str) -> int:
+    return int(merged.codecs[codec]["points"][point]["n_q"])
+
+
+def _options(merged: Merged, codec: str, point: str) -> dict[str, Any]:
+    return dict(merged.codecs[codec]["points"][point]["options"])
+
+
+def _rows(records: pd.DataFrame, merged: Merged, points: Sequence[Point], table: Table | None) -> list[dict[str, Any] | None]:
+    """A row for each of `points`, None where the part of the data does not hold it."""
+    table = table or summary(records, merged.metrics, nominal_frame_rates=merged.points, seed=merged.seed)
+    rows = {(row.codec, row.point): row for row in table.rows}
+    return [_row(rows[point]) if point in rows else None for point in points]
+
+
+def _row(row: Row) -> dict[str, Any]:
+    cells = [
+        [*_numbers([cell.mean, cell.low, cell.high, cell.median, cell.p5, cell.p95]), cell.n, cell.failed, cell.not_applicable]
+        for cell in row.cells.values()
+    ]
+    rates = {name: _number(value) for name, value in asdict(row.rates).items()}
+    facts = {
+        "utterances": row.utterances,
+        "duration_s": _number(row.duration_s),
+        "clusters": row.clusters,
+        "clustered_by": row.clustered_by,
+    }
+    return {**facts, "rates": rates, "cells": cells}
+
+
+def _p_values(
+    records: pd.DataFrame, metrics: Mapping[str, MetricInfo], points: Sequence[Point], whole: Grid | None, seed: int
+) -> list[list[float | None]]:
+    """Per metric, the unadjusted p of every pair: the page applies Holm to those that its filters leave."""
+    part = whole or grid(records, metrics, points, seed)
+    place = {point: number for number, point in enumerate(part.points)}
+    columns = [part.columns.index(name) for name in metrics]
+    p = np.full((len(metrics), len(points), len(points)), np.nan)
+    for i, point in enumerate(points[:-1]):
+        others = [j for j in range(i + 1, len(points)) if points[j] in place]
+        if point in place and others:
+            sums = part.differences([place[points[j]] for j in others], place[point], columns)
+            flips = stats.FLIPS if whole else FLIPS_IN_PARTS
+            p[:, i, others] = stats.sign_flip_p(sums, seed, flips).reshape(len(others), len(columns)).T
+    upper = np.triu_indices(len(points), 1)
+    return [_numbers(matrix[upper]) for matrix in p]
+
+
+def _pairs(laid_out: Grid, metrics: Mapping[str, MetricInfo], seed: int) -> list[list[list[Any]]]:
+    """Per pair and metric: mean, low, high, n, better, worse of the first less the second."""
+    pairs = []
+    for i in range(len(laid_out.points) - 1):
+        others = list(range(i + 1, len(laid_out.points)))
+        paired = paired_differences(laid_out, metrics, others, i, seed)
+        for row in range(len(others)):
+            pairs.append(
+                [
+                    # The subtrahend was the first of the pair: turned round, so that the page reads first less second.
+                    [
+                        *_numbers([-paired.mean[row, m], -paired.high[row, m], -paired.low[row, m]]),
+                        int(paired.n[row, m]),
+                        int(paired.worse[row, m]),
+                        int(paired.better[row, m]),
+                    ]
+                    for m in range(len(metrics))
+                ]
+            )
+    return pairs
+
+
+def _curve_pairs(curves: Curves, metrics: Mapping[str, MetricInfo], codecs: Sequence[str]) -> list[dict[str, Any]]:
+    """BD-rate and what is reached at equal rates, for both orders of every two codecs that have a curve."""
+    with_curve = [codec for codec in codecs if len(curves.of(codec)) > 1]
+    found = []
+    for one, other in combinations(with_curve, 2):
+        for codec, baseline in ((one, other), (other, one)):
+            for number, info in enumerate(metrics.values()):
+                for against in AGAINST:
+                    result = asdict(curve_difference(curves, info, against, codec, baseline))
+                    result |= {name: _number(value) for name, value in result.items() if isinstance(value, float)}
+                    overlaps = {name: _numbers(result[name]) for name in ("quality_overlap", "rate_overlap")}
+                    equal = [at_equal_rate(curves, info, against, codec, point) for point in curves.of(baseline)]
+                    at = [[curves.of(baseline)[k], *_numbers([e.rate, e.difference, e.low, e.high])] for k, e in enumerate(equal) if e]
+                    found.append({**result, **overlaps, "metric": number, "equal_rates": at})
+    return found
+
+
+def _frame_rates(records: pd.DataFrame, points: Sequence[Point], kinds: Mapping[str, str]) -> dict[str, Any]:
+    """Histograms of the utterances' measured frame rates at each point of the dynamic codecs."""
+    dynamic = {number: point for number, point in enumerate(points) if kinds[point[0]] == "dynamic"}
+    by_point = records.groupby(["codec", "point"], sort=False)["frame_rate"]
+    rates = {number: by_point.get_group(point).to_numpy(np.float64) for number, point in dynamic.items()}
+    rates = {number: values[values > 0] for number, values in rates.items()}
+    histograms = {}
+    for number, values in rates.items():
+        if len(values):
+            counts, edges = np.histogram(values, bins=HISTOGRAM_BINS)
+            histograms[str(number)] = {"from": _number(edges[0]), "to": _number(edges[-1]), "counts": counts.tolist()}
+    return histograms

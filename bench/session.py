@@ -1,0 +1,102 @@
+"""A suite from its file to finished records: preflight, data, engine, store and runner put together."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from bench import preflight
+from bench.dataset import Dataset, open_dataset, problems
+from bench.engine import default_jobs, open_engine
+from bench.errors import Unavailable, UserError
+from bench.metric import MetricInfo
+from bench.runner import run
+from bench.store import Store, read_run
+from bench.suite import Suite
+from bench.summary import Table, summary
+from bench.terminal import RunProgress
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a suite is run; what is run is the suite's business.
+
+    jobs    processes; None for one a core, or one a GPU
+    limit   utterances of each data set, a seeded sample
+    """
+
+    out: Path
+    device: str = "cpu"
+    jobs: int | None = None
+    engine: str = "local"
+    limit: int | None = None
+    skip_unavailable: bool = False
+    command: str = ""
+
+
+def score(suite: Suite, options: Options, console: Console) -> pd.DataFrame:
+    """The records of `suite`. Unavailable lists all that is missing; UserError all that is wrong; both before any work."""
+    lacking = [requirement for requirement in preflight.requirements(suite) if not requirement.need.available]
+    if lacking and not options.skip_unavailable:
+        raise Unavailable("\n".join([f"{suite.source}: not on this machine:", *map(_tell, lacking)]))
+    if lacking:
+        suite = preflight.without(suite, lacking)
+        console.print("\n".join(["skipped, as asked:", *map(_tell, lacking)]), highlight=False, markup=False)
+    datasets = open_datasets(suite, options.limit)
+    engine = open_engine(options.engine, options.jobs or _jobs(options.device))
+    try:
+        with RunProgress(console) as progress:
+            store = Store(options.out)
+            frame = run(suite, datasets, store, engine, options.device, progress, options.command)
+    finally:
+        engine.close()
+    return frame
+
+
+def open_datasets(suite: Suite, limit: int | None = None) -> list[Dataset]:
+    """The suite's data sets with every unreadable file named at once (UserError)."""
+    datasets = []
+    for spec in suite.datasets:
+        spec = spec if limit is None else spec.model_copy(update={"limit": min(limit, spec.limit or limit)})
+        datasets.append(open_dataset(spec, suite.base_dir, suite.seed))
+    if wrong := [problem for dataset in datasets for problem in problems(dataset)]:
+        raise UserError("\n".join(wrong))
+    names = [dataset.name for dataset in datasets]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{suite.source}: data set '{twice[0]}' comes twice")
+    return datasets
+
+
+def metrics_of(about: dict[str, Any]) -> dict[str, MetricInfo]:
+    """The metrics' facts as run.json keeps them."""
+    fields = {field.name for field in dataclasses.fields(MetricInfo)}
+    infos = {}
+    for name, facts in about["metrics"].items():
+        kept = {key: value for key, value in facts.items() if key in fields}
+        kept["languages"] = tuple(kept["languages"]) if kept["languages"] is not None else None
+        infos[name] = MetricInfo(**kept)
+    return infos
+
+
+def table_of(folder: Path, by: tuple[str, ...] = ()) -> Table:
+    """The table of a finished run."""
+    frame, about = read_run(folder)
+    nominal = {(label, point): facts["frame_rate"] for label, codec in about["codecs"].items() for point, facts in codec["points"].items()}
+    return summary(frame, metrics_of(about), by=by, nominal_frame_rates=nominal, seed=about["seed"])
+
+
+def _jobs(device: str) -> int:
+    if not device.startswith("cuda"):
+        return default_jobs()
+    return 1  # one process owns a GPU
+
+
+def _tell(requirement: preflight.Requirement) -> str:
+    need = requirement.need
+    facts = ", ".join(filter(None, [need.kind, f"{need.size_mb:.0f} MB" if need.size_mb else "", need.licence]))
+    return f"  {requirement.kind} {requirement.owner}: {need.name} ({facts}); get it with: {need.how}"

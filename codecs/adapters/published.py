@@ -1,0 +1,69 @@
+"""Checkpoints of several files: a repository of the model hub at one commit, or a local folder of the same layout."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench import checkpoint as files
+from bench.codec import Need
+from bench.errors import Unavailable, UserError
+
+_REPOSITORY = re.compile(r"hf:(?P<repo>[^/@]+/[^/@]+)@(?P<revision>[^/]+)")
+
+
+@dataclass(frozen=True)
+class Published:
+    """Weights as their authors published them.
+
+    files     names in the repository, the weights last
+    licence   of the weights
+    """
+
+    repo: str
+    revision: str
+    files: tuple[str, ...]
+    size_mb: float
+    licence: str
+
+    def need(self, checkpoint: str | None) -> Need:
+        source = self._source(checkpoint)
+        if isinstance(source, Path):
+            present = all((source / name).is_file() for name in self.files)
+            return Need("weights", str(source), present, f"put {' and '.join(self.files)} into {source}", licence=self.licence)
+        return Need("weights", source.repo, source._cached() is not None, source._command(), self.size_mb, self.licence)
+
+    def folder(self, checkpoint: str | None, codec: str) -> Path:
+        """The folder that holds `files`, downloaded if it must be.
+
+        checkpoint   None or `repo` for this repository, "hf:owner/repo@revision" for another, or a local folder
+        """
+        source = self._source(checkpoint)
+        if isinstance(source, Path):
+            missing = [name for name in self.files if not (source / name).is_file()]
+            if missing:
+                raise UserError(f"codec '{codec}': checkpoint {source} holds no {' and no '.join(missing)}")
+            return source
+        if (cached := source._cached()) is not None:
+            return cached
+        if files.offline():
+            raise Unavailable(f"codec '{codec}': {source.repo} is not on this machine; get it with: {source._command()}")
+        return [files.resolve(source._address(name), codec) for name in self.files][0].parent
+
+    def _source(self, checkpoint: str | None) -> Published | Path:
+        if checkpoint is None or checkpoint == self.repo:
+            return self
+        if other := _REPOSITORY.fullmatch(checkpoint):
+            return replace(self, repo=other["repo"], revision=other["revision"])
+        return Path(checkpoint).expanduser()
+
+    def _cached(self) -> Path | None:
+        paths = [files.find(self._address(name), codec="") for name in self.files]
+        return paths[0].parent if paths[0] is not None and all(paths) else None
+
+    def _address(self, name: str) -> str:
+        return f"hf:{self.repo}/{name}@{self.revision}"
+
+    def _command(self) -> str:
+        return f"hf download {self.repo} {' '.join(self.files)} --revision {self.revision}"

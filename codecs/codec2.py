@@ -1,0 +1,91 @@
+"""Codec2 (Rowe): a vocoder for radio, 8 kHz, 0.7 to 3.2 kbps, through its command-line programs."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.audio import fit_length
+from bench.codec import Codec, CodecInfo, Encoded, Need, OperatingPoint
+from bench.codecs.adapters.points import pick
+
+INFO = CodecInfo(
+    kind="classical",
+    title="Codec2",
+    licence="LGPL-2.1",
+    citation="@misc{rowe2010codec2, author={Rowe, David}, title={{Codec} 2: an open source speech codec}, year={2010}}",
+    url="https://www.rowetel.com/codec2.html",
+)
+VERSION = 1
+
+# mode: (bits a frame, samples a frame, samples of delay)
+_MODES = {
+    "3200": (64, 160, 160),
+    "2400": (48, 160, 160),
+    "1600": (64, 320, 160),
+    "1400": (56, 320, 160),
+    "1300": (52, 320, 160),
+    "1200": (48, 320, 160),
+    "700C": (28, 320, 240),
+}
+POINTS: Mapping[str, OperatingPoint] = {
+    f"{bits * 8 / length:g}kbps": OperatingPoint(f"{bits * 8 / length:g}kbps", 8000 / length, 0, {"bitrate": 8000.0 * bits / length})
+    for bits, length, _ in _MODES.values()
+}
+
+
+class Codec2:
+    """Two packets: a byte that names the mode, and all frames bit by bit.
+
+    The programs, not a binding to the library: its noise generator has one state a process, so a decoder in this process would
+    answer differently each time.
+    """
+
+    sample_rate = 8000
+    hop_length = 160
+    parameters = 0
+    weights_sha256 = ""
+
+    def analyse(self, audio: Tensor) -> Tensor:
+        return audio
+
+    def encode(self, latent: Tensor, point: OperatingPoint) -> Encoded:
+        index = list(POINTS.values()).index(point)
+        mode, (bits, length, delay) = list(_MODES.items())[index]
+        num_frames = math.ceil((len(latent) + delay) / length)
+        samples = fit_length(latent.numpy(), num_frames * length)
+        pcm = np.round(np.clip(samples, -1.0, 1.0) * 32767).astype("<i2")
+        frames = np.frombuffer(_run("c2enc", mode, pcm.tobytes()), np.uint8).reshape(num_frames, -1)
+        payload = np.packbits(np.unpackbits(frames, axis=1)[:, :bits]).tobytes()
+        return Encoded((), len(latent), (bytes([index]), payload))
+
+    def decode(self, encoded: Encoded) -> Tensor:
+        header, payload = encoded.packets
+        mode, (bits, length, delay) = list(_MODES.items())[header[0]]
+        num_frames = math.ceil((encoded.num_samples + delay) / length)
+        frames = np.unpackbits(np.frombuffer(payload, np.uint8), count=num_frames * bits).reshape(num_frames, bits)
+        pcm = np.frombuffer(_run("c2dec", mode, np.packbits(frames, axis=1).tobytes()), "<i2")
+        return torch.from_numpy(fit_length(pcm[delay:].astype(np.float32) / 32768, encoded.num_samples))
+
+
+def _run(program: str, mode: str, data: bytes) -> bytes:
+    return subprocess.run([program, mode, "-", "-"], input=data, capture_output=True, check=True).stdout
+
+
+def point(**settings: float) -> OperatingPoint:
+    return pick(POINTS, settings)
+
+
+def needs(checkpoint: str | None) -> list[Need]:
+    available = all(shutil.which(program) for program in ("c2enc", "c2dec"))
+    return [Need("package", "codec2 (c2enc, c2dec)", available, "apt install codec2, or build github.com/drowe67/codec2")]
+
+
+def load(checkpoint: str | None, device: torch.device) -> Codec:
+    return Codec2()

@@ -1,0 +1,30 @@
+"""DAC at 16 kHz: 12 codebooks at 50 frames/s."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from bench.codec import Codec, Need, OperatingPoint
+from bench.codecs.adapters.dac import info, load_dac, weights_need
+from bench.codecs.adapters.published import Published
+from bench.codecs.adapters.points import pick, residual_points
+from bench.codecs.adapters.residual import TRANSFORMERS_FILES
+
+INFO = info("DAC 16 kHz")
+VERSION = 1
+POINTS: Mapping[str, OperatingPoint] = residual_points(50.0, 1, 2, 4, 8, 12)
+WEIGHTS = Published("descript/dac_16khz", "7c2fc5e759f1f501aefc6e7a0265cc57f5d17ba7", TRANSFORMERS_FILES, 297, "MIT")
+
+
+def point(**settings: float) -> OperatingPoint:
+    return pick(POINTS, settings)
+
+
+def needs(checkpoint: str | None) -> list[Need]:
+    return [weights_need(WEIGHTS, checkpoint)]
+
+
+def load(checkpoint: str | None, device: torch.device) -> Codec:
+    return load_dac("dac_16k", WEIGHTS, 16000, checkpoint, device)

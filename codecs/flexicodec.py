@@ -1,0 +1,490 @@
+"""FlexiCodec (Li et al., ICLR 2026, arXiv 2510.00981): frames are merged while the features of a speech recogniser stay alike.
+
+Two encoders run side by side at 12.5 Hz and 16 kHz: a frozen recogniser (SenseVoice-small, block 50) and the convolutional encoder of DAC.
+A new group of frames starts where the cosine of two neighbouring recogniser frames is at or below a threshold, or after 8 frames. A
+transformer turns each group into one frame, in both streams; the semantic frame is quantised by FSQ (32768), what the acoustic frame adds
+to it by residual VQ (4096 each); the sum, repeated for the group's duration, goes through a transformer and DAC's decoder. All tokens
+share one time axis and one list of durations. The threshold alone sets the frame rate, so a target rate is met over a data set by `tune`.
+Tensor names are those of the released file, which loads strictly. `tiny` is the same codec around our own small backbone
+(codecs/nn/spectral.py) and a small recogniser of the same kind, trained by our recipe.
+
+Where paper and released code disagree we follow the code, so that released weights give the released tokens:
+- Attention is global; the paper's local windows (8 frames to each side) are not in the code, whose `context` settings have no effect.
+- Frames merge while the similarity is above the threshold; the paper says at or above. The span cap is 8 also inside a similar stretch.
+- The bound of FSQ shifts by tan, not atanh, as in the FSQ paper's listing.
+- The recogniser's features are those of block 50, before its 20 "tp" blocks; the paper calls them the last hidden layer.
+- Frames at the end that only one of the encoders has are dropped: min(ceil(T / 1280), int(ceil(fbank frames / 6) / 1.33333)).
+- A duration counts 3 bits in the nominal bitrate even at threshold 1, where nothing is merged (as in the paper's tables).
+What differs from the code: the filter bank has no dither (the code adds noise of standard deviation 1, so its tokens never repeat);
+audio shorter than 1360 samples, which the code refuses, is padded with zeros; the audio, which the code leaves up to a frame short or
+long, is cut or padded with zeros to the input's length; in a batch, groups that an item does not have are masked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from bench.checkpoint import find, how_to_get, load_safetensors, load_strictly, load_torch, resolve, sha256
+from bench.codec import CodecInfo, Encoded, Need, OperatingPoint, Stream, check_audio
+from bench.codecs.nn.conv import WNConv1d
+from bench.codecs.nn.convnext import ConvNeXtBlock
+from bench.codecs.nn.dac import DACDecoder, DACEncoder
+from bench.codecs.nn.fbank import FilterBank, read_cmvn
+from bench.codecs.nn.fsq import FSQ
+from bench.codecs.nn.schedule import greedy_merge, neighbour_similarity, num_segments_for, random, schedfr, solve_threshold, uniform
+from bench.codecs.nn.segment import expand
+from bench.codecs.nn.sensevoice import SenseVoice
+from bench.codecs.nn.spectral import SpectralDecoder, SpectralEncoder
+from bench.codecs.nn.transformer import QueryAggregator, Transformer
+from bench.codecs.nn.vq import ResidualVQ
+from bench.errors import Unavailable, unknown
+
+SAMPLE_RATE = 16000
+HOP_LENGTH = 1280
+BASE_FRAME_RATE = SAMPLE_RATE / HOP_LENGTH
+MAX_DURATION = 8
+STRIDES = (4, 4, 5, 8, 2)  # of the released encoder; the decoder has them reversed
+SEMANTIC_DOWNSAMPLE = 1.33333  # recogniser frames to base frames; the released digits, as they decide how many frames there are
+MIN_SAMPLES = 1360  # of fewer the filter bank makes no base frame
+
+INFO = CodecInfo(
+    kind="dynamic",
+    title="FlexiCodec",
+    licence="Apache-2.0 (code and tiny weights); the released weights and those of SenseVoice-small have their own terms",
+    citation="""@inproceedings{li2026flexicodec,
+  title     = {{FlexiCodec}: A Dynamic Neural Audio Codec for Low Frame Rates},
+  author    = {Li, Jiaqi and Qian, Yao and Hu, Yuxuan and Zhang, Leying and Wang, Xiaofei and Lu, Heng and Thakker, Manthan
+               and Li, Jinyu and Zhao, Sheng and Wu, Zhizheng},
+  booktitle = {ICLR},
+  year      = {2026},
+  note      = {arXiv:2510.00981},
+}""",
+    url="https://flexicodec.github.io",
+)
+VERSION = 1
+
+
+# --- the network --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TransformerSizes:
+    width: int
+    hidden: int
+    num_heads: int
+    num_layers: int
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of what lies between the encoders and the decoder; the defaults are the released ones.
+
+    semantic_dim  of the recogniser's features
+    latent_dim    of the acoustic encoder's features and of the decoder's input
+    aggregator    one for each stream: merges the frames of a group
+    unmerger      runs over the repeated frames before the decoder
+    """
+
+    semantic_dim: int = 512
+    latent_dim: int = 512
+    fsq_levels: tuple[int, ...] = (8, 8, 8, 8, 8)
+    rvq_codebooks: int = 24
+    codebook_size: int = 4096
+    codebook_dim: int = 8
+    convnext_width: int = 768
+    convnext_hidden: int = 2048
+    convnext_blocks: int = 4
+    aggregator: TransformerSizes = TransformerSizes(512, 2048, 8, 6)
+    unmerger: TransformerSizes = TransformerSizes(512, 2048, 8, 32)
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Quantised groups of frames.
+
+    features          float32 [B, latent_dim, G], what the decoder receives
+    tokens            int64 [B, n_q, G], the semantic one first
+    semantic          float32 [B, latent_dim, G], the share of `features` that comes from the semantic token
+    semantic_target   float32 [B, semantic_dim, G], the merged recogniser features before quantisation
+    commitment_loss, codebook_loss   float32 [B], of the residual VQ
+    """
+
+    features: Tensor
+    tokens: Tensor
+    semantic: Tensor
+    semantic_target: Tensor
+    commitment_loss: Tensor
+    codebook_loss: Tensor
+
+
+class _Acoustic(nn.Module):
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, sizes: Sizes) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.quantizer = ResidualVQ(sizes.latent_dim, sizes.rvq_codebooks, sizes.codebook_size, sizes.codebook_dim)
+        self.decoder = decoder
+
+
+class _SemanticVQ(nn.Module):
+    def __init__(self, dim: int, sizes: Sizes) -> None:
+        super().__init__()
+        self.fsq = FSQ(dim, sizes.fsq_levels, bound="paper")
+
+
+class Network(nn.Module):
+    """The released network around four parts that may be exchanged.
+
+    front_end       audio [B, T] -> [B, F', E]; without parameters
+    semantic_model  [B, F', E] -> [B, F', semantic_dim], SEMANTIC_DOWNSAMPLE times 12.5 frames a second; frozen
+    encoder         audio [B, T], T a multiple of HOP_LENGTH -> [B, latent_dim, T / HOP_LENGTH]
+    decoder         [B, latent_dim, F] -> audio [B, T]
+    """
+
+    def __init__(
+        self,
+        front_end: Callable[[Tensor], Tensor],
+        semantic_model: nn.Module,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        sizes: Sizes,
+    ) -> None:
+        super().__init__()
+        self.front_end = front_end
+        self.semantic_model = semantic_model.requires_grad_(False)
+        self.dac = _Acoustic(encoder, decoder, sizes)
+        self.codebook_sizes = (math.prod(sizes.fsq_levels), *[sizes.codebook_size] * sizes.rvq_codebooks)
+
+        self.semantic_aggregator = QueryAggregator(sizes.semantic_dim, **vars(sizes.aggregator))
+        self.acoustic_aggregator = QueryAggregator(sizes.latent_dim, **vars(sizes.aggregator))
+        width = sizes.convnext_width
+        self.convnext_encoder = nn.Sequential(WNConv1d(sizes.semantic_dim, width, 1), *_convnext(sizes))
+        self.convnext_decoder = nn.Sequential(*_convnext(sizes), WNConv1d(width, sizes.latent_dim, 1))
+        self.semantic_vq = _SemanticVQ(width, sizes)
+        self.bottleneck_transformer = Transformer(sizes.latent_dim, **vars(sizes.unmerger))
+        # In every released file, and without effect: the released configuration does not normalise the recogniser's features.
+        self.register_buffer("semantic_mean", torch.zeros(1))
+        self.register_buffer("semantic_std", torch.ones(1))
+
+    def analyse(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Semantic [B, semantic_dim, F] and acoustic [B, latent_dim, F] features at 12.5 Hz of `audio` [B, T], T >= 1."""
+        acoustic = self.dac.encoder(F.pad(audio, (0, -audio.shape[-1] % HOP_LENGTH)))
+        with torch.no_grad():
+            hidden = self.semantic_model(self.front_end(F.pad(audio, (0, max(0, MIN_SAMPLES - audio.shape[-1])))))
+            semantic = F.interpolate(hidden.mT, int(hidden.shape[1] / SEMANTIC_DOWNSAMPLE), mode="linear")
+        num_frames = min(semantic.shape[-1], acoustic.shape[-1])
+        return semantic[..., :num_frames], acoustic[..., :num_frames]
+
+    def quantise(self, semantic: Tensor, acoustic: Tensor, durations: Tensor, n_q: int | Tensor) -> Merged:
+        """Merges and quantises the features of `analyse`.
+
+        durations  int64 [B, G], frames of each group; a row sums to F, and an item of fewer groups ends in zeros
+        n_q        codebooks in use, the semantic one included: one number, or int64 [B]
+        """
+        is_group = (durations > 0)[:, None]
+        target = self.semantic_aggregator(semantic, durations)
+        fsq = self.semantic_vq.fsq(_through(self.convnext_encoder, target, is_group))
+        decoded = _through(self.convnext_decoder, fsq.features, is_group)
+        rvq = self.dac.quantizer(self.acoustic_aggregator(acoustic, durations) - decoded, n_q - 1)
+        tokens = torch.cat([fsq.tokens, rvq.tokens], dim=1)
+        return Merged(decoded + rvq.features, tokens, decoded, target, rvq.commitment_loss, rvq.codebook_loss)
+
+    def dequantise(self, tokens: Tensor) -> Tensor:
+        """float32 [B, latent_dim, G] of `tokens` int64 [B, n_q, G]."""
+        features = self.convnext_decoder(self.semantic_vq.fsq.decode(tokens[:, :1]))
+        return features + self.dac.quantizer.decode(tokens[:, 1:]) if tokens.shape[1] > 1 else features
+
+    def synthesise(self, features: Tensor, durations: Tensor) -> Tensor:
+        """Audio [B, about F * HOP_LENGTH] of `features` [B, latent_dim, G], which last `durations` int64 [B, G]."""
+        return self.dac.decoder(self.bottleneck_transformer(expand(features, durations)))
+
+    def forward(self, audio: Tensor, threshold: float, n_q: int | Tensor) -> tuple[Tensor, Merged]:
+        """One training pass over a batch of equal length: the decoded audio [B, T], and what lies between."""
+        semantic, acoustic = self.analyse(audio)
+        groups = [greedy_merge(item.T.float(), threshold, MAX_DURATION) for item in semantic]
+        durations = pad_sequence(groups, batch_first=True)
+        merged = self.quantise(semantic, acoustic, durations, n_q)
+        return _fit_length(self.synthesise(merged.features, durations), audio.shape[-1]), merged
+
+
+def _convnext(sizes: Sizes) -> list[ConvNeXtBlock]:
+    return [ConvNeXtBlock(sizes.convnext_width, sizes.convnext_hidden) for _ in range(sizes.convnext_blocks)]
+
+
+def _through(layers: nn.Sequential, x: Tensor, is_group: Tensor) -> Tensor:
+    """`layers` over `x` [B, C, G]; what is no group stays zero, as if an item of fewer groups were alone."""
+    for layer in layers:
+        x = layer(x) * is_group
+    return x
+
+
+def _fit_length(audio: Tensor, num_samples: int) -> Tensor:
+    return F.pad(audio, (0, max(0, num_samples - audio.shape[-1])))[..., :num_samples]
+
+
+# --- the codec ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Latent:
+    """Features at 12.5 Hz of audio `num_samples` long: float32 [semantic_dim, F] and [latent_dim, F]."""
+
+    semantic: Tensor
+    acoustic: Tensor
+    num_samples: int
+
+
+class FlexiCodec:
+    """A loaded model. `analyse`, `encode`, `decode` and `tune` are described in bench/codec.py."""
+
+    sample_rate = SAMPLE_RATE
+    hop_length = HOP_LENGTH
+
+    def __init__(self, network: Network, weights_sha256: str, device: torch.device) -> None:
+        self.network = network.to(device).eval()
+        self.device = device
+        self.parameters = sum(parameter.numel() for parameter in network.parameters())
+        self.weights_sha256 = weights_sha256
+
+    @torch.inference_mode()
+    def analyse(self, audio: Tensor) -> Latent:
+        semantic, acoustic = self.network.analyse(check_audio(audio).to(self.device)[None])
+        return Latent(semantic[0], acoustic[0], len(audio))
+
+    @torch.inference_mode()
+    def encode(self, latent: Latent, point: OperatingPoint) -> Encoded:
+        sizes = self.network.codebook_sizes
+        _check_n_q(point.n_q, len(sizes))
+        durations = _durations(latent, point)
+        merged = self.network.quantise(latent.semantic[None], latent.acoustic[None], durations[None], point.n_q)
+        stream = Stream(merged.tokens[0].cpu(), sizes[: point.n_q], durations.cpu(), MAX_DURATION)
+        return Encoded((stream,), latent.num_samples)
+
+    @torch.inference_mode()
+    def decode(self, encoded: Encoded) -> Tensor:
+        (stream,) = encoded.streams
+        if stream.durations is None:
+            raise ValueError("the stream has no durations")
+        num_frames = int(stream.durations.sum())
+        if not 0 <= math.ceil(encoded.num_samples / HOP_LENGTH) - num_frames <= 2:  # the recogniser may end 2 frames before the audio
+            raise ValueError(f"{num_frames} base frames do not fit {encoded.num_samples} samples")
+        features = self.network.dequantise(stream.tokens[None].to(self.device))
+        audio = self.network.synthesise(features, stream.durations[None].to(self.device))[0]
+        return _fit_length(audio, encoded.num_samples).cpu()
+
+    def tune(self, latents: Iterable[Latent], point: OperatingPoint) -> OperatingPoint:
+        """`point` with the threshold at which all `latents` together have the mean frame rate nearest to `target_frame_rate`."""
+        similarities, num_samples = [], 0
+        for latent in latents:
+            similarities.append(neighbour_similarity(latent.semantic.T))
+            num_samples += latent.num_samples
+        num_groups = round(float(point.options["target_frame_rate"]) * num_samples / SAMPLE_RATE)
+        threshold = solve_threshold(similarities, num_groups, MAX_DURATION)
+        return replace(point, options={**point.options, "threshold": threshold})
+
+
+# --- operating points ---------------------------------------------------------------------------------------------------------
+
+# Threshold to mean frame rate on LibriSpeech, as published.
+PUBLISHED_RATES = {0.7: 3.0, 0.75: 3.6, 0.8: 4.5, 0.867: 6.25, 0.9: 7.9, 0.91: 8.3, 1.0: 12.5}
+
+# Controls that ignore the threshold and meet the rate in every utterance; each takes features [F, D], the groups wanted, and a seed.
+CONTROLS: Mapping[str, Callable[[Tensor, int, int], Tensor]] = {
+    "schedfr": lambda features, groups, seed: schedfr(features, groups, MAX_DURATION),
+    "uniform": lambda features, groups, seed: torch.from_numpy(uniform(len(features), groups)),
+    "random": lambda features, groups, seed: torch.from_numpy(random(len(features), groups, MAX_DURATION, seed)),
+}
+SETTINGS = ("n_q", "threshold", "target_frame_rate", "scheduler", "seed")
+NUM_CODEBOOKS = 1 + Sizes.rvq_codebooks
+
+
+def _durations(latent: Latent, point: OperatingPoint) -> Tensor:
+    features = latent.semantic.T
+    if "scheduler" in point.options:
+        groups = num_segments_for(len(features), point.frame_rate, BASE_FRAME_RATE, MAX_DURATION)
+        schedule = CONTROLS[str(point.options["scheduler"])]
+        return schedule(features, groups, int(point.options.get("seed", 0))).to(features.device)
+    if "threshold" not in point.options:
+        raise ValueError(f"point '{point.name}' has a target_frame_rate but no threshold yet: tune() finds it")
+    return greedy_merge(features, float(point.options["threshold"]), MAX_DURATION)
+
+
+def _published_rate(threshold: float) -> float:
+    """Hz, on straight lines between the published rates; the lowest of them below the lowest threshold."""
+    return float(np.interp(threshold, list(PUBLISHED_RATES), list(PUBLISHED_RATES.values())))
+
+
+def _check_n_q(n_q: float, num_codebooks: int) -> None:
+    if n_q != int(n_q) or not 1 <= n_q <= num_codebooks:
+        raise ValueError(f"n_q must be a whole number from 1 to {num_codebooks}, got {n_q:g}")
+
+
+def point(**settings: float | str) -> OperatingPoint:
+    """The point of a `threshold`, or of a `target_frame_rate` (Hz) that `tune` finds the threshold for, with `n_q` codebooks (8).
+
+    With a `scheduler` (schedfr, uniform, random: controls) the target is met exactly, without a threshold; `seed` is for random.
+    """
+    for name in settings:
+        if name not in SETTINGS:
+            raise ValueError(unknown("setting", name, SETTINGS))
+    numbers = {name: value for name, value in settings.items() if name != "scheduler"}
+    for name, value in numbers.items():
+        if isinstance(value, str):
+            raise ValueError(f"{name} must be a number, got '{value}'")
+    n_q = float(numbers.pop("n_q", 8))
+    _check_n_q(n_q, NUM_CODEBOOKS)
+    if ("threshold" in numbers) == ("target_frame_rate" in numbers):
+        raise ValueError("give either threshold or target_frame_rate")
+    scheduler = settings.get("scheduler")
+    if scheduler is not None and (scheduler not in CONTROLS or "threshold" in numbers):
+        raise ValueError("scheduler: needs target_frame_rate, and is one of " + ", ".join(sorted(CONTROLS)))
+    if "seed" in numbers and scheduler != "random":
+        raise ValueError("seed: only the scheduler 'random' has one")
+
+    if "threshold" in numbers:
+        threshold = float(numbers["threshold"])
+        if not -1.0 <= threshold <= 1.0:
+            raise ValueError(f"threshold is a cosine, -1 to 1, got {threshold:g}")
+        return OperatingPoint(f"threshold{threshold:g}_q{n_q:g}", _published_rate(threshold), int(n_q), {"threshold": threshold})
+    rate = float(numbers["target_frame_rate"])
+    if not BASE_FRAME_RATE / MAX_DURATION <= rate <= BASE_FRAME_RATE:
+        raise ValueError(f"target_frame_rate must be {BASE_FRAME_RATE / MAX_DURATION:g} to {BASE_FRAME_RATE:g} Hz, got {rate:g}")
+    if scheduler is None:
+        return OperatingPoint(f"target{rate:g}hz_q{n_q:g}", rate, int(n_q), {"target_frame_rate": rate})
+    seed = {"seed": numbers["seed"]} if "seed" in numbers else {}
+    name = f"{scheduler}{seed.get('seed', '')}_{rate:g}hz_q{n_q:g}"
+    return OperatingPoint(name, rate, int(n_q), {"scheduler": scheduler, **seed})
+
+
+POINTS = {
+    name: replace(point(threshold=threshold, n_q=n_q), name=name)
+    for rate, threshold in ((12.5, 1.0), (8.3, 0.91), (6.25, 0.867))
+    for n_q in (8, 1)
+    for name in [f"{rate:g}hz_q{n_q}"]
+}
+
+
+# --- checkpoints --------------------------------------------------------------------------------------------------------------
+
+RELEASED = "12hz_v1_half"
+HOW_TO_GET_RELEASED = (
+    "the model hub's jiaqili3/flexicodec has 12hz_v1_half.safetensors, FunAudioLLM/SenseVoiceSmall has model.pt and am.mvn: put the three "
+    "in one folder and give `checkpoint: /path/to/12hz_v1_half.safetensors`"
+)
+ASR_PREFIX = "semantic_model."
+
+
+def needs(checkpoint: str | None) -> list[Need]:
+    name = checkpoint or "tiny"
+    path = find(name, "flexicodec")
+    how = HOW_TO_GET_RELEASED if name == RELEASED else how_to_get(name)
+    found = [Need("weights", f"flexicodec {name}", path is not None, how)]
+    if path is not None and name != "tiny":
+        tensors_in, is_ours = _peek(path)
+        beside = [] if is_ours else ["am.mvn"] if tensors_in else ["am.mvn", "model.pt"]
+        for file in beside:
+            found.append(Need("weights", f"SenseVoiceSmall {file}", (path.parent / file).is_file(), HOW_TO_GET_RELEASED))
+    return found
+
+
+def _peek(path: Path) -> tuple[bool, bool]:
+    """Whether a safetensors file holds the recogniser, and whether it is one of ours; its tensors are not read."""
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        return any(name.startswith(ASR_PREFIX) for name in file.keys()), "config" in (file.metadata() or {})  # noqa: SIM118
+
+
+def load(checkpoint: str | None, device: torch.device) -> FlexiCodec:
+    """`tiny` (the default), or whatever bench/checkpoint.py resolves; a file tells by its metadata whether it is ours or released."""
+    name = checkpoint or "tiny"
+    if name == RELEASED and find(name, "flexicodec") is None:
+        raise Unavailable(f"codec 'flexicodec': the released weights are not on this machine; {HOW_TO_GET_RELEASED}")
+    path = resolve(name, "flexicodec")
+    tensors, metadata = load_safetensors(path)
+    if "config" not in metadata:
+        return load_official(path, device=device)
+    network = tiny_network(json.loads(metadata["config"]))
+    load_strictly(network, tensors, path)
+    return FlexiCodec(network, sha256(path), device)
+
+
+def tiny_network(config: Mapping[str, Any]) -> Network:
+    """A network on the spectral backbone, of the sizes that the checkpoint's own `config` gives.
+
+    backbone        of SpectralEncoder and SpectralDecoder: width, hidden, encoder_blocks, decoder_blocks, n_fft, hop_length, stride
+    semantic_model  of SenseVoice, by its argument names
+    cmvn            {"shift": [560 numbers], "scale": [560 numbers]}, of the filter bank
+    sizes           of `Sizes`
+    """
+    sizes = Sizes(
+        **{
+            **config["sizes"],
+            "fsq_levels": tuple(config["sizes"]["fsq_levels"]),
+            "aggregator": TransformerSizes(**config["sizes"]["aggregator"]),
+            "unmerger": TransformerSizes(**config["sizes"]["unmerger"]),
+        }
+    )
+    backbone = config["backbone"]
+    stft = {"latent_dim": sizes.latent_dim, **{name: backbone[name] for name in ("n_fft", "hop_length", "stride")}}
+    return Network(
+        FilterBank(torch.tensor(config["cmvn"]["shift"]), torch.tensor(config["cmvn"]["scale"])),
+        SenseVoice(**config["semantic_model"]),
+        SpectralEncoder(backbone["width"], backbone["hidden"], backbone["encoder_blocks"], **stft),
+        SpectralDecoder(backbone["width"], backbone["hidden"], backbone["decoder_blocks"], **stft),
+        sizes,
+    )
+
+
+def load_official(
+    path: Path | str, asr_path: Path | str | None = None, cmvn_path: Path | str | None = None, device: torch.device | str = "cpu"
+) -> FlexiCodec:
+    """The codec of the released safetensors file; every tensor must be there, and no other but those of training (`repa_mlp.`).
+
+    asr_path   SenseVoice-small's model.pt (or safetensors), where `path` holds no recogniser; `model.pt` beside `path` by default
+    cmvn_path  SenseVoice-small's am.mvn; the one beside `path` by default
+    """
+    path = Path(path)
+    cmvn = Path(cmvn_path) if cmvn_path else path.parent / "am.mvn"
+    files = [path, cmvn]
+    tensors, _ = load_safetensors(path)
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("repa_mlp.")}
+    if not any(name.startswith(ASR_PREFIX) for name in tensors):
+        asr = Path(asr_path) if asr_path else path.parent / "model.pt"
+        files.append(asr)
+    for file in files:
+        if not file.is_file():
+            raise Unavailable(f"{path}: needs {file}, which is not there; {HOW_TO_GET_RELEASED}")
+    if len(files) == 3:
+        tensors |= {ASR_PREFIX + name: tensor for name, tensor in _asr_tensors(asr).items()}
+
+    front_end = FilterBank(*read_cmvn(cmvn))
+    with torch.device("meta"):  # drawing 450 million random numbers, to overwrite them, takes seconds
+        network = released_network(front_end)
+    load_strictly(network.to_empty(device="cpu"), tensors, path)
+    digest = hashlib.sha256("".join(sha256(file) for file in files).encode()).hexdigest()
+    return FlexiCodec(network, digest, torch.device(device))
+
+
+def released_network(front_end: Callable[[Tensor], Tensor]) -> Network:
+    sizes = Sizes()
+    encoder, decoder = DACEncoder(32, STRIDES, sizes.latent_dim), DACDecoder(sizes.latent_dim, 1536, STRIDES[::-1])
+    return Network(front_end, SenseVoice(), encoder, decoder, sizes)
+
+
+def _asr_tensors(path: Path) -> Mapping[str, Tensor]:
+    if path.suffix == ".safetensors":
+        return load_safetensors(path)[0]
+    content = load_torch(path)
+    return content.get("state_dict", content)

@@ -1,0 +1,221 @@
+"""What a run computes, keeps, and tells of what failed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import toys
+from rich.console import Console
+
+from bench import session
+from bench.runner import failures
+from bench.session import Options
+from bench.store import Store, comparable, read_run
+from bench.suite import load_suite
+
+SUITE = """
+name: toy
+datasets: [{manifest: manifest.jsonl}]
+codecs: [{codec: toy, points: [16levels, 256levels]}]
+metrics: [distance]
+"""
+
+
+@pytest.fixture
+def serial(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "open_engine", lambda name, jobs: toys.SerialEngine())
+
+
+def run(folder: Path, text: str = SUITE, out: str = "results/toy", overrides: tuple[str, ...] = ()) -> pd.DataFrame:
+    if not (folder / "manifest.jsonl").exists():
+        toys.corpus(folder)
+    (folder / "toy.yaml").write_text(text, encoding="utf-8")
+    return session.score(load_suite(folder / "toy.yaml", overrides), Options(folder / out), Console(quiet=True))
+
+
+def test_a_sweep_analyses_once_and_prepares_once(tmp_path, monkeypatch, serial) -> None:
+    codec, metric = toys.ToyCodec(), toys.ToyMetric()
+    toys.install(monkeypatch, {"toy": toys.codec_module(codec)}, [toys.metric_module(metric)])
+    frame = run(tmp_path)
+    assert (codec.analysed, metric.prepared, metric.scored) == (4, 4, 12)  # 4 utterances; reference and two points
+    means = frame.groupby(["codec", "point"])["distance"].mean()
+    assert means["reference"].max() == 0
+    assert means["toy", "256levels"] < means["toy", "16levels"]
+
+
+def test_rates_are_counted_over_the_audio_that_went_in(tmp_path, monkeypatch, serial) -> None:
+    toys.install(monkeypatch, {"toy": toys.codec_module(toys.ToyCodec())}, [toys.metric_module(toys.ToyMetric())])
+    frame = run(tmp_path)
+    row = frame[(frame.point == "16levels") & (frame.utterance == "u0")].iloc[0]
+    assert row.duration_s == pytest.approx(0.75)
+    assert row.bits_tokens == 4 * 6000
+    assert row.bitrate == pytest.approx(32000)
+    assert row.nominal_bitrate == pytest.approx(32000)
+    assert row.frame_rate == row.token_rate == pytest.approx(8000)
+    assert row.bits_tokens + row.bits_side < row.bits_total < row.bits_tokens + 8 * 32
+    assert row.bits_entropy < row.bits_tokens  # a random walk does not use all levels
+    assert (tmp_path / "results/toy" / row.audio_file).is_file()
+
+
+def test_nothing_is_computed_twice_and_a_new_metric_costs_only_itself(tmp_path, monkeypatch, serial) -> None:
+    codec, metric = toys.ToyCodec(), toys.ToyMetric()
+    modules = {"toy": toys.codec_module(codec)}
+    toys.install(monkeypatch, modules, [toys.metric_module(metric)])
+    first = run(tmp_path)
+    assert metric.scored == 12
+    again = run(tmp_path)
+    assert (codec.analysed, metric.scored) == (4, 12)
+    pd.testing.assert_frame_equal(first, again)
+    other = toys.EnglishMetric()
+    toys.install(monkeypatch, modules, [toys.metric_module(metric), toys.metric_module(other)])
+    frame = run(tmp_path, SUITE.replace("[distance]", "[distance, english]"))
+    assert metric.scored == 12
+    assert frame["english"].count() == 9
+    assert frame["distance"].equals(first["distance"])
+
+
+def test_another_run_beside_this_one_lends_its_scores_and_audio(tmp_path, monkeypatch, serial) -> None:
+    codec, metric = toys.ToyCodec(), toys.ToyMetric()
+    toys.install(monkeypatch, {"toy": toys.codec_module(codec)}, [toys.metric_module(metric)])
+    run(tmp_path)
+    frame = run(tmp_path, SUITE.replace("codec: toy,", "codec: toy, name: renamed,"), out="results/other")
+    assert metric.scored == 12
+    assert set(frame.codec) == {"reference", "renamed"}
+    assert all((tmp_path / "results/other" / name).is_file() for name in frame.audio_file)
+
+
+def test_a_raised_version_is_a_new_score(tmp_path, monkeypatch, serial) -> None:
+    metric, codec = toys.ToyMetric(), toys.codec_module(toys.ToyCodec())
+    toys.install(monkeypatch, {"toy": codec}, [toys.metric_module(metric)])
+    run(tmp_path)
+    toys.install(monkeypatch, {"toy": codec}, [toys.metric_module(metric, version=2)])
+    run(tmp_path)
+    assert metric.scored == 24
+    codec.VERSION = 2
+    run(tmp_path)
+    assert metric.scored == 24 + 8
+
+
+class EveryThird(toys.ToyCodec):
+    def analyse(self, audio: torch.Tensor) -> torch.Tensor:
+        if len(audio) == 7000:  # u2
+            raise RuntimeError("the third utterance is too much for me")
+        return audio
+
+
+class Nan(toys.ToyCodec):
+    def decode(self, encoded):
+        return super().decode(encoded) * float("nan")
+
+
+class Short(toys.ToyCodec):
+    def decode(self, encoded):
+        return super().decode(encoded)[:-1]
+
+
+class Unloadable:
+    @property
+    def parameters(self) -> int:
+        raise OSError("the weights are gone")
+
+
+@pytest.mark.parametrize(
+    ("codec", "expected"),
+    [
+        (EveryThird(), {("u2", "analyse: RuntimeError: the third utterance is too much for me")}),
+        (Nan(), {(f"u{i}", "ValueError: decode gave NaN or infinite samples") for i in range(4)}),
+        (Short(), {(f"u{i}", f"ValueError: decode gave the shape [{5999 + 500 * i}], the audio has [{6000 + 500 * i}]") for i in range(4)}),
+        (Unloadable(), {(f"u{i}", "load: OSError: the weights are gone") for i in range(4)}),
+    ],
+    ids=["raises", "nan", "wrong length", "does not load"],
+)
+def test_a_codec_that_fails_stops_nobody_else(codec, expected, tmp_path, monkeypatch, serial) -> None:
+    codecs = {"bad": toys.codec_module(codec), "toy": toys.codec_module(toys.ToyCodec())}
+    toys.install(monkeypatch, codecs, [toys.metric_module(toys.ToyMetric())])
+    text = SUITE.replace("codecs: [", "codecs: [{codec: bad, points: [16levels]}, ")
+    frame = run(tmp_path, text)
+    assert {(utterance, reason) for codec_, _, utterance, what, reason in failures(frame) if (codec_, what) == ("bad", "codec")} == expected
+    assert len(failures(frame)) == len(expected)
+    assert frame[frame.codec == "toy"]["distance"].count() == 8
+    assert frame[frame.codec == "bad"]["distance"].count() == 4 - len(expected)
+
+
+def test_a_metric_that_fails_or_does_not_apply_is_told_apart(tmp_path, monkeypatch, serial) -> None:
+    metrics = [toys.metric_module(metric) for metric in (toys.ToyMetric(), toys.RaisingMetric(), toys.EnglishMetric())]
+    toys.install(monkeypatch, {"toy": toys.codec_module(toys.ToyCodec())}, metrics)
+    frame = run(tmp_path, SUITE.replace("[distance]", "[distance, raising, english]"))
+    assert frame["distance"].count() == 12
+    assert {(what, reason) for _, _, _, what, reason in failures(frame)} == {("raising", "no speech found")}
+    german = frame[frame.utterance == "u2"]
+    assert all(json.loads(told) == {"english": "English only, not de"} for told in german["not_applicable"])
+
+
+def test_a_failure_is_tried_again_and_forgotten_when_it_is_mended(tmp_path, monkeypatch, serial) -> None:
+    toys.install(monkeypatch, {"toy": toys.codec_module(EveryThird())}, [toys.metric_module(toys.ToyMetric())])
+    assert failures(run(tmp_path))
+    toys.install(monkeypatch, {"toy": toys.codec_module(toys.ToyCodec())}, [toys.metric_module(toys.ToyMetric())])
+    frame = run(tmp_path)
+    assert not failures(frame)
+    assert frame["distance"].count() == 12
+
+
+def test_a_torn_line_is_work_not_done(tmp_path, monkeypatch, serial) -> None:
+    metric = toys.ToyMetric()
+    toys.install(monkeypatch, {"toy": toys.codec_module(toys.ToyCodec())}, [toys.metric_module(metric)])
+    whole = run(tmp_path)
+    (journal,) = (tmp_path / "results/toy/journal").glob("*.jsonl")
+    content = journal.read_bytes()
+    journal.write_bytes(content[: len(content) * 2 // 3])
+    kept = content[: len(content) * 2 // 3].count(b"\n")
+    again = run(tmp_path)
+    assert metric.scored == 12 + 12 - kept
+    pd.testing.assert_frame_equal(comparable(whole), comparable(again))
+
+
+def test_run_json_says_what_ran(tmp_path, monkeypatch, serial) -> None:
+    toys.install(monkeypatch, {"toy": toys.codec_module(toys.ToyCodec())}, [toys.metric_module(toys.ToyMetric())])
+    run(tmp_path)
+    frame, about = read_run(tmp_path / "results/toy")
+    assert len(frame) == 12
+    assert about["suite_text"] == SUITE
+    assert set(about["codecs"]["toy"]["points"]) == {"16levels", "256levels"}
+    assert about["datasets"][0]["utterances"] == 4
+    assert {"torch", "numpy", "python"} <= set(about["versions"])
+    points = json.loads((tmp_path / "results/toy/points.json").read_text())
+    (codebook,) = points["toy@16levels"]["codebooks"]
+    assert codebook["size"] == 16
+    assert 1 < codebook["perplexity"] <= 16
+
+
+def test_recordings_are_scored_against_the_reference_that_they_name(tmp_path, monkeypatch, serial) -> None:
+    import numpy as np
+    import soundfile
+
+    toys.install(monkeypatch, {}, [toys.metric_module(toys.ToyMetric())])
+    toys.corpus(tmp_path)
+    samples, rate = soundfile.read(tmp_path / "u0.wav")
+    soundfile.write(tmp_path / "cropped.wav", samples[:8000], rate, subtype="FLOAT")
+    soundfile.write(tmp_path / "decoded.wav", np.append(samples[:8000] + 0.01, [0.0] * 5), rate, subtype="FLOAT")
+    row = {"id": "u0", "variant": "v", "path": "decoded.wav", "reference": "cropped.wav", "frame_rate_hz": 12.5, "bitrate_kbps": 1.5}
+    (tmp_path / "made.jsonl").write_text(json.dumps(row) + "\n")
+    frame = run(tmp_path, SUITE.replace("{codec: toy, points: [16levels, 256levels]}", "{codec: recordings, manifest: made.jsonl}"))
+    (made,) = frame[frame.codec == "recordings"].to_dict("records")
+    assert made["distance"] == pytest.approx(0.01, abs=1e-4)
+    assert (made["bitrate"], made["frame_rate"], made["length_error"]) == (1500, 12.5, 5)
+
+
+def test_records_of_two_machines_add_up(tmp_path, monkeypatch, serial) -> None:
+    toys.install(monkeypatch, {"toy": toys.codec_module(toys.ToyCodec())}, [toys.metric_module(toys.ToyMetric())])
+    run(tmp_path)
+    store = Store(tmp_path / "results/toy")
+    record = next(iter(store._records.values()))
+    Store(tmp_path / "results/toy").append(dataclasses.replace(record, scores={}, failures={"distance#1": "later, elsewhere"}))
+    merged = Store(tmp_path / "results/toy").get(record.key)
+    assert merged is not None
+    assert merged.scores == record.scores
+    assert not merged.failures
