@@ -56,8 +56,11 @@ class Metric(Protocol):
     is known); it never guesses.
     """
 
-    names: tuple[str, ...]
-    sample_rate: int
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    @property
+    def sample_rate(self) -> int: ...
 
     def prepare(self, reference: Utterance, audio: Audio) -> Any:
         """What all codecs share, from `audio`: the reference at `sample_rate`. Once per utterance."""

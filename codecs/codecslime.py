@@ -11,8 +11,8 @@ Where paper and released code disagree we follow the code, so that released weig
   paper's form is the scheduler "schedfr_paper"; "uniform" and "random" are controls that the paper has only in part (merge every 2).
 - Segments: min(F, max(ceil(F / 4), round(F * rate / 80))), halves to even; the paper says ceil.
 - FSQ levels are 5, 5, 3, 3, 3, 3, 3, 3, the first varying fastest; the paper gives only their product.
-What differs from the code: any length from one sample on; at 80 Hz nothing is merged, no duration is sent, and the tokens are those of
-the backbone alone.
+What differs from the code: at 80 Hz, where every segment is one frame, no duration is sent; below, each costs the 2 bits that the paper
+counts. The Melt algorithm's slip concerns training alone and is dealt with there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +35,7 @@ from bench.codecs.nn.schedule import num_segments_for, random, schedfr, uniform
 from bench.codecs.nn.segment import expand, merge
 from bench.codecs.nn.spectral import SpectralCodec
 from bench.codecs.nn.vq import LinearFactorizedVQ, Quantised
-from bench.errors import Unavailable, unknown
+from bench.errors import Unavailable, UserError, unknown
 
 Variant = Literal["vq8k", "fsq18k"]
 RELEASED: tuple[Variant, ...] = ("vq8k", "fsq18k")
@@ -265,17 +265,18 @@ def point(**settings: float | str) -> OperatingPoint:
         raise ValueError(unknown("scheduler", scheduler, SCHEDULERS))
     if "seed" in settings and scheduler != "random":
         raise ValueError(f"seed: only the scheduler 'random' has one, not '{scheduler}'")
+    if not isinstance(settings.get("seed", 0), int):
+        raise ValueError(f"seed must be a whole number, got {settings['seed']!r}")
 
-    name = f"{frame_rate:g}hz"
+    name, options = f"{frame_rate:g}hz", dict[str, float | str]()
     if scheduler != "schedfr":
-        name += f"_{scheduler}"
+        name, options["scheduler"] = f"{name}_{scheduler}", scheduler
     if "seed" in settings:
-        name += f"_seed{settings['seed']}"
-    own = {key: value for key, value in settings.items() if key in ("scheduler", "seed") and value != "schedfr"}
-    return OperatingPoint(name, frame_rate, n_q=1, options=own)
+        name, options["seed"] = f"{name}_seed{settings['seed']}", settings["seed"]
+    return OperatingPoint(name, frame_rate, n_q=1, options=options)
 
 
-POINTS = {each.name: each for each in (point(frame_rate=rate) for rate in (80, 67, 60, 50, 44, 40, 36))}
+POINTS: Mapping[str, OperatingPoint] = {each.name: each for each in (point(frame_rate=rate) for rate in (80, 67, 60, 50, 44, 40, 36))}
 
 
 # --- checkpoints --------------------------------------------------------------------------------------------------------------
@@ -298,20 +299,34 @@ def load(checkpoint: str | None, device: torch.device) -> CodecSlime:
     path = resolve(name, "codecslime")
     tensors, metadata = load_safetensors(path)
     config = json.loads(metadata.get("config", "{}"))
-    if config.get("family") != "spectral":
-        return load_official(path, "vq8k" if CODEBOOK in tensors else "fsq18k", device)
-    network = SpectralCodec(config)
-    load_strictly(network, tensors, path)
-    return CodecSlime(network, sha256(path), device)
+    if config.get("family") == "spectral":
+        return _filled(_spectral(config, path), tensors, path, device)
+    return _filled(_released("vq8k" if CODEBOOK in tensors else "fsq18k", tensors), tensors, path, device)
 
 
 def load_official(path: Path | str, variant: Variant, device: torch.device | str = "cpu") -> CodecSlime:
     """The codec of a released safetensors file; every tensor must be there, and no other."""
     if variant not in RELEASED:
         raise ValueError(unknown("variant", variant, RELEASED))
-    path = Path(path)
-    tensors, _ = load_safetensors(path)
-    with torch.device("meta"):  # drawing 160 million random numbers, to overwrite them, takes seconds
+    tensors, _ = load_safetensors(Path(path))
+    return _filled(_released(variant, tensors), tensors, Path(path), torch.device(device))
+
+
+def _spectral(config: Mapping[str, Any], path: Path) -> SpectralCodec:
+    network = SpectralCodec(config)
+    if network.encoder.hop_length * network.encoder.stride != HOP_LENGTH:
+        rate = SAMPLE_RATE / network.encoder.hop_length / network.encoder.stride
+        raise UserError(f"{path}: its frames come at {rate:g} Hz; codecslime needs a backbone of {BASE_FRAME_RATE:g} Hz")
+    return network
+
+
+def _released(variant: Variant, tensors: Mapping[str, Tensor]) -> Released:
+    """The network that `tensors` will fill, without values: drawing 160 million random numbers, to overwrite them, takes seconds."""
+    with torch.device("meta"):
         network = Released(variant, _sizes(tensors))
-    load_strictly(network.to_empty(device="cpu"), tensors, path)
-    return CodecSlime(network, sha256(path), torch.device(device))
+    return network.to_empty(device="cpu")
+
+
+def _filled(network: Released | SpectralCodec, tensors: Mapping[str, Tensor], path: Path, device: torch.device) -> CodecSlime:
+    load_strictly(network, tensors, path)
+    return CodecSlime(network, sha256(path), device)

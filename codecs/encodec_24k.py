@@ -16,7 +16,7 @@ INFO = CodecInfo(
     kind="fixed",
     title="EnCodec 24 kHz",
     licence="MIT (code); the weights' card states none",
-    citation="@article{defossez2022encodec, author={D{\\'e}fossez, Alexandre and Copet, Jade and Synnaeve, Gabriel and Adi, Yossi}, "
+    citation="@article{defossez2022encodec, author={Défossez, Alexandre and Copet, Jade and Synnaeve, Gabriel and Adi, Yossi}, "
     "title={High Fidelity Neural Audio Compression}, journal={arXiv:2210.13438}, year={2022}}",
     url="https://github.com/facebookresearch/encodec",
 )

@@ -223,10 +223,10 @@ def _convnext(sizes: Sizes) -> list[ConvNeXtBlock]:
 
 
 def _through(layers: nn.Sequential, x: Tensor, is_group: Tensor) -> Tensor:
-    """`layers` over `x` [B, C, G]; what is no group stays zero, as if an item of fewer groups were alone."""
+    """`layers` over `x` [B, C, G]; what is no group is zero in front of each, as if an item of fewer groups were alone."""
     for layer in layers:
-        x = layer(x) * is_group
-    return x
+        x = layer(x * is_group)
+    return x * is_group
 
 
 def _fit_length(audio: Tensor, num_samples: int) -> Tensor:
@@ -367,7 +367,7 @@ def point(**settings: float | str) -> OperatingPoint:
     return OperatingPoint(name, rate, int(n_q), {"scheduler": scheduler, **seed})
 
 
-POINTS = {
+POINTS: Mapping[str, OperatingPoint] = {
     name: replace(point(threshold=threshold, n_q=n_q), name=name)
     for rate, threshold in ((12.5, 1.0), (8.3, 0.91), (6.25, 0.867))
     for n_q in (8, 1)

@@ -16,8 +16,8 @@ INFO = CodecInfo(
     kind="fixed",
     title="Mimi",
     licence="CC-BY-4.0",
-    citation="@article{defossez2024moshi, author={D{\\'e}fossez, Alexandre and Mazar{\\'e}, Laurent and Orsini, Manu and Royer, Am{\\'e}lie "
-    "and P{\\'e}rez, Patrick and J{\\'e}gou, Herv{\\'e} and Grave, Edouard and Zeghidour, Neil}, "
+    citation="@article{defossez2024moshi, author={Défossez, Alexandre and Mazaré, Laurent and Orsini, Manu and Royer, Amélie "
+    "and Pérez, Patrick and Jégou, Hervé and Grave, Edouard and Zeghidour, Neil}, "
     "title={Moshi: a speech-text foundation model for real-time dialogue}, journal={arXiv:2410.00037}, year={2024}}",
     url="https://huggingface.co/kyutai/mimi",
 )

@@ -89,21 +89,9 @@ class DACBackbone:
 
     def build(self) -> tuple[nn.Module, nn.Module]:
         return (
-            _MonoEncoder(self.encoder_channels, self.strides, self.latent_dim),
-            _MonoDecoder(self.latent_dim, self.decoder_channels, self.strides[::-1]),
+            DACEncoder(self.encoder_channels, self.strides, self.latent_dim),
+            DACDecoder(self.latent_dim, self.decoder_channels, self.strides[::-1]),
         )
-
-
-class _MonoEncoder(DACEncoder):
-    def forward(self, audio: Tensor) -> Tensor:
-        """Audio [B, T] to features [B, D, F]."""
-        return super().forward(audio[:, None])
-
-
-class _MonoDecoder(DACDecoder):
-    def forward(self, features: Tensor) -> Tensor:
-        """Features [B, D, F] to audio [B, T]."""
-        return super().forward(features)[:, 0]
 
 
 @dataclass(frozen=True)
@@ -403,7 +391,7 @@ def _parse_ratios(text: str) -> Ratios:
 
 # Equal bits at one rate: eight codebooks each, then CodecSlime's comparison at 0.75 kbps.
 _EQUAL_BITS = (("fine", 1), ("medium", 2), ("coarse", 4))
-POINTS = {
+POINTS: Mapping[str, OperatingPoint] = {
     each.name: each for each in (*(point(ratios=name) for name in RATIOS), *(point(ratios=name, n_q=n_q) for name, n_q in _EQUAL_BITS))
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import struct
 from pathlib import Path
@@ -54,6 +55,7 @@ def small(shared) -> CodecSlime:
 def test_small_copy_gives_the_features_tokens_and_audio_of_the_original(shared, variant, device):
     golden = np.load(shared / f"golden/codecslime/small_{variant}.npz")
     codec = load_official(shared / f"golden/codecslime/small_{variant}.safetensors", variant, device)
+    assert isinstance(codec.network, Released)
     taps: list[torch.Tensor] = []
     for layer in codec.network.encoder.block:
         layer.register_forward_hook(lambda _module, _args, output: taps.append(output[0]))
@@ -91,18 +93,16 @@ def test_names_shapes_and_sizes_are_the_released_ones(shared, variant, parameter
 
 def write_full_size(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
     """A safetensors file of float16 tensors: a few random values each, the rest a hole in the file, which takes no disk."""
-    header, end = {}, 0
-    for name, shape in shapes.items():
-        start, end = end, end + 2 * int(np.prod(shape))
-        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [start, end]}
-    text = json.dumps(header).encode()
+    ends = np.cumsum([0, *(2 * int(np.prod(shape)) for shape in shapes.values())]).tolist()
+    offsets = dict(zip(shapes, itertools.pairwise(ends), strict=True))
+    text = json.dumps({name: {"dtype": "F16", "shape": shapes[name], "data_offsets": offsets[name]} for name in shapes}).encode()
     random = np.random.default_rng(0)
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for name, shape in shapes.items():
-            file.seek(8 + len(text) + header[name]["data_offsets"][0])
+            file.seek(8 + len(text) + offsets[name][0])
             file.write(random.standard_normal(min(int(np.prod(shape)), 64)).astype("<f2").tobytes())
-        file.truncate(8 + len(text) + end)
+        file.truncate(8 + len(text) + ends[-1])
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -142,15 +142,15 @@ def test_a_key_too_few_or_too_many_is_named_in_one_line(shared, tmp_path, change
 
 def test_a_file_of_the_other_variant_and_an_unknown_variant_are_refused(shared):
     path = shared / "golden/codecslime/small_fsq18k.safetensors"
-    with pytest.raises(UserError, match="decoder.quantizer"):
+    with pytest.raises(UserError, match=r"decoder\.quantizer"):
         load_official(path, "vq8k")
     with pytest.raises(ValueError, match="variant 'fsq' unknown; did you mean 'fsq18k'"):
-        load_official(path, "fsq")
+        load_official(path, "fsq")  # type: ignore[arg-type]
 
 
 def test_released_weights_that_are_not_here_say_how_to_give_them(shared, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
-    with pytest.raises(Unavailable, match="vq8k.*safetensors"):
+    with pytest.raises(Unavailable, match=r"vq8k.*\.safetensors"):
         load("vq8k", CPU)
     (need,) = needs("vq8k")
     assert not need.available
@@ -177,6 +177,14 @@ def test_tiny_loads_what_training_exports_and_computes_the_same(tmp_path, monkey
     assert encoded.streams[0].codebook_sizes == (20,)
     assert codec.parameters == sum(parameter.numel() for parameter in trained.parameters())
     assert codec.weights_sha256 == checkpoints.sha256(path)
+
+
+def test_a_backbone_of_another_rate_is_refused(tmp_path):
+    config = SpectralModel(family="spectral", width=8, hidden=8, encoder_blocks=1, decoder_blocks=1, latent_dim=4, stride=2)
+    path = tmp_path / "fixed_40hz.safetensors"
+    save_file(TrainableSpectral(config, None).state_dict(), path, {"config": config.model_dump_json()})
+    with pytest.raises(UserError, match="40 Hz; codecslime needs a backbone of 80 Hz"):
+        load(str(path), CPU)
 
 
 # --- operating points ---------------------------------------------------------------------------------------------------------
@@ -286,6 +294,7 @@ def test_point_names_are_told_by_their_settings():
         ({"frame_rate": 40, "target_frame_rate": 40}, "one number"),
         ({"frame_rate": 40, "n_q": 2}, "setting 'n_q' unknown"),
         ({"frame_rate": 40, "scheduler": "shedfr"}, "did you mean 'schedfr'"),
+        ({"frame_rate": 40, "scheduler": "random", "seed": 0.5}, "whole number, got 0.5"),
         ({"frame_rate": 40, "seed": 1}, "only the scheduler 'random' has one"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -24,10 +25,12 @@ from bench.codecs.nn.conv import (
     half_band_filter,
 )
 
+Module = TypeVar("Module", bound=nn.Module)
 
-def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
+
+def randomised(module: Module) -> Module:
     """Every parameter drawn anew, so that no default hides a mistake."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.copy_(0.5 * torch.randn(parameter.shape, generator=generator))
@@ -65,9 +68,8 @@ def test_a_fresh_layer_has_the_weights_that_it_was_initialised_with():
 
 def test_a_used_weight_normed_layer_can_be_copied_and_trained():
     layer = WNConv1d(4, 6, 3)
-    layer(torch.ones(1, 4, 5)).sum().backward()
-    assert layer.weight_g.grad.abs().sum() > 0
-    assert layer.weight_v.grad.abs().sum() > 0
+    gradients = torch.autograd.grad(layer(torch.ones(1, 4, 5)).square().sum(), [layer.weight_g, layer.weight_v])
+    assert all(bool(gradient.any()) for gradient in gradients)
     assert torch.equal(copy.deepcopy(layer).weight, layer.weight)
 
 
@@ -139,8 +141,8 @@ def test_residual_lstm_runs_forward_in_time_and_keeps_its_input():
     later[..., 12] += 1
     torch.testing.assert_close(block(later)[..., :12], y[..., :12])
     assert not torch.allclose(block(later)[..., 13:], y[..., 13:])
-    block.lstm.weight_hh_l1.data.zero_()
-    block.lstm.weight_ih_l1.data.zero_()
-    block.lstm.bias_ih_l1.data.zero_()
-    block.lstm.bias_hh_l1.data.zero_()
+    with torch.no_grad():
+        for name, parameter in block.lstm.named_parameters():
+            if name.endswith("_l1"):
+                parameter.zero_()
     torch.testing.assert_close(block(x), x)  # a second layer of zeros puts out zeros

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from typing import TypeVar
 
 import pytest
 import torch
@@ -12,12 +13,14 @@ from torch import nn
 from bench.codecs.nn import vq
 from bench.codecs.nn.vq import FactorizedVQ, LinearFactorizedVQ, ResidualVQ, nearest, sample_n_q
 
+Module = TypeVar("Module", bound=nn.Module)
+
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def randomised(module: nn.Module) -> nn.Module:
+def randomised(module: Module) -> Module:
     with torch.no_grad():
         for i, parameter in enumerate(module.parameters()):
             parameter.copy_(noise(*parameter.shape, seed=i))
@@ -86,11 +89,9 @@ def test_gradient_passes_straight_through_and_each_loss_trains_its_own_side():
 def test_fewer_codebooks_are_a_prefix_and_leave_a_larger_error():
     quantiser, x = randomised(ResidualVQ(6, 5, 256, 6)), noise(2, 6, 40)
     with torch.no_grad():  # each stage hands on what it can represent, scaled: errors then shrink
-        for stage in quantiser.quantizers:
-            for projection in (stage.in_proj, stage.out_proj):
-                projection.weight_v.copy_(torch.eye(6)[..., None])
-                projection.weight_g.fill_(1)
-                projection.bias.zero_()
+        for name, parameter in quantiser.named_parameters():
+            if "_proj" in name:
+                parameter.copy_(torch.eye(6)[..., None] if "weight_v" in name else torch.full_like(parameter, float("weight_g" in name)))
     whole = quantiser(x)
     for n in range(1, 6):
         part = quantiser(x, n)
@@ -142,9 +143,7 @@ def test_names_and_shapes_are_the_released_ones(shared):
 @torch.inference_mode()
 def test_residual_vq_gives_the_tokens_of_the_original(shared):
     golden = load_file(shared / "golden/flexicodec/small_codec.safetensors")
-    weights = {
-        name.removeprefix("w/dac.quantizer."): tensor for name, tensor in golden.items() if name.startswith("w/dac.quantizer.")
-    }
+    weights = {name.removeprefix("w/dac.quantizer."): tensor for name, tensor in golden.items() if name.startswith("w/dac.quantizer.")}
     codebook_size, codebook_dim = weights["quantizers.0.codebook.weight"].shape
     n_q = sum(name.endswith("codebook.weight") for name in weights)
     quantiser = ResidualVQ(golden["t0.9_q5/rvq_input"].shape[1], n_q, codebook_size, codebook_dim)

@@ -6,9 +6,8 @@ to either side. So they run once over the whole signal and, for each window, ove
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from importlib.resources import files
 
 import numpy as np
 import torch
@@ -205,16 +204,16 @@ def _windows(degraded: Audio) -> tuple[np.ndarray, list[int]]:
 
 def _read_weights(file: str, device: torch.device) -> dict[str, Tensor]:
     import onnx
+    from onnx.numpy_helper import to_array
 
-    spec = importlib.util.find_spec("speechmos")
-    assert spec is not None
-    assert spec.origin is not None
-    graph = onnx.load(Path(spec.origin).parent / "dnsmos_models" / file).graph
-    return {tensor.name: torch.tensor(onnx.numpy_helper.to_array(tensor), device=device) for tensor in graph.initializer}
+    model = onnx.load_model_from_string((files("speechmos") / "dnsmos_models" / file).read_bytes())
+    return {tensor.name: torch.tensor(to_array(tensor), device=device) for tensor in model.graph.initializer}
 
 
 def _dense_layers(weights: Mapping[str, Tensor], scope: str, layers: Sequence[str]) -> list[tuple[Tensor, Tensor]]:
-    return [tuple(weights[f"{scope}/{layer}/{part}/ReadVariableOp/resource:0"] for part in ("MatMul", "BiasAdd")) for layer in layers]  # type: ignore[misc]
+    """Matrix [in, out] and bias [out] of each layer."""
+    resource = f"{scope}/{{}}/{{}}/ReadVariableOp/resource:0"
+    return [(weights[resource.format(layer, "MatMul")], weights[resource.format(layer, "BiasAdd")]) for layer in layers]
 
 
 def _apply_dense(layers: Sequence[tuple[Tensor, Tensor]], features: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def page_data(merged: Merged, table: Table, laid_out: Grid, curves: Curves) -> d
         "rows": [_rows(part, merged, points, table if kind == "all" else None) for kind, _, part in scopes],
         "p": [_p_values(part, ranking, points, laid_out if kind == "all" else None, merged.seed) for kind, _, part in scopes],
         "pairs": _pairs(laid_out, ranking, merged.seed),
-        "curves": _curve_pairs(curves, ranking, [codec for codec in merged.codecs if kinds[codec] != "ceiling"]),
+        "curves": _curve_pairs(curves, ranking, list(merged.codecs)),
         "published": [entry for run in merged.runs for entry in run["suite"].get("published", [])],
         "tokens": {str(number): merged.tokens[name] for number, name in enumerate(map("@".join, points)) if name in merged.tokens},
         "frame_rates": _frame_rates(merged.records, points, kinds),
@@ -212,21 +212,33 @@ def _pairs(laid_out: Grid, metrics: Mapping[str, MetricInfo], seed: int) -> list
     return pairs
 
 
-def _curve_pairs(curves: Curves, metrics: Mapping[str, MetricInfo], codecs: Sequence[str]) -> list[dict[str, Any]]:
-    """BD-rate and what is reached at equal rates, for both orders of every two codecs that have a curve."""
+def _curve_pairs(curves: Curves, metrics: Mapping[str, MetricInfo], codecs: Sequence[str]) -> dict[str, list[Any]]:
+    """Of every two codecs that have a curve: BD-rate and BD-quality of the first against the second, and both at equal rates.
+
+    averages      first, second, metric, against, then the numbers of CurveDifference; the page turns them round for the other order
+    undefined     first, second, metric, against, why there are none
+    equal_rates   codec, point, metric, against, rate, difference, low, high
+    """
+    numbers = {codec: number for number, codec in enumerate(codecs)}
     with_curve = [codec for codec in codecs if len(curves.of(codec)) > 1]
-    found = []
-    for one, other in combinations(with_curve, 2):
-        for codec, baseline in ((one, other), (other, one)):
-            for number, info in enumerate(metrics.values()):
-                for against in AGAINST:
-                    result = asdict(curve_difference(curves, info, against, codec, baseline))
-                    result |= {name: _number(value) for name, value in result.items() if isinstance(value, float)}
-                    overlaps = {name: _numbers(result[name]) for name in ("quality_overlap", "rate_overlap")}
-                    equal = [at_equal_rate(curves, info, against, codec, point) for point in curves.of(baseline)]
-                    at = [[curves.of(baseline)[k], *_numbers([e.rate, e.difference, e.low, e.high])] for k, e in enumerate(equal) if e]
-                    found.append({**result, **overlaps, "metric": number, "equal_rates": at})
-    return found
+    averages, undefined, equal_rates = [], [], []
+    for (first, second), (number, info), (axis, against) in product(
+        combinations(with_curve, 2), enumerate(metrics.values()), enumerate(AGAINST)
+    ):
+        names = [numbers[first], numbers[second], number, axis]
+        found = curve_difference(curves, info, against, first, second)
+        if found.undefined:
+            undefined.append([*names, found.undefined])
+        else:
+            rate, quality = (found.bd_rate, found.bd_rate_low, found.bd_rate_high), (found.bd_quality, found.bd_quality_low, found.bd_quality_high)
+            averages.append([*names, *_numbers([*rate, *quality, *found.quality_overlap, *found.rate_overlap]), *found.points])
+        for codec, other in ((first, second), (second, first)):
+            for point in curves.of(other):
+                if equal := at_equal_rate(curves, info, against, codec, point):
+                    equal_rates.append(
+                        [numbers[codec], point, number, axis, *_numbers([equal.rate, equal.difference, equal.low, equal.high])]
+                    )
+    return {"averages": averages, "undefined": undefined, "equal_rates": equal_rates}
 
 
 def _frame_rates(records: pd.DataFrame, points: Sequence[Point], kinds: Mapping[str, str]) -> dict[str, Any]:

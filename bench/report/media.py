@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ FLOOR_DB = -90.0  # below full scale; black
 
 
 def drawing(path: Path) -> dict[str, Any]:
-    """Of an audio file: seconds, peaks (int8 pairs low, high, a pair a hop) and mel (uint8 [BANDS, hops], 0 = FLOOR_DB, 255 = 0 dB), base64."""
+    """Of an audio file, in base64: `peaks` int8 [hops, 2], low and high; `mel` uint8 [BANDS, hops], 0 = FLOOR_DB, 255 = 0 dB."""
     samples, sample_rate = audio.read(path)
     samples = audio.resample(samples, sample_rate, SAMPLE_RATE)
     hops = max(1, math.ceil(len(samples) / HOP_LENGTH))
@@ -64,7 +65,7 @@ def _mel_levels(samples: np.ndarray, hops: int) -> np.ndarray:
     # Low bands are narrower than a bin and are interpolated; high ones take the greatest bin within them.
     between = power[:, below] + (centres - below) * (power[:, below + 1] - power[:, below])
     widest = np.stack(
-        [power[:, math.ceil(a) : max(math.ceil(a) + 1, math.ceil(b))].max(axis=1) for a, b in zip(edges, edges[1:], strict=False)], 1
+        [power[:, math.ceil(a) : max(math.ceil(a) + 1, math.ceil(b))].max(axis=1) for a, b in pairwise(edges)], 1
     )
     level_db = 10 * np.log10(np.maximum(np.where(np.diff(edges) < 1, between, widest), 1e-12))
     return np.clip(np.round(255 * (1 - level_db / FLOOR_DB)), 0, 255).astype(np.uint8).T[::-1]

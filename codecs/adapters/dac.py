@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench import checkpoint as files
-from bench.codec import Codec, CodecInfo
+from bench.codec import Codec, CodecInfo, Need
 from bench.codecs.adapters.published import Published
 from bench.codecs.adapters.residual import ResidualCodec, load_model
 from bench.errors import UserError
@@ -38,9 +38,16 @@ class DAC(ResidualCodec):
         return self.model.decode(audio_codes=tokens).audio_values
 
 
+def weights_need(weights: Published, checkpoint: str | None) -> Need:
+    """The hub's folder, or a release file."""
+    if checkpoint is None or not _is_release_file(checkpoint):
+        return weights.need(checkpoint)
+    return Need("weights", checkpoint, files.find(checkpoint, "dac") is not None, files.how_to_get(checkpoint), licence=weights.licence)
+
+
 def load_dac(codec: str, weights: Published, sample_rate: int, checkpoint: str | None, device: torch.device) -> Codec:
-    """The model at `sample_rate` from a folder or hub repository, or from an official release file (.pth, by path or URL)."""
-    if checkpoint is not None and is_release_file(checkpoint):
+    """The model at `sample_rate` from a folder or hub repository, or from a release file of the authors (.pth, by path or URL)."""
+    if checkpoint is not None and _is_release_file(checkpoint):
         path = files.resolve(checkpoint, codec)
         model = _from_release(path, sample_rate)
     else:
@@ -50,7 +57,7 @@ def load_dac(codec: str, weights: Published, sample_rate: int, checkpoint: str |
     return DAC(model, model.config.hop_length, path, device)
 
 
-def is_release_file(checkpoint: str) -> bool:
+def _is_release_file(checkpoint: str) -> bool:
     return checkpoint.partition("#")[0].endswith(".pth")
 
 

@@ -21,7 +21,6 @@ from bench.errors import unknown
 
 Int64s = NDArray[np.int64]
 Float32s = NDArray[np.float32]
-Float64s = NDArray[np.float64]
 Array = TypeVar("Array", np.ndarray, Tensor)
 
 

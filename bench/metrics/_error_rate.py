@@ -1,0 +1,135 @@
+"""Word and character error rates of whatever a recogniser hears; each recogniser has a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+
+from bench.codec import Need
+from bench.dataset import Utterance
+from bench.metric import Audio, Metric, MetricInfo, NotApplicable, Score
+from bench.metrics._checks import package
+from bench.text import normaliser, primary_tag, spelling
+
+SAMPLE_RATE = 16000
+
+
+class Recogniser(Protocol):
+    """Speech to text; the same audio gives the same text, whatever came before."""
+
+    languages: tuple[str, ...] | None  # BCP-47 primary tags; None: any
+
+    def transcribe(self, audio: Audio, language: str) -> str:
+        """The text of `audio` float32 [T] at 16 kHz; language "" where unknown."""
+        ...
+
+
+def columns(recogniser: str, source: str, licence: str, citation: str, languages: tuple[str, ...] | None) -> Mapping[str, MetricInfo]:
+    """WER, CER and dWER of one recogniser."""
+    definitions = {
+        "wer": "Word errors over the words of the transcript, summed over the corpus",
+        "cer": "Character errors over the characters of the transcript, spaces included, summed over the corpus",
+        "dwer": "Word errors against the recogniser's own text of the reference audio, summed over the corpus",
+    }
+    return {
+        f"{measure}_{recogniser}": MetricInfo(
+            name=f"{measure}_{recogniser}",
+            unit="%",
+            version=1,
+            sample_rate=SAMPLE_RATE,
+            higher_is_better=False,
+            definition=f"{definition}; Whisper's text normalisation unless another is named.",
+            source=source,
+            licence=licence,
+            citation=citation,
+            languages=languages,
+            corpus_ratio=True,
+        )
+        for measure, definition in definitions.items()
+    }
+
+
+def scoring_packages() -> list[Need]:
+    return [package("jiwer", "jiwer>=4", "Apache-2.0"), package("whisper_normalizer", "whisper_normalizer>=0.1", "MIT")]
+
+
+def error_rates(names: Sequence[str], recogniser: Recogniser, normalisation: str) -> Sequence[Metric]:
+    """The metrics that fill `names`; they share each transcript."""
+    transcripts = _Transcripts(recogniser)
+    of_text = tuple(name for name in names if not name.startswith("dwer_"))
+    of_audio = tuple(name for name in names if name.startswith("dwer_"))
+    metrics: list[Metric] = [ErrorRate(of_text, transcripts, normalisation)] if of_text else []
+    return [*metrics, DifferentialErrorRate(of_audio, transcripts, normalisation)] if of_audio else metrics
+
+
+class _Transcripts:
+    """A recogniser that remembers the last reference and the last degraded signal: WER and dWER hear the same audio."""
+
+    def __init__(self, recogniser: Recogniser) -> None:
+        self.languages = recogniser.languages
+        self._memo = lru_cache(maxsize=2)(lambda samples, language: recogniser.transcribe(np.frombuffer(samples, np.float32), language))
+
+    def __call__(self, audio: Audio, language: str) -> str:
+        return self._memo(np.asarray(audio, np.float32).tobytes(), language)
+
+
+@dataclass(frozen=True)
+class _Reference:
+    language: str
+    text: str  # normalised
+
+
+class ErrorRate:
+    """Columns whose name starts with cer_ count characters, all others words."""
+
+    sample_rate = SAMPLE_RATE
+
+    def __init__(self, names: tuple[str, ...], transcripts: _Transcripts, normalisation: str) -> None:
+        import jiwer
+
+        self.names = names
+        self._transcripts = transcripts
+        self._normalisation = normalisation
+        self._align_words, self._align_characters = jiwer.process_words, jiwer.process_characters
+
+    def prepare(self, reference: Utterance, audio: Audio) -> _Reference:
+        language, known = primary_tag(reference.language), self._transcripts.languages
+        if language and known is not None and language not in known:
+            raise NotApplicable(f"the recogniser knows {', '.join(known)}, not {language}")
+        # an utterance of unknown language is taken for what the recogniser understands
+        language = language or (known[0] if known else "")
+        text = normaliser(self._normalisation, language)(self._text(reference, audio, language))
+        if not text.strip():
+            raise NotApplicable("there are no words to compare with")
+        return _Reference(language, text)
+
+    def score(self, prepared: _Reference, degraded: Audio) -> Mapping[str, Score]:
+        heard = self._transcripts(degraded, prepared.language)
+        hypothesis = normaliser(self._normalisation, prepared.language)(heard)
+        return {name: self._score(name, prepared, hypothesis, heard) for name in self.names}
+
+    def _score(self, name: str, reference: _Reference, hypothesis: str, heard: str) -> Score:
+        if name.startswith("cer_"):
+            alignment = self._align_characters(spelling(reference.text, reference.language), spelling(hypothesis, reference.language))
+        else:
+            alignment = self._align_words(reference.text, hypothesis)
+        errors = alignment.substitutions + alignment.deletions + alignment.insertions
+        length = alignment.hits + alignment.substitutions + alignment.deletions
+        details = {"errors": errors, "words": length, "reference": reference.text, "hypothesis": heard}
+        return Score(100 * errors / length, details)
+
+    def _text(self, reference: Utterance, audio: Audio, language: str) -> str:
+        if reference.text is None:
+            raise NotApplicable("no transcript")
+        return reference.text
+
+
+class DifferentialErrorRate(ErrorRate):
+    """Against the recogniser's text of the reference audio: needs no transcript, and forgives what the recogniser always gets wrong."""
+
+    def _text(self, reference: Utterance, audio: Audio, language: str) -> str:
+        return self._transcripts(audio, language)

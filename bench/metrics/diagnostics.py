@@ -1,0 +1,89 @@
+"""Delay and gain of the degraded signal: they rank nothing, but explain STOI and Mel when a codec is late or loud."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import fft
+
+from bench.codec import Need
+from bench.dataset import Utterance
+from bench.metric import Audio, Metric, MetricInfo, Score
+from bench.metrics._checks import check_options, check_signal
+
+_SAMPLE_RATE = 16000
+_MAX_DELAY = _SAMPLE_RATE // 4  # samples
+
+METRICS: Mapping[str, MetricInfo] = {
+    info.name: info
+    for info in (
+        MetricInfo(
+            name="delay_ms",
+            unit="ms",
+            version=1,
+            sample_rate=_SAMPLE_RATE,
+            higher_is_better=False,
+            definition="Lag of the greatest cross-correlation within 250 ms; positive where the degraded signal is late.",
+            source="own",
+            licence="Apache-2.0",
+            diagnostic=True,
+        ),
+        MetricInfo(
+            name="gain_db",
+            unit="dB",
+            version=1,
+            sample_rate=_SAMPLE_RATE,
+            higher_is_better=False,
+            definition="Root mean square of the degraded signal over that of the reference.",
+            source="own",
+            licence="Apache-2.0",
+            diagnostic=True,
+        ),
+    )
+}
+
+
+def needs(names: Sequence[str], options: Mapping[str, str]) -> list[Need]:
+    check_options(options)
+    return []
+
+
+def load(names: Sequence[str], device: torch.device, options: Mapping[str, str]) -> Sequence[Metric]:
+    return [DelayAndGain(tuple(names))]
+
+
+@dataclass(frozen=True)
+class _Reference:
+    energy: float
+    fft_size: int
+    spectrum: np.ndarray  # complex conjugate
+
+
+class DelayAndGain:
+    sample_rate = _SAMPLE_RATE
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+
+    def prepare(self, reference: Utterance, audio: Audio) -> _Reference:
+        check_signal(audio, "the reference")
+        size = fft.next_fast_len(len(audio) + _MAX_DELAY, real=True)  # room for no lag to wrap around
+        return _Reference(_energy(audio), size, np.conj(fft.rfft(audio, size)))
+
+    def score(self, prepared: _Reference, degraded: Audio) -> Mapping[str, Score]:
+        check_signal(degraded, "the degraded signal")
+        correlation = fft.irfft(fft.rfft(degraded, prepared.fft_size) * prepared.spectrum, prepared.fft_size)
+        reach = min(_MAX_DELAY, len(degraded) - 1)
+        lags = np.arange(-reach, reach + 1)
+        values = {
+            "delay_ms": 1000 * float(lags[np.argmax(correlation[lags])]) / _SAMPLE_RATE,
+            "gain_db": 10 * float(np.log10(_energy(degraded) / prepared.energy)),
+        }
+        return {name: Score(values[name]) for name in self.names}
+
+
+def _energy(audio: Audio) -> float:
+    return float(np.sum(np.square(audio, dtype=np.float64)))

@@ -1,0 +1,80 @@
+"""Error rates through NeMo's recognisers: the papers' English FastConformer, or any .nemo file for each language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from bench import torchaudio_guard
+from bench.checkpoint import resolve
+from bench.codec import Need
+from bench.errors import UserError
+from bench.metric import Audio, Metric, MetricInfo
+from bench.metrics._checks import package, weights
+from bench.metrics._error_rate import columns, error_rates, scoring_packages
+
+_ENGLISH = "hf:nvidia/stt_en_fastconformer_transducer_large/stt_en_fastconformer_transducer_large.nemo@main"
+
+METRICS: Mapping[str, MetricInfo] = columns(
+    "nemo",
+    source="NeMo; stt_en_fastconformer_transducer_large for English unless `checkpoint` names another, `checkpoint_de` and so on for others",
+    licence="Apache-2.0 (NeMo); CC BY 4.0 (the default model)",
+    citation="""@inproceedings{rekesh2023fastconformer,
+  title     = {Fast Conformer with Linearly Scalable Attention for Efficient Speech Recognition},
+  author    = {Rekesh, Dima and Koluguri, Nithin Rao and Kriman, Samuel and Majumdar, Somshubra and Noroozi, Vahid and others},
+  booktitle = {ASRU},
+  year      = {2023},
+}""",
+    languages=None,
+)
+
+
+def needs(names: Sequence[str], options: Mapping[str, str]) -> list[Need]:
+    checkpoints = dict.fromkeys(_checkpoints(options).values())
+    return [
+        package("nemo", "speech-codec-bench[nemo]", "Apache-2.0"),
+        *(weights("wer_nemo", checkpoint, licence="see its card") for checkpoint in checkpoints),
+        *scoring_packages(),
+    ]
+
+
+def load(names: Sequence[str], device: torch.device, options: Mapping[str, str]) -> Sequence[Metric]:
+    return error_rates(names, Nemo(_checkpoints(options), device), options.get("normaliser", "whisper"))
+
+
+def _checkpoints(options: Mapping[str, str]) -> dict[str, str]:
+    """Language -> checkpoint. `checkpoint` is the English one; it has a default only where no other language is named."""
+    checkpoints = {}
+    for option, value in options.items():
+        if option == "checkpoint":
+            checkpoints["en"] = value
+        elif option.startswith("checkpoint_"):
+            checkpoints[option.removeprefix("checkpoint_")] = value
+        elif option != "normaliser":
+            raise UserError(f"metric option '{option}' unknown; known: checkpoint, checkpoint_LANGUAGE, normaliser")
+    return checkpoints or {"en": _ENGLISH}
+
+
+class Nemo:
+    """One model per language; each is loaded when its language first comes up."""
+
+    def __init__(self, checkpoints: Mapping[str, str], device: torch.device) -> None:
+        self.languages = tuple(checkpoints)
+        self._paths = {language: resolve(checkpoint, "wer_nemo") for language, checkpoint in checkpoints.items()}
+        self._device = device
+        self._model = lru_cache(maxsize=None)(self._load)
+
+    def transcribe(self, audio: Audio, language: str) -> str:
+        (hypothesis,) = self._model(self._paths[language]).transcribe([audio], batch_size=1, num_workers=0, verbose=False)
+        return hypothesis.text
+
+    def _load(self, path: Any) -> Any:
+        torchaudio_guard.install()
+        from nemo.collections.asr.models import ASRModel
+        from nemo.utils import logging
+
+        logging.setLevel(logging.ERROR)
+        return ASRModel.restore_from(str(path), map_location=self._device).eval()

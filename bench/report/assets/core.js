@@ -1,0 +1,168 @@
+"use strict";
+// What all views share: loading, elements, numbers, filters and the state that the address bar keeps.
+const bench = (() => {
+  const loads = new Map();
+  let report = null;
+
+  // Files beside the page come as scripts: fetch() may not read the file system.
+  function receive(name, data) {
+    if (name === "report") report = data;
+    else loads.get(name)?.resolve(data);
+  }
+
+  function load(name, path) {
+    if (!loads.has(name)) {
+      const entry = {};
+      entry.promise = new Promise((resolve, reject) => {
+        entry.resolve = resolve;
+        const tag = document.createElement("script");
+        tag.src = path;
+        tag.onerror = () => {
+          loads.delete(name);
+          reject(new Error(`${path} is not beside this page`));
+        };
+        document.head.append(tag);
+      });
+      loads.set(name, entry);
+    }
+    return loads.get(name).promise;
+  }
+
+  // Names and texts from data only ever become text nodes and attributes, never HTML.
+  function build(create, tag, attributes, children) {
+    const node = create(tag);
+    for (const [name, value] of Object.entries(attributes || {})) {
+      if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+      else if (value === true) node.setAttribute(name, "");
+      else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value);
+    }
+    node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+    return node;
+  }
+  const el = (tag, attributes, ...children) => build((t) => document.createElement(t), tag, attributes, children);
+  const svg = (tag, attributes, ...children) =>
+    build((t) => document.createElementNS("http://www.w3.org/2000/svg", t), tag, attributes, children);
+
+  const missing = "–";
+  const known = (value) => value !== null && value !== undefined;
+  const fixed = (value, decimals) => (known(value) ? (Math.round(value * 10 ** decimals) / 10 ** decimals + 0).toFixed(decimals) : missing);
+  const digits = (value, count = 3) => (known(value) ? String(Number(value.toPrecision(count))) : missing);
+  const kbps = (bitrate) => (known(bitrate) ? digits(bitrate / 1000) : missing);
+  const signed = (value, decimals) => (known(value) ? (value > 0 ? "+" : value < 0 ? "−" : "") + fixed(Math.abs(value), decimals) : missing);
+  const probability = (p) => (!known(p) ? missing : p < 0.001 ? "< 0.001" : p.toFixed(3));
+
+  const state = { view: "leaderboard", scope: 0, text: "", kinds: null, from: null, to: null, against: 0, log: true, hidden: new Set() };
+
+  const codecOf = (point) => report.codecs[report.points[point].codec];
+  const nameOf = (point) => `${codecOf(point).label} · ${report.points[point].name}`;
+  const rowOf = (point) => report.rows[state.scope][point];
+  const isCeiling = (point) => codecOf(point).kind === "ceiling";
+
+  // Points that the filters leave; the ceiling always stays, as the measure of the others.
+  function visiblePoints() {
+    return report.points.map((_, point) => point).filter((point) => {
+      const row = rowOf(point);
+      if (!row) return false;
+      if (isCeiling(point)) return true;
+      const bitrate = row.rates.bitrate;
+      const codec = codecOf(point);
+      return (
+        nameOf(point).toLowerCase().includes(state.text.toLowerCase()) &&
+        (!state.kinds || state.kinds.has(codec.kind)) &&
+        (state.from === null || (known(bitrate) && bitrate >= state.from * 1000)) &&
+        (state.to === null || (known(bitrate) && bitrate <= state.to * 1000))
+      );
+    });
+  }
+
+  const pairIndex = (i, j) => i * report.points.length - (i * (i + 1)) / 2 + (j - i - 1); // i < j, as itertools.combinations
+
+  // Holm 1979: entries [name, p] to a map of adjusted p.
+  function holm(entries) {
+    const sorted = entries.filter(([, p]) => known(p)).sort((a, b) => a[1] - b[1]);
+    let largest = 0;
+    return new Map(sorted.map(([name, p], rank) => {
+      largest = Math.max(largest, Math.min(1, p * (sorted.length - rank)));
+      return [name, largest];
+    }));
+  }
+
+  // "best" and "tied" among `points`, per metric number.
+  function marks(points, metric) {
+    const order = report.ranking.indexOf(metric);
+    const found = new Map();
+    const mean = (point) => rowOf(point).cells[metric][0];
+    const candidates = points.filter((point) => !isCeiling(point) && known(mean(point)));
+    if (order < 0 || candidates.length < 2) return found;
+    const up = report.metrics[metric].higher_is_better ? 1 : -1;
+    const best = candidates.reduce((a, b) => (up * mean(b) > up * mean(a) ? b : a));
+    const p = (other) => report.p[state.scope][order][pairIndex(Math.min(best, other), Math.max(best, other))];
+    for (const [point, adjusted] of holm(candidates.filter((point) => point !== best).map((point) => [point, p(point)])))
+      if (adjusted >= 0.05) found.set(point, "tied");
+    return found.set(best, "best");
+  }
+
+  function readAddress() {
+    const parts = new URLSearchParams(location.hash.slice(1));
+    return Object.fromEntries(parts);
+  }
+
+  // Views write what a link to them needs; the page follows its address.
+  function go(parts) {
+    location.hash = new URLSearchParams(parts).toString();
+  }
+
+  function select(label, options, value, onchange) {
+    const control = el("select", { onchange: (event) => onchange(Number(event.target.value)) });
+    for (const [number, text] of options) control.append(el("option", { value: number, selected: number === value }, text));
+    return el("label", { class: "field" }, el("span", {}, label), control);
+  }
+
+  function marker(codec, size = 9) {
+    const shape = svg("svg", { class: "marker", width: size + 4, height: size + 4, viewBox: "-7 -7 14 14", "aria-hidden": "true" });
+    shape.append(svg("path", { d: markerPath(codec.marker, 5), fill: codec.marker === "cross" ? "none" : codec.colour, stroke: codec.colour, "stroke-width": 1.5 }));
+    return shape;
+  }
+
+  function markerPath(kind, r) {
+    if (kind === "diamond") return `M0 ${-r * 1.25}L${r * 1.25} 0L0 ${r * 1.25}L${-r * 1.25} 0Z`;
+    if (kind === "square") return `M${-r * 0.9} ${-r * 0.9}H${r * 0.9}V${r * 0.9}H${-r * 0.9}Z`;
+    if (kind === "triangle") return `M0 ${-r * 1.1}L${r} ${r * 0.8}H${-r}Z`;
+    if (kind === "cross") return `M${-r} ${-r}L${r} ${r}M${r} ${-r}L${-r} ${r}`;
+    return `M${-r} 0A${r} ${r} 0 1 1 ${r} 0A${r} ${r} 0 1 1 ${-r} 0Z`;
+  }
+
+  function metricHead(metric) {
+    const info = report.metrics[metric];
+    const arrow = info.diagnostic ? "" : info.higher_is_better ? " ↑" : " ↓";
+    return info.name + arrow + (info.unit ? ` (${info.unit})` : "");
+  }
+
+  function tooltip(event, lines) {
+    const box = document.getElementById("tooltip");
+    box.replaceChildren(...lines.map((line, number) => el(number ? "div" : "strong", { dir: "auto" }, line)));
+    box.hidden = false;
+    const anchor = event.clientX || event.clientX === 0 ? { x: event.clientX, y: event.clientY } : event.target.getBoundingClientRect();
+    const width = box.offsetWidth;
+    box.style.left = `${Math.max(8, Math.min(anchor.x + 14, window.innerWidth - width - 8)) + window.scrollX}px`;
+    box.style.top = `${Math.max(8, anchor.y - box.offsetHeight - 12) + window.scrollY}px`;
+  }
+  const hideTooltip = () => (document.getElementById("tooltip").hidden = true);
+
+  function define(title, lines) {
+    const dialog = document.getElementById("definition");
+    dialog.replaceChildren(
+      el("h2", { id: "definition-title" }, title),
+      ...lines.filter(([, text]) => text).map(([name, text]) => el("p", {}, name ? el("b", {}, `${name}: `) : null, text)),
+      el("form", { method: "dialog" }, el("button", { class: "plain" }, "Close")),
+    );
+    dialog.showModal();
+  }
+
+  return {
+    receive, load, el, svg, missing, known, fixed, digits, kbps, signed, probability, state, codecOf, nameOf, rowOf, isCeiling, visiblePoints,
+    pairIndex, holm, marks, readAddress, go, select, marker, markerPath, metricHead, tooltip, hideTooltip, define,
+    views: {},
+    get report() { return report; },
+  };
+})();

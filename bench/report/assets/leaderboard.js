@@ -1,0 +1,172 @@
+"use strict";
+// The table: sortable, filtered, best and tied marked among the rows that show.
+bench.views.leaderboard = (() => {
+  const { el, state, known, fixed, digits, kbps, missing } = bench;
+  const sort = { column: null, descending: false };
+  const shown = { split: true, diagnostics: false, cost: false };
+  let spread = "interval";
+
+  const RATES = [
+    { name: "kbps", group: "Bitrate, kbit/s", rate: "bitrate", text: kbps, definition: "Tokens and side information (durations, masks, flags) over the seconds of audio that went in, counted in the packed bitstream that was decoded." },
+    { name: "tokens", group: "Bitrate, kbit/s", rate: "bitrate_tokens", text: kbps, split: true, definition: "The part of the bitrate that is tokens (of a classical coder: its packets)." },
+    { name: "side", group: "Bitrate, kbit/s", rate: "bitrate_side", text: kbps, split: true, definition: "The part of the bitrate that is side information: durations of dynamic frames, masks, flags." },
+    { name: "header", group: "Bitrate, kbit/s", rate: "bitrate_header", text: kbps, split: true, definition: "Header and padding to whole bytes of one file an utterance; not part of the bitrate, as a long stream has it once." },
+    { name: "entropy", group: "Bitrate, kbit/s", rate: "bitrate_entropy", text: kbps, split: true, definition: "The same content through an adaptive range coder, also decodable." },
+    { name: "nominal", group: "Bitrate, kbit/s", rate: "nominal_bitrate", text: kbps, definition: "What a paper would print: frames a second times the bits of a token, without headers, and without side information where papers leave it out." },
+    { name: "tokens/s", group: "Rate", rate: "token_rate", text: digits, definition: "Tokens per second over all codebooks, measured." },
+    { name: "Hz", group: "Rate", rate: "frame_rate", text: digits, definition: "Token frames per second, measured over all utterances; the nominal rate of the operating point stands behind it where it differs." },
+  ];
+  const COST = [
+    { name: "encode", rate: "encode_rtf", text: digits, definition: "Seconds of computation per second of audio, analysis included, on the machine named under Provenance." },
+    { name: "decode", rate: "decode_rtf", text: digits, definition: "Seconds of computation per second of audio, on the machine named under Provenance." },
+    { name: "memory, MB", rate: "peak_memory_mb", text: (value) => digits(value, 3), definition: "Peak memory of the process that ran the codec, everything else in it included." },
+  ].map((column) => ({ ...column, group: "Cost", cost: true }));
+
+  function columns() {
+    const metrics = bench.report.metrics.map((info, metric) => ({ name: bench.metricHead(metric), group: info.diagnostic ? "Diagnostics" : "Quality", metric, info }));
+    return [
+      ...RATES.filter((column) => shown.split || !column.split),
+      ...metrics.filter((column) => !column.info.diagnostic),
+      ...metrics.filter((column) => column.info.diagnostic && shown.diagnostics),
+      ...(shown.cost ? COST : []),
+    ];
+  }
+
+  const valueOf = (point, column) => (column.metric === undefined ? bench.rowOf(point).rates[column.rate] : bench.rowOf(point).cells[column.metric][0]);
+
+  function sorted(points, all) {
+    const column = all.find((each) => each.name === sort.column);
+    const text = (point) => (sort.column === "codec" ? bench.codecOf(point).label : bench.report.points[point].name);
+    const compare = (a, b) => {
+      if (!column) return sort.column ? text(a).localeCompare(text(b), undefined, { numeric: true }) : 0;
+      return valueOf(a, column) - valueOf(b, column);
+    };
+    const ceiling = points.filter(bench.isCeiling);
+    const others = points.filter((point) => !bench.isCeiling(point));
+    const present = column ? others.filter((point) => known(valueOf(point, column))) : others;
+    const absent = others.filter((point) => !present.includes(point));
+    present.sort((a, b) => (sort.descending ? -1 : 1) * compare(a, b) || a - b);
+    return [...ceiling, ...present, ...absent];
+  }
+
+  function define(column) {
+    if (column.metric === undefined) return bench.define(column.name, [["", column.definition]]);
+    const info = column.info;
+    const rules = info.corpus_ratio ? "Errors summed over the corpus over words summed." : "Mean over utterances.";
+    bench.define(info.name, [
+      ["", info.definition],
+      ["Better", info.diagnostic ? "a diagnostic, which ranks nothing" : info.higher_is_better ? "higher" : "lower"],
+      ["Unit", info.unit],
+      ["Compared at", info.sample_rate ? `${info.sample_rate} Hz` : ""],
+      ["Average", rules],
+      ["Languages", info.languages ? info.languages.join(", ") : ""],
+      ["Source", info.source],
+      ["Licence", info.licence],
+      ["Version", String(info.version)],
+    ]);
+  }
+
+  function head(all) {
+    const groups = [];
+    for (const column of all) {
+      if (groups.at(-1)?.name === column.group) groups.at(-1).span++;
+      else groups.push({ name: column.group, span: 1 });
+    }
+    const sorter = (name, text) => el("button", { type: "button", class: "sorter", "data-column": name, onclick: () => sortBy(name) }, text);
+    const order = (name) => (sort.column === name ? (sort.descending ? "descending" : "ascending") : null);
+    return el("thead", {},
+      el("tr", { class: "groups" }, el("td", { colspan: 2, class: "key" }), el("td", {}), groups.map((group) => el("th", { colspan: group.span, scope: "colgroup" }, group.name))),
+      el("tr", {},
+        el("th", { scope: "col", class: "key codec", "aria-sort": order("codec") }, sorter("codec", "Codec")),
+        el("th", { scope: "col", class: "key point", "aria-sort": order("point") }, sorter("point", "Point")),
+        el("th", { scope: "col", class: "num" }, "n"),
+        all.map((column) => el("th", { scope: "col", class: "num", "aria-sort": order(column.name) },
+          sorter(column.name, column.name),
+          el("button", { type: "button", class: "what", "aria-label": `What is ${column.name}?`, onclick: () => define(column) }, "?"),
+        )),
+      ),
+    );
+  }
+
+  function sortBy(name) {
+    const metric = columns().find((column) => column.name === name)?.info;
+    const firstDescending = Boolean(metric?.higher_is_better);
+    if (sort.column !== name) Object.assign(sort, { column: name, descending: firstDescending });
+    else if (sort.descending === firstDescending) sort.descending = !firstDescending;
+    else Object.assign(sort, { column: null, descending: false });
+    draw();
+    document.querySelector(`#leaderboard [data-column="${CSS.escape(name)}"]`).focus();
+  }
+
+  function published(point, metric) {
+    const name = bench.report.metrics[metric].name;
+    const found = bench.report.published.find((entry) => entry.codec === bench.codecOf(point).label && entry.point === bench.report.points[point].name && entry.metric === name);
+    return found ? el("span", { class: "published", title: found.source || "" }, `paper ${found.value}`) : null;
+  }
+
+  function metricCell(point, column, mark) {
+    const info = column.info;
+    const [mean, low, high, median, p5, p95, n, failed, notApplicable] = bench.rowOf(point).cells[column.metric];
+    const places = info.decimals;
+    if (!known(mean)) return el("td", { class: "num none" }, missing, failed ? el("span", { class: "failed" }, `${failed} failed`) : null);
+    const interval = known(low) ? `95 % interval ${fixed(low, places)} to ${fixed(high, places)}` : "too few clusters for an interval";
+    const title = `mean ${fixed(mean, places)}, ${interval}; median ${fixed(median, places)}, 5th to 95th percentile ${fixed(p5, places)} to ${fixed(p95, places)}; n = ${n}`
+      + (failed ? `, ${failed} failed` : "") + (notApplicable ? `, ${notApplicable} not applicable` : "");
+    const about = spread === "interval" ? (known(low) ? `±${fixed((high - low) / 2, places)}` : "") : `${fixed(p5, places)}–${fixed(p95, places)}`;
+    const counted = n === bench.rowOf(point).utterances ? null : el("span", { class: failed ? "failed" : "note" }, `n=${n}${failed ? `, ${failed} failed` : ""}`);
+    return el("td", { class: `num ${mark || ""}`, title },
+      el("span", { class: "value" }, fixed(spread === "interval" ? mean : median, places)),
+      mark ? el("span", { class: "mark", "aria-label": mark === "best" ? "best" : "not significantly worse than the best" }, mark === "best" ? "●" : "≈") : null,
+      el("span", { class: "spread" }, about), counted, published(point, column.metric));
+  }
+
+  function rateCell(point, column) {
+    const rates = bench.rowOf(point).rates;
+    const text = column.text(rates[column.rate]);
+    const nominal = column.rate === "frame_rate" && rates.nominal_frame_rate ? digits(rates.nominal_frame_rate) : null;
+    return el("td", { class: "num" }, el("span", { class: "value" }, text), nominal && nominal !== text ? el("span", { class: "spread" }, `of ${nominal}`) : null);
+  }
+
+  function body(points, all) {
+    const found = new Map(all.filter((column) => column.metric !== undefined).map((column) => [column.metric, bench.marks(points, column.metric)]));
+    return el("tbody", {}, points.map((point) => {
+      const codec = bench.codecOf(point);
+      return el("tr", { class: codec.kind === "ceiling" ? "ceiling" : null, "data-point": point },
+        el("th", { scope: "row", class: "key codec" }, bench.marker(codec), el("span", { dir: "auto" }, codec.label), el("span", { class: "kind" }, codec.kind)),
+        el("td", { class: "key point" }, el("a", { href: `#view=listen&point=${point}`, dir: "auto" }, bench.report.points[point].name)),
+        el("td", { class: "num" }, String(bench.rowOf(point).utterances)),
+        all.map((column) => (column.metric === undefined ? rateCell(point, column) : metricCell(point, column, found.get(column.metric).get(point)))),
+      );
+    }));
+  }
+
+  function toggle(name, label) {
+    const box = el("input", { type: "checkbox", checked: shown[name], onchange: (event) => { shown[name] = event.target.checked; draw(); } });
+    return el("label", { class: "check" }, box, label);
+  }
+
+  function draw() {
+    const all = columns();
+    const points = sorted(bench.visiblePoints(), all);
+    const row = points.length ? bench.rowOf(points[0]) : null;
+    const spreads = bench.select("Show", [[0, "mean ± half of the 95 % interval"], [1, "median, 5th–95th percentile"]], spread === "interval" ? 0 : 1,
+      (choice) => { spread = choice ? "percentiles" : "interval"; draw(); });
+    const scroller = document.querySelector("#leaderboard .scroll")?.scrollLeft || 0;
+    document.getElementById("leaderboard").replaceChildren(
+      el("h2", { id: "leaderboard-title" }, "Leaderboard"),
+      el("div", { class: "tools" }, spreads, el("span", { class: "checks" }, toggle("split", "bit split"), bench.report.metrics.some((info) => info.diagnostic) ? toggle("diagnostics", "diagnostics") : null, toggle("cost", "cost"))),
+      points.some((point) => !bench.isCeiling(point))
+        ? el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Leaderboard, scrolls sideways" }, el("table", { class: "board" }, head(all), body(points, all)))
+        : el("p", { class: "empty" }, "No point matches the filters."),
+      el("p", { class: "legend" },
+        el("span", { class: "mark" }, "●"), " best of the rows shown; ", el("span", { class: "mark" }, "≈"),
+        " not significantly worse (paired sign-flip test, Holm over the column, 5 %). ",
+        row ? `Intervals: bootstrap-t over ${row.clusters} ${row.clustered_by}s. ` : "",
+        "Choose a point to hear it."),
+    );
+    const scroll = document.querySelector("#leaderboard .scroll");
+    if (scroll) scroll.scrollLeft = scroller;
+  }
+
+  return { title: "Leaderboard", filters: true, draw };
+})();
