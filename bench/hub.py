@@ -66,7 +66,7 @@ def is_fetched(source: HubSource, files: Sequence[Path] = ()) -> bool:
 
 
 def fetch(source: HubSource, files: Sequence[Path] = ()) -> Path:
-    """Folder with manifest.jsonl, the audio it names and source.json, written on first use from the hub or from local parquet `files`.
+    """Folder with manifest.jsonl, the audio of the whole split and source.json, made on first use from the hub or local parquet `files`.
 
     The audio stays encoded as it is in the rows. Raises Unavailable where the hub is out of reach.
     """
@@ -126,8 +126,8 @@ def _download(source: HubSource) -> tuple[list[Path], str]:
     # load_dataset() would fetch every split of the configuration, which for LibriTTS means the training speech too.
     try:
         builder = datasets.load_dataset_builder(source.hf, source.config, revision=source.revision)
-        places = [_HUB_FILE.fullmatch(url) for url in _split_files(builder, source)]
-        files = [hf_hub_download(m["repo"], m["file"], repo_type="dataset", revision=m["commit"]) for m in places if m]
+        places = _split_files(builder, source)
+        files = [hf_hub_download(m["repo"], m["file"], repo_type="dataset", revision=m["commit"]) for m in places]
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise Unavailable(
@@ -138,23 +138,26 @@ def _download(source: HubSource) -> tuple[list[Path], str]:
     return [Path(file) for file in files], str(builder.hash)
 
 
-def _split_files(builder: Any, source: HubSource) -> list[str]:
-    """Addresses of the split's parquet files."""
+def _split_files(builder: Any, source: HubSource) -> list[re.Match[str]]:
+    """Where the split's parquet files are on the hub."""
     splits = builder.config.data_files or {}
     if builder.name != "parquet":
         raise ValueError(f"is stored as {builder.name}, not as parquet; try `revision: refs/convert/parquet`, or a local `folder:`")
     if source.split not in splits:
         raise ValueError(unknown("split", source.split, splits))
-    return [str(url) for url in splits[source.split]]
+    places = [_HUB_FILE.fullmatch(url) for url in splits[source.split]]
+    if not all(places):
+        raise ValueError(f"{splits[source.split][0]} is no file of the hub; local parquet goes under `data_files:`")
+    return [place for place in places if place]
 
 
 def _write_plain_files(source: HubSource, files: Sequence[Path], folder: Path) -> None:
     (folder / "audio").mkdir(parents=True)
     with (folder / "manifest.jsonl").open("w", encoding="utf-8") as manifest:
         for number, row in enumerate(_rows(source, files)):
-            cell, inner_path = row["audio"], str(row["audio"].get("path") or "")
-            name = f"audio/{number:06d}{PurePosixPath(inner_path).suffix or '.audio'}"
-            (folder / name).write_bytes(cell["bytes"] or b"")
+            cell = row["audio"] or {}
+            name = f"audio/{number:06d}{PurePosixPath(cell.get('path') or '').suffix or '.audio'}"
+            (folder / name).write_bytes(cell.get("bytes") or b"")
             facts: dict[str, Any] = {"id": _stem(str(row.get("id", f"{number:06d}"))), "path": name, "text": row.get("text")}
             facts |= {"speaker": row.get("speaker"), "language": source.language}
             try:

@@ -10,7 +10,7 @@ Tensor names are those of the released file, which loads strictly. `tiny` is the
 
 Where paper and released code disagree we follow the code, so that released weights give the released tokens:
 - Attention is global; the paper's local windows (8 frames to each side) are not in the code, whose `context` settings have no effect.
-- Frames merge while the similarity is above the threshold; the paper says at or above. The span cap is 8 also inside a similar stretch.
+- Frames merge while the similarity is above the threshold; the paper says at or above.
 - The bound of FSQ shifts by tan, not atanh, as in the FSQ paper's listing.
 - The recogniser's features are those of block 50, before its 20 "tp" blocks; the paper calls them the last hidden layer.
 - Frames at the end that only one of the encoders has are dropped: min(ceil(T / 1280), int(ceil(fbank frames / 6) / 1.33333)).
@@ -49,7 +49,7 @@ from bench.codecs.nn.sensevoice import SenseVoice
 from bench.codecs.nn.spectral import SpectralDecoder, SpectralEncoder
 from bench.codecs.nn.transformer import QueryAggregator, Transformer
 from bench.codecs.nn.vq import ResidualVQ
-from bench.errors import Unavailable, unknown
+from bench.errors import Unavailable, UserError, unknown
 
 SAMPLE_RATE = 16000
 HOP_LENGTH = 1280
@@ -368,10 +368,12 @@ def point(**settings: float | str) -> OperatingPoint:
 
 
 POINTS: Mapping[str, OperatingPoint] = {
-    name: replace(point(threshold=threshold, n_q=n_q), name=name)
-    for rate, threshold in ((12.5, 1.0), (8.3, 0.91), (6.25, 0.867))
-    for n_q in (8, 1)
-    for name in [f"{rate:g}hz_q{n_q}"]
+    each.name: each
+    for each in (
+        replace(point(threshold=threshold, n_q=n_q), name=f"{rate:g}hz_q{n_q}")
+        for rate, threshold in ((12.5, 1.0), (8.3, 0.91), (6.25, 0.867))
+        for n_q in (8, 1)
+    )
 }
 
 
@@ -390,20 +392,28 @@ def needs(checkpoint: str | None) -> list[Need]:
     path = find(name, "flexicodec")
     how = HOW_TO_GET_RELEASED if name == RELEASED else how_to_get(name)
     found = [Need("weights", f"flexicodec {name}", path is not None, how)]
-    if path is not None and name != "tiny":
-        tensors_in, is_ours = _peek(path)
-        beside = [] if is_ours else ["am.mvn"] if tensors_in else ["am.mvn", "model.pt"]
-        for file in beside:
+    if path is not None:
+        for file in _needed_beside(path):
             found.append(Need("weights", f"SenseVoiceSmall {file}", (path.parent / file).is_file(), HOW_TO_GET_RELEASED))
     return found
 
 
-def _peek(path: Path) -> tuple[bool, bool]:
-    """Whether a safetensors file holds the recogniser, and whether it is one of ours; its tensors are not read."""
-    from safetensors import safe_open
+def _needed_beside(path: Path) -> list[str]:
+    """Files of the recogniser that a checkpoint needs and does not hold itself; its tensors are not read."""
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, "pt") as file:
-        return any(name.startswith(ASR_PREFIX) for name in file.keys()), "config" in (file.metadata() or {})  # noqa: SIM118
+    try:
+        with safe_open(path, "pt") as file:
+            names, is_ours = list(file.keys()), "config" in (file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a readable safetensors file: {error}") from None
+    if is_ours:
+        return []
+    return ["am.mvn"] if _holds_recogniser(names) else ["am.mvn", "model.pt"]
+
+
+def _holds_recogniser(names: Iterable[str]) -> bool:
+    return any(name.startswith(ASR_PREFIX) for name in names)
 
 
 def load(checkpoint: str | None, device: torch.device) -> FlexiCodec:
@@ -455,18 +465,13 @@ def load_official(
     asr_path   SenseVoice-small's model.pt (or safetensors), where `path` holds no recogniser; `model.pt` beside `path` by default
     cmvn_path  SenseVoice-small's am.mvn; the one beside `path` by default
     """
-    path = Path(path)
-    cmvn = Path(cmvn_path) if cmvn_path else path.parent / "am.mvn"
+    path = _present(Path(path))
+    cmvn = _present(Path(cmvn_path) if cmvn_path else path.parent / "am.mvn")
     files = [path, cmvn]
-    tensors, _ = load_safetensors(path)
-    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("repa_mlp.")}
-    if not any(name.startswith(ASR_PREFIX) for name in tensors):
-        asr = Path(asr_path) if asr_path else path.parent / "model.pt"
+    tensors = {name: tensor for name, tensor in load_safetensors(path)[0].items() if not name.startswith("repa_mlp.")}
+    if not _holds_recogniser(tensors):
+        asr = _present(Path(asr_path) if asr_path else path.parent / "model.pt")
         files.append(asr)
-    for file in files:
-        if not file.is_file():
-            raise Unavailable(f"{path}: needs {file}, which is not there; {HOW_TO_GET_RELEASED}")
-    if len(files) == 3:
         tensors |= {ASR_PREFIX + name: tensor for name, tensor in _asr_tensors(asr).items()}
 
     front_end = FilterBank(*read_cmvn(cmvn))
@@ -481,6 +486,12 @@ def released_network(front_end: Callable[[Tensor], Tensor]) -> Network:
     sizes = Sizes()
     encoder, decoder = DACEncoder(32, STRIDES, sizes.latent_dim), DACDecoder(sizes.latent_dim, 1536, STRIDES[::-1])
     return Network(front_end, SenseVoice(), encoder, decoder, sizes)
+
+
+def _present(path: Path) -> Path:
+    if not path.is_file():
+        raise Unavailable(f"codec 'flexicodec': {path} is not there; {HOW_TO_GET_RELEASED}")
+    return path
 
 
 def _asr_tensors(path: Path) -> Mapping[str, Tensor]:

@@ -14,6 +14,7 @@ import torch
 from bench import audio, bitstream
 from bench.codec import Encoded, Stream
 from bench.metric import MetricInfo
+from bench.tokens import TokenCounts
 
 SAMPLE_RATE = 16000
 HOP_LENGTH = 320
@@ -159,6 +160,7 @@ def write_run(folder: Path, records: pd.DataFrame, info: dict | None = None, aud
     rng = np.random.default_rng(seed)
     records = records.copy()
     folder.mkdir(parents=True)
+    counts: dict[str, TokenCounts] = {}
     kept = set(sorted(records["utterance"].unique())[:audio_utterances])
     for index, row in records[records["utterance"].isin(kept)].iterrows():
         name = f"{row.codec}/{row.point}/{row.dataset}/{str(row.utterance).replace('/', '_')}".replace("<", "_").replace(">", "_")
@@ -169,12 +171,15 @@ def write_run(folder: Path, records: pd.DataFrame, info: dict | None = None, aud
         records.loc[index, "audio_file"] = f"audio/{name}.flac"
         if row.kind not in ("ceiling", "classical"):
             stream = _stream(num_samples // HOP_LENGTH, row.kind == "dynamic", rng)
+            encoded = Encoded((stream,), num_samples)
+            counts.setdefault(f"{row.codec}@{row.point}", TokenCounts()).add(encoded)
             path = folder / f"streams/{name}.bin"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(bitstream.pack(Encoded((stream,), num_samples)).data)
+            path.write_bytes(bitstream.pack(encoded).data)
             records.loc[index, "stream_file"] = f"streams/{name}.bin"
     records.to_parquet(folder / "records.parquet")
     (folder / "run.json").write_text(json.dumps(info or run_info()))
+    (folder / "points.json").write_text(json.dumps({name: tokens.summary() for name, tokens in counts.items()}))
     return folder
 
 

@@ -246,6 +246,7 @@ def test_a_sample_is_seeded_nested_and_in_the_order_of_the_listing(tmp_path):
     def sample(limit, seed):
         return ids(open_dataset(parse_spec({"manifest": path.name, "limit": limit}), tmp_path, seed))
 
+    assert len(sample(10, 0)) == 10
     assert sample(10, 0) == sample(10, 0)
     assert sample(10, 0) == sorted(sample(10, 0), key=names.index)
     assert sample(10, 0) != sample(10, 1)
@@ -395,11 +396,12 @@ def test_columns_by_name_by_default_and_missing(tmp_path):
 
 def test_bad_rows_are_named(tmp_path):
     cells = [encoded(), b"no audio at all", None]
-    rows = [{"audio": {"bytes": cell, "path": f"{i}.flac"}, "id": f"row-{i}"} for i, cell in enumerate(cells)]
+    rows: list[dict[str, Any]] = [{"audio": {"bytes": cell, "path": f"{i}.flac"}, "id": f"row-{i}"} for i, cell in enumerate(cells)]
+    rows.append({"audio": None, "id": "row-3"})
     write_parquet(tmp_path / "rows.parquet", rows)
     dataset = open_dataset(parse_spec({"hf": "some/set", "data_files": "rows.parquet"}), tmp_path, seed=0)
     found = problems(dataset)
-    assert len(found) == 2
+    assert len(found) == 3
     assert all(f"row-{i}" in line and "no readable audio" in line for i, line in enumerate(found, start=1))
 
 
@@ -491,7 +493,7 @@ def test_the_hub_is_asked_for_one_split_once_and_the_commit_is_recorded(tmp_path
 def test_splits_and_configurations_of_the_hub_are_checked(tmp_path, fake_hub):
     with pytest.raises(UserError, match="split 'tset' unknown; did you mean 'test'"):
         open_dataset(parse_spec({"hf": "some/set", "config": "clean", "split": "tset"}), tmp_path, seed=0)
-    with pytest.raises(UserError, match="'clan' not found"):
+    with pytest.raises(UserError, match="'clan' not found"):  # the library's own words
         open_dataset(parse_spec({"hf": "some/set", "config": "clan"}), tmp_path, seed=0)
 
 

@@ -124,6 +124,16 @@ def test_schedfr_settles_ties_as_the_full_table_does(kind, max_duration, cost):
             assert schedule.schedfr(features, num_segments, max_duration, cost).tolist() == expected
 
 
+def test_costs_have_the_bits_of_numpys_mean_and_norm():
+    features = features_of("walk", 300, 257)
+    costs, paper = (schedule.segment_costs(features, 9, cost) for cost in ("released", "paper"))
+    for size, end in itertools.product((2, 3, 8, 9), range(9, 300, 7)):
+        segment = features[end - size + 1 : end + 1]
+        distances = np.linalg.norm(segment - segment.mean(axis=0), axis=1)
+        assert costs[size - 1, end] == distances.mean() * np.float32(size - 1)
+        assert paper[size - 1, end] == distances.sum()
+
+
 @pytest.mark.parametrize(
     ("frame_rate", "expected"), [(40, [4, 4, 1, 1, 1, 1]), (36, [4, 4, 2, 1, 1]), (67, [3, 1, 1, 1, 1, 1, 1, 1, 1, 1])]
 )

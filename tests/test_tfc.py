@@ -16,6 +16,7 @@ from bench.bitstream import pack, unpack
 from bench.codec import CodecModule, Encoded, OperatingPoint, Stream
 from bench.codecs import tfc
 from bench.codecs.nn.dac import DACEncoder
+from bench.codecs.nn.schedule import temporal_entropy
 from bench.codecs.nn.vq import ResidualVQ
 from bench.errors import UserError
 
@@ -69,7 +70,7 @@ def point(**settings: float | str) -> OperatingPoint:
 
 
 @pytest.mark.parametrize("num_blocks", [0, 1, 2], ids=["fine", "medium", "coarse"])
-def test_entropy_windows_are_the_receptive_fields_of_the_three_rates(num_blocks):
+def test_receptive_fields_are_as_wide_as_the_entropy_windows(num_blocks):
     """Which samples a frame depends on, by gradient."""
     for config in (DAC, SPECTRAL):
         network, backbone = build(config).network, config.backbone
@@ -82,6 +83,14 @@ def test_entropy_windows_are_the_receptive_fields_of_the_three_rates(num_blocks)
         # A Hann window's first weight is 0, and a transform of real samples hides no other.
         assert int(touched.max() - touched.min()) + 1 in ((window,) if config is DAC else (window, window - 1))
     assert tfc.Config().backbone.receptive_field == 5314
+
+
+def test_entropies_have_windows_that_grow_by_the_strides():
+    audio = noise(24000)
+    medium, coarse = build(DAC).network.entropies(audio)
+    # W + s and W + 3 s of the paper, W = 5314 and s = 320 samples
+    assert np.array_equal(medium, temporal_entropy(audio.numpy(), 5634, 640, 65, 1 / 64))
+    assert np.array_equal(coarse, temporal_entropy(audio.numpy(), 6274, 1280, 65, 1 / 64))
 
 
 def test_entropies_are_measured_on_the_audio_and_not_on_its_padding(codec):

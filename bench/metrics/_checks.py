@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bench.checkpoint import find, how_to_get
 from bench.codec import Need
-from bench.errors import UserError, unknown
+from bench.errors import Unavailable, UserError, unknown
 from bench.metric import Audio, MetricFailure
 
 SILENCE_DB = -80.0  # dB relative to a full-scale square wave; 16-bit dither lies near -96
@@ -35,6 +36,20 @@ def pretrained(metric: str, checkpoint: str, size_mb: float | None = None, licen
     return Need("weights", f"{metric} {checkpoint}", available, f"hf download {repo} --revision {revision}", size_mb, licence)
 
 
+def load_pretrained(model_class: Any, checkpoint: str) -> Any:
+    """The model in eval mode. A file that lacks weights is refused, where transformers would make them up and warn."""
+    repo, revision = split_revision(checkpoint)
+    try:
+        model, report = model_class.from_pretrained(repo, revision=revision, output_loading_info=True)
+    except OSError as error:
+        raise Unavailable(f"{checkpoint}: {str(error).splitlines()[0]}; get it with: hf download {repo} --revision {revision}") from error
+    lacking = [name for name in report["missing_keys"] if not name.endswith("masked_spec_embed")]  # only training reads that one
+    lacking += [str(mismatch[0]) for mismatch in report["mismatched_keys"]]
+    if lacking:
+        raise UserError(f"{checkpoint}: does not fit {model_class.__name__}: {len(lacking)} weights missing, first {sorted(lacking)[0]}")
+    return model.eval()
+
+
 def split_revision(checkpoint: str) -> tuple[str, str]:
     """Repository (or path) and revision of owner/repo@revision."""
     repo, _, revision = checkpoint.partition("@")
@@ -43,9 +58,10 @@ def split_revision(checkpoint: str) -> tuple[str, str]:
 
 def check_options(options: Mapping[str, str], known: Iterable[str] = ()) -> None:
     """Raises UserError on an option that the metric does not have."""
+    choices = list(known)
     for option in options:
-        if option not in (choices := list(known)):
-            raise UserError(unknown("metric option", option, choices) if choices else f"metric option '{option}': this metric has no options")
+        if option not in choices:
+            raise UserError(unknown("metric option", option, choices) if choices else f"metric option '{option}': the metric has none")
 
 
 def check_signal(audio: Audio, what: str, min_duration_s: float = 0.0, sample_rate: int = 16000) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -94,7 +94,7 @@ class ErrorRate:
         self.names = names
         self._transcripts = transcripts
         self._normalisation = normalisation
-        self._align_words, self._align_characters = jiwer.process_words, jiwer.process_characters
+        self._jiwer = jiwer
 
     def prepare(self, reference: Utterance, audio: Audio) -> _Reference:
         language, known = primary_tag(reference.language), self._transcripts.languages
@@ -114,13 +114,12 @@ class ErrorRate:
 
     def _score(self, name: str, reference: _Reference, hypothesis: str, heard: str) -> Score:
         if name.startswith("cer_"):
-            alignment = self._align_characters(spelling(reference.text, reference.language), spelling(hypothesis, reference.language))
+            ours, theirs = spelling(reference.text, reference.language), spelling(hypothesis, reference.language)
+            errors, length = _edits(self._jiwer.process_characters(ours, theirs))
         else:
-            alignment = self._align_words(reference.text, hypothesis)
-        errors = alignment.substitutions + alignment.deletions + alignment.insertions
-        length = alignment.hits + alignment.substitutions + alignment.deletions
-        details = {"errors": errors, "words": length, "reference": reference.text, "hypothesis": heard}
-        return Score(100 * errors / length, details)
+            errors, length = _edits(self._jiwer.process_words(reference.text, hypothesis))
+        # the text as it was heard: it can be normalised otherwise later
+        return Score(100 * errors / length, {"errors": errors, "words": length, "reference": reference.text, "hypothesis": heard})
 
     def _text(self, reference: Utterance, audio: Audio, language: str) -> str:
         if reference.text is None:
@@ -133,3 +132,9 @@ class DifferentialErrorRate(ErrorRate):
 
     def _text(self, reference: Utterance, audio: Audio, language: str) -> str:
         return self._transcripts(audio, language)
+
+
+def _edits(alignment: Any) -> tuple[float, float]:
+    """Errors, and the length of the reference."""
+    wrong = alignment.substitutions + alignment.deletions
+    return float(wrong + alignment.insertions), float(alignment.hits + wrong)

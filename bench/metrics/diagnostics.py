@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import fft
+from torch import Tensor
 
 from bench.codec import Need
 from bench.dataset import Utterance
@@ -27,7 +27,7 @@ METRICS: Mapping[str, MetricInfo] = {
             sample_rate=_SAMPLE_RATE,
             higher_is_better=False,
             definition="Lag of the greatest cross-correlation within 250 ms; positive where the degraded signal is late.",
-            source="own",
+            source="this project",
             licence="Apache-2.0",
             diagnostic=True,
         ),
@@ -38,7 +38,7 @@ METRICS: Mapping[str, MetricInfo] = {
             sample_rate=_SAMPLE_RATE,
             higher_is_better=False,
             definition="Root mean square of the degraded signal over that of the reference.",
-            source="own",
+            source="this project",
             licence="Apache-2.0",
             diagnostic=True,
         ),
@@ -59,7 +59,7 @@ def load(names: Sequence[str], device: torch.device, options: Mapping[str, str])
 class _Reference:
     energy: float
     fft_size: int
-    spectrum: np.ndarray  # complex conjugate
+    conjugate: Tensor  # of the spectrum
 
 
 class DelayAndGain:
@@ -70,16 +70,17 @@ class DelayAndGain:
 
     def prepare(self, reference: Utterance, audio: Audio) -> _Reference:
         check_signal(audio, "the reference")
-        size = fft.next_fast_len(len(audio) + _MAX_DELAY, real=True)  # room for no lag to wrap around
-        return _Reference(_energy(audio), size, np.conj(fft.rfft(audio, size)))
+        size = 1 << (len(audio) + _MAX_DELAY - 1).bit_length()  # long enough that no lag wraps around
+        return _Reference(_energy(audio), size, torch.fft.rfft(torch.tensor(audio), size).conj())
 
     def score(self, prepared: _Reference, degraded: Audio) -> Mapping[str, Score]:
         check_signal(degraded, "the degraded signal")
-        correlation = fft.irfft(fft.rfft(degraded, prepared.fft_size) * prepared.spectrum, prepared.fft_size)
+        spectrum = torch.fft.rfft(torch.tensor(degraded), prepared.fft_size) * prepared.conjugate
+        correlation = torch.fft.irfft(spectrum, prepared.fft_size)  # negative lags at its end
         reach = min(_MAX_DELAY, len(degraded) - 1)
-        lags = np.arange(-reach, reach + 1)
+        lags = torch.arange(-reach, reach + 1)
         values = {
-            "delay_ms": 1000 * float(lags[np.argmax(correlation[lags])]) / _SAMPLE_RATE,
+            "delay_ms": 1000 * int(lags[correlation[lags].argmax()]) / _SAMPLE_RATE,
             "gain_db": 10 * float(np.log10(_energy(degraded) / prepared.energy)),
         }
         return {name: Score(values[name]) for name in self.names}

@@ -12,7 +12,8 @@ from bench.metric import Audio, Metric, MetricFailure, MetricInfo, Score
 from bench.metrics._checks import check_options, check_signal, package
 
 _CITATION = """@inproceedings{rix2001pesq,
-  title     = {Perceptual Evaluation of Speech Quality ({PESQ}): a New Method for Speech Quality Assessment of Telephone Networks and Codecs},
+  title     = {Perceptual Evaluation of Speech Quality ({PESQ}): a New Method for Speech Quality Assessment of Telephone Networks
+               and Codecs},
   author    = {Rix, Antony W. and Beerends, John G. and Hollier, Michael P. and Hekstra, Andries P.},
   booktitle = {ICASSP},
   year      = {2001},

@@ -25,7 +25,8 @@ METRICS: Mapping[str, MetricInfo] = {
                 version=1,
                 sample_rate=sample_rate,
                 higher_is_better=False,
-                definition="Sum over windows of 2048 and 512 samples of mean |log10 power difference|, floor 1e-5, and mean |amplitude difference|.",
+                definition="Sum over windows of 2048 and 512 samples of mean |log10 power difference|, floor 1e-5, "
+                "and mean |amplitude difference|.",
                 source="descript-audio-codec dac/nn/loss.py; audiotools MultiScaleSTFTLoss defaults",
                 licence="Apache-2.0 (own implementation)",
                 citation=DAC_CITATION,

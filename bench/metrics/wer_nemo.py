@@ -20,7 +20,7 @@ _ENGLISH = "hf:nvidia/stt_en_fastconformer_transducer_large/stt_en_fastconformer
 
 METRICS: Mapping[str, MetricInfo] = columns(
     "nemo",
-    source="NeMo; stt_en_fastconformer_transducer_large for English unless `checkpoint` names another, `checkpoint_de` and so on for others",
+    source="NeMo; stt_en_fastconformer_transducer_large unless `checkpoint` names another; `checkpoint_de` and so on for others",
     licence="Apache-2.0 (NeMo); CC BY 4.0 (the default model)",
     citation="""@inproceedings{rekesh2023fastconformer,
   title     = {Fast Conformer with Linearly Scalable Attention for Efficient Speech Recognition},
@@ -62,7 +62,7 @@ class Nemo:
     """One model per language; each is loaded when its language first comes up."""
 
     def __init__(self, checkpoints: Mapping[str, str], device: torch.device) -> None:
-        self.languages = tuple(checkpoints)
+        self.languages: tuple[str, ...] | None = tuple(checkpoints)
         self._paths = {language: resolve(checkpoint, "wer_nemo") for language, checkpoint in checkpoints.items()}
         self._device = device
         self._model = lru_cache(maxsize=None)(self._load)

@@ -18,7 +18,7 @@ METRICS: Mapping[str, MetricInfo] = columns(
     licence="BSD-2-Clause (pocketsphinx and its model)",
     citation="""@inproceedings{huggins2006pocketsphinx,
   title     = {{PocketSphinx}: a Free, Real-Time Continuous Speech Recognition System for Hand-Held Devices},
-  author    = {Huggins-Daines, David and Kumar, Mohit and Chan, Arthur and Black, Alan W. and Ravishankar, Mosur and Rudnicky, Alexander I.},
+  author    = {Huggins-Daines, David and Kumar, Mohit and Chan, Arthur and Black, Alan W. and others},
   booktitle = {ICASSP},
   year      = {2006},
 }""",
@@ -36,7 +36,7 @@ def load(names: Sequence[str], device: torch.device, options: Mapping[str, str])
 
 
 class Pocketsphinx:
-    languages = ("en",)
+    languages: tuple[str, ...] | None = ("en",)
 
     def __init__(self) -> None:
         from pocketsphinx import Decoder

@@ -9,10 +9,10 @@ import torch
 from bench import torchaudio_guard
 from bench.codec import Need
 from bench.metric import Audio, Metric, MetricInfo
-from bench.metrics._checks import check_options, package, pretrained, split_revision
+from bench.metrics._checks import check_options, load_pretrained, package, pretrained, split_revision
 from bench.metrics._error_rate import SAMPLE_RATE, columns, error_rates, scoring_packages
 
-_LARGE = "openai/whisper-large-v3"
+_LARGE = "openai/whisper-large-v3@06f233fe06e710322aca913c1bc4249a0d71fce1"
 _WINDOW_S = 30
 
 METRICS: Mapping[str, MetricInfo] = columns(
@@ -43,15 +43,15 @@ def load(names: Sequence[str], device: torch.device, options: Mapping[str, str])
 
 
 class Whisper:
-    languages = None
+    languages: tuple[str, ...] | None = None
 
     def __init__(self, checkpoint: str, device: torch.device) -> None:
         torchaudio_guard.install()
         from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
         repo, revision = split_revision(checkpoint)
+        self._model = load_pretrained(WhisperForConditionalGeneration, checkpoint).float().to(device)
         self._processor = WhisperProcessor.from_pretrained(repo, revision=revision)
-        self._model = WhisperForConditionalGeneration.from_pretrained(repo, revision=revision, dtype=torch.float32).eval().to(device)
         self._device = device
 
     @torch.inference_mode()

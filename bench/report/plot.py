@@ -74,6 +74,8 @@ def save(figure: Figure, folder: Path, name: str) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context({**RC, "svg.hashsalt": name}):
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once, not once a format
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
         figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
         figure.savefig(folder / f"{name}.png")

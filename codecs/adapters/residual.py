@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from torch import Tensor
 
 from bench import checkpoint
@@ -68,17 +71,36 @@ def load_model(model_class: Any, folder: Path, expected: dict[str, Any]) -> Any:
 
     expected   values that the configuration must have, by name
     """
+    path = folder / "model.safetensors"
     config = model_class.config_class.from_pretrained(folder, local_files_only=True)
     for name, value in expected.items():
         if getattr(config, name) != value:
             raise UserError(f"{folder / 'config.json'}: {name} is {getattr(config, name)}, this codec takes {value}")
-    model = model_class(config)
-    path = folder / "model.safetensors"
-    tensors, _ = checkpoint.load_safetensors(path)
-    checkpoint.load_strictly(model, {_current_name(name): tensor for name, tensor in tensors.items()}, path)
+    # transformers renames tensors of older files as it loads, so it does the loading; what it would only warn of is refused
+    with _quiet():
+        try:
+            model, report = model_class.from_pretrained(
+                folder, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True
+            )
+        except SafetensorError as error:
+            raise UserError(f"{path}: not a readable safetensors file: {error}") from None
+    wrong = {"missing": report["missing_keys"], "unknown": report["unexpected_keys"], "of another shape": report["mismatched_keys"]}
+    if told := [f"{len(keys)} tensors {what} (first: {min(map(str, keys))})" for what, keys in wrong.items() if keys]:
+        raise UserError(f"{path}: does not fit {model_class.__name__}: {', '.join(told)}")
     return model
 
 
-def _current_name(name: str) -> str:
-    """The name that torch now gives the two parts of a weight-normalised weight, in files from before."""
-    return name.replace(".weight_g", ".parametrizations.weight.original0").replace(".weight_v", ".parametrizations.weight.original1")
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and no table of mismatches from transformers."""
+    from transformers.utils import logging
+
+    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bars:
+            logging.enable_progress_bar()

@@ -58,7 +58,7 @@ bench.charts = (() => {
     root.append(svg("text", { class: "axis-label", transform: `translate(13 ${(top + height - bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, yLabel));
     for (const line of lines) {
       root.append(svg("line", { class: "ceiling-line", x1: left, x2: width - right, y1: y.at(line.y), y2: y.at(line.y) }));
-      root.append(svg("text", { class: "tick", x: width - right, y: y.at(line.y) - 5, "text-anchor": "end" }, line.label));
+      root.append(svg("text", { class: "tick", x: left + 4, y: y.at(line.y) - 5 }, line.label));
     }
     if (diagonal) {
       const [a, b] = [Math.max(across.low, y.low), Math.min(across.high, y.high)];

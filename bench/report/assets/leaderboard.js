@@ -7,26 +7,29 @@ bench.views.leaderboard = (() => {
   let spread = "interval";
 
   const RATES = [
-    { name: "kbps", group: "Bitrate, kbit/s", rate: "bitrate", text: kbps, definition: "Tokens and side information (durations, masks, flags) over the seconds of audio that went in, counted in the packed bitstream that was decoded." },
-    { name: "tokens", group: "Bitrate, kbit/s", rate: "bitrate_tokens", text: kbps, split: true, definition: "The part of the bitrate that is tokens (of a classical coder: its packets)." },
-    { name: "side", group: "Bitrate, kbit/s", rate: "bitrate_side", text: kbps, split: true, definition: "The part of the bitrate that is side information: durations of dynamic frames, masks, flags." },
-    { name: "header", group: "Bitrate, kbit/s", rate: "bitrate_header", text: kbps, split: true, definition: "Header and padding to whole bytes of one file an utterance; not part of the bitrate, as a long stream has it once." },
-    { name: "entropy", group: "Bitrate, kbit/s", rate: "bitrate_entropy", text: kbps, split: true, definition: "The same content through an adaptive range coder, also decodable." },
-    { name: "nominal", group: "Bitrate, kbit/s", rate: "nominal_bitrate", text: kbps, definition: "What a paper would print: frames a second times the bits of a token, without headers, and without side information where papers leave it out." },
+    { name: "kbps", group: "Rate", rate: "bitrate", text: kbps, definition: "Tokens and side information (durations, masks, flags) over the seconds of audio that went in, counted in the packed bitstream that was decoded." },
+    { name: "nominal kbps", group: "Rate", rate: "nominal_bitrate", text: kbps, definition: "What a paper would print: frames a second times the bits of a token, without headers, and without side information where papers leave it out." },
     { name: "tokens/s", group: "Rate", rate: "token_rate", text: digits, definition: "Tokens per second over all codebooks, measured." },
     { name: "Hz", group: "Rate", rate: "frame_rate", text: digits, definition: "Token frames per second, measured over all utterances; the nominal rate of the operating point stands behind it where it differs." },
+  ];
+  const SPLIT = [
+    { name: "tokens", group: "Bits, kbit/s", rate: "bitrate_tokens", text: kbps, definition: "The part of the bitrate that is tokens (of a classical coder: its packets)." },
+    { name: "side", group: "Bits, kbit/s", rate: "bitrate_side", text: kbps, definition: "The part of the bitrate that is side information: durations of dynamic frames, masks, flags." },
+    { name: "header", group: "Bits, kbit/s", rate: "bitrate_header", text: kbps, definition: "Header and padding to whole bytes of one file an utterance; not part of the bitrate, as a long stream has it once." },
+    { name: "entropy", group: "Bits, kbit/s", rate: "bitrate_entropy", text: kbps, definition: "The same content through an adaptive range coder, also decodable." },
   ];
   const COST = [
     { name: "encode", rate: "encode_rtf", text: digits, definition: "Seconds of computation per second of audio, analysis included, on the machine named under Provenance." },
     { name: "decode", rate: "decode_rtf", text: digits, definition: "Seconds of computation per second of audio, on the machine named under Provenance." },
     { name: "memory, MB", rate: "peak_memory_mb", text: (value) => digits(value, 3), definition: "Peak memory of the process that ran the codec, everything else in it included." },
-  ].map((column) => ({ ...column, group: "Cost", cost: true }));
+  ].map((column) => ({ ...column, group: "Cost" }));
 
   function columns() {
     const metrics = bench.report.metrics.map((info, metric) => ({ name: bench.metricHead(metric), group: info.diagnostic ? "Diagnostics" : "Quality", metric, info }));
     return [
-      ...RATES.filter((column) => shown.split || !column.split),
+      ...RATES,
       ...metrics.filter((column) => !column.info.diagnostic),
+      ...(shown.split ? SPLIT : []),
       ...metrics.filter((column) => column.info.diagnostic && shown.diagnostics),
       ...(shown.cost ? COST : []),
     ];
@@ -66,7 +69,18 @@ bench.views.leaderboard = (() => {
     ]);
   }
 
-  function head(all) {
+  // The n that most rows of a metric share, where it is not that of all utterances: told once, in the head.
+  function usualN(points, metric) {
+    const counts = new Map();
+    for (const point of points) {
+      const n = bench.rowOf(point).cells[metric][6];
+      counts.set(n, (counts.get(n) || 0) + 1);
+    }
+    const [n, rows] = [...counts].reduce((a, b) => (b[1] > a[1] ? b : a), [null, 0]);
+    return rows > 1 && points.every((point) => bench.rowOf(point).utterances !== n) ? n : null;
+  }
+
+  function head(all, points) {
     const groups = [];
     for (const column of all) {
       if (groups.at(-1)?.name === column.group) groups.at(-1).span++;
@@ -82,6 +96,7 @@ bench.views.leaderboard = (() => {
         el("th", { scope: "col", class: "num" }, "n"),
         all.map((column) => el("th", { scope: "col", class: "num", "aria-sort": order(column.name) },
           sorter(column.name, column.name),
+          column.metric !== undefined && known(usualN(points, column.metric)) ? el("span", { class: "spread" }, `n=${usualN(points, column.metric)}`) : null,
           el("button", { type: "button", class: "what", "aria-label": `What is ${column.name}?`, onclick: () => define(column) }, "?"),
         )),
       ),
@@ -104,7 +119,7 @@ bench.views.leaderboard = (() => {
     return found ? el("span", { class: "published", title: found.source || "" }, `paper ${found.value}`) : null;
   }
 
-  function metricCell(point, column, mark) {
+  function metricCell(point, column, mark, usual) {
     const info = column.info;
     const [mean, low, high, median, p5, p95, n, failed, notApplicable] = bench.rowOf(point).cells[column.metric];
     const places = info.decimals;
@@ -113,7 +128,7 @@ bench.views.leaderboard = (() => {
     const title = `mean ${fixed(mean, places)}, ${interval}; median ${fixed(median, places)}, 5th to 95th percentile ${fixed(p5, places)} to ${fixed(p95, places)}; n = ${n}`
       + (failed ? `, ${failed} failed` : "") + (notApplicable ? `, ${notApplicable} not applicable` : "");
     const about = spread === "interval" ? (known(low) ? `±${fixed((high - low) / 2, places)}` : "") : `${fixed(p5, places)}–${fixed(p95, places)}`;
-    const counted = n === bench.rowOf(point).utterances ? null : el("span", { class: failed ? "failed" : "note" }, `n=${n}${failed ? `, ${failed} failed` : ""}`);
+    const counted = n === (usual ?? bench.rowOf(point).utterances) ? null : el("span", { class: failed ? "failed" : "note" }, `n=${n}${failed ? `, ${failed} failed` : ""}`);
     return el("td", { class: `num ${mark || ""}`, title },
       el("span", { class: "value" }, fixed(spread === "interval" ? mean : median, places)),
       mark ? el("span", { class: "mark", "aria-label": mark === "best" ? "best" : "not significantly worse than the best" }, mark === "best" ? "●" : "≈") : null,
@@ -128,14 +143,16 @@ bench.views.leaderboard = (() => {
   }
 
   function body(points, all) {
-    const found = new Map(all.filter((column) => column.metric !== undefined).map((column) => [column.metric, bench.marks(points, column.metric)]));
+    const scored = all.filter((column) => column.metric !== undefined).map((column) => column.metric);
+    const found = new Map(scored.map((metric) => [metric, bench.marks(points, metric)]));
+    const usual = new Map(scored.map((metric) => [metric, usualN(points, metric)]));
     return el("tbody", {}, points.map((point) => {
       const codec = bench.codecOf(point);
       return el("tr", { class: codec.kind === "ceiling" ? "ceiling" : null, "data-point": point },
         el("th", { scope: "row", class: "key codec" }, bench.marker(codec), el("span", { dir: "auto" }, codec.label), el("span", { class: "kind" }, codec.kind)),
         el("td", { class: "key point" }, el("a", { href: `#view=listen&point=${point}`, dir: "auto" }, bench.report.points[point].name)),
         el("td", { class: "num" }, String(bench.rowOf(point).utterances)),
-        all.map((column) => (column.metric === undefined ? rateCell(point, column) : metricCell(point, column, found.get(column.metric).get(point)))),
+        all.map((column) => (column.metric === undefined ? rateCell(point, column) : metricCell(point, column, found.get(column.metric).get(point), usual.get(column.metric)))),
       );
     }));
   }
@@ -156,7 +173,7 @@ bench.views.leaderboard = (() => {
       el("h2", { id: "leaderboard-title" }, "Leaderboard"),
       el("div", { class: "tools" }, spreads, el("span", { class: "checks" }, toggle("split", "bit split"), bench.report.metrics.some((info) => info.diagnostic) ? toggle("diagnostics", "diagnostics") : null, toggle("cost", "cost"))),
       points.some((point) => !bench.isCeiling(point))
-        ? el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Leaderboard, scrolls sideways" }, el("table", { class: "board" }, head(all), body(points, all)))
+        ? el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Leaderboard, scrolls sideways" }, el("table", { class: "board" }, head(all, points), body(points, all)))
         : el("p", { class: "empty" }, "No point matches the filters."),
       el("p", { class: "legend" },
         el("span", { class: "mark" }, "●"), " best of the rows shown; ", el("span", { class: "mark" }, "≈"),

@@ -1,0 +1,344 @@
+"""What every codec must do, whatever it sounds like: the list behind `bench check`, and what the adapters' tests run."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from bench import audio
+from bench.bitstream import entropy_pack, entropy_unpack, pack, unpack
+from bench.codec import Codec, Encoded, OperatingPoint, check_audio, nominal_bitrate
+from bench.dataset import BUNDLED, open_dataset, parse_spec
+from bench.errors import Unavailable
+from bench.registry import codec_module
+
+LONGEST_S = 60.0
+MAX_DELAY_MS = 10.0
+MAX_GAIN_DB = 6.0
+_RATE_WITHOUT_ONE = 16000  # Hz, for a codec that takes audio as it comes (sample_rate 0)
+_ENVELOPE_RATE = 1000  # Hz
+_HEADER_BYTES = 64  # of the bitstream, generously; each packet may add two for its length
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    passed: bool
+    detail: str
+
+
+class Broken(Exception):
+    """A rule that the codec breaks, with what was seen."""
+
+
+def check(name: str, checkpoint: str | None, device: torch.device) -> list[Check]:
+    """The whole list for a codec by name, on the bundled speech. Raises Unavailable where the codec can not run here."""
+    module = codec_module(name)
+    for need in module.needs(checkpoint):
+        if not need.available:
+            raise Unavailable(f"codec '{name}': {need.name} is not on this machine; get it with: {need.how}")
+    codec = module.load(checkpoint, device)
+    clips = [entry.read() for entry in open_dataset(parse_spec({"name": BUNDLED, "limit": 3}), Path(), seed=0).entries]
+    rate = codec.sample_rate or _RATE_WITHOUT_ONE
+    speech = np.concatenate([audio.resample(clip.audio, clip.sample_rate, rate) for clip in clips])
+    return check_codec(codec, list(module.POINTS.values()), speech)
+
+
+def check_codec(
+    codec: Codec, points: Sequence[OperatingPoint], speech: np.ndarray, is_trained: bool = True, longest_s: float = LONGEST_S
+) -> list[Check]:
+    """Every rule in turn; one that is broken does not stop the next.
+
+    speech       float32 [T] at the codec's sample rate, some seconds of it
+    is_trained   False for random weights, whose output has neither the delay nor the gain of the input
+    """
+    bench = _Bench(codec, points, speech)
+    rules: list[Callable[[_Bench], str]] = [
+        _accepts_points,
+        _keeps_length,
+        _repeats_itself,
+        _has_no_memory,
+        _survives_the_bitstream,
+        _covers_the_audio,
+        _refines_codebooks,
+        _spends_what_it_says,
+        _takes_silence,
+        _takes_full_scale_noise,
+        _takes_other_rates,
+        _refuses_unusable_audio,
+    ]
+    if is_trained:
+        rules += [_is_on_time, _is_as_loud]
+    checks = [_run(rule, bench) for rule in rules]
+    return checks + [_run(lambda bench: _takes_long_audio(bench, longest_s), bench, "takes long audio")]
+
+
+def _run(rule: Callable[[_Bench], str], bench: _Bench, name: str = "") -> Check:
+    name = name or rule.__name__.strip("_").replace("_", " ")
+    try:
+        return Check(name, True, rule(bench))
+    except Broken as broken:
+        return Check(name, False, str(broken))
+    except Exception as error:  # noqa: BLE001 - whatever a codec raises is the finding
+        return Check(name, False, f"{type(error).__name__}: {error}".splitlines()[0])
+
+
+class _Bench:
+    """A codec with the signals that it is tried on."""
+
+    def __init__(self, codec: Codec, points: Sequence[OperatingPoint], speech: np.ndarray) -> None:
+        self.codec = codec
+        self.all_points = points
+        self.rate = codec.sample_rate or _RATE_WITHOUT_ONE
+        self.speech = torch.from_numpy(np.ascontiguousarray(speech, np.float32))
+
+    @cached_property
+    def refused(self) -> dict[str, str]:
+        """Points that the loaded checkpoint refuses (a frame rate that is another checkpoint's), with its reason."""
+        latent = self.codec.analyse(self.excerpt(self.rate))
+        refused = {}
+        for point in self.all_points:
+            try:
+                self.codec.encode(latent, point)
+            except ValueError as error:
+                refused[point.name] = str(error)
+        return refused
+
+    @property
+    def points(self) -> list[OperatingPoint]:
+        return [point for point in self.all_points if point.name not in self.refused]
+
+    def excerpt(self, num_samples: int, start: int = 0) -> Tensor:
+        """Speech of any length, from somewhere inside, said again where it ends."""
+        return self.speech.repeat(1 + (start + num_samples) // len(self.speech))[start : start + num_samples].clone()
+
+    def encode(self, samples: Tensor, point: OperatingPoint) -> Encoded:
+        return self.codec.encode(self.codec.analyse(check_audio(samples)), point)
+
+    def decode(self, encoded: Encoded, what: str) -> Tensor:
+        """What the decoder makes of the unpacked bitstream; Broken unless it is float32 [num_samples], finite."""
+        decoded = self.codec.decode(unpack(pack(encoded).data))
+        if decoded.dtype != torch.float32 or decoded.device.type != "cpu" or list(decoded.shape) != [encoded.num_samples]:
+            got = f"{decoded.dtype} {list(decoded.shape)} on {decoded.device}"
+            raise Broken(f"{what}: decode gave {got}, not float32 [{encoded.num_samples}] on the CPU")
+        if not bool(torch.isfinite(decoded).all()):
+            raise Broken(f"{what}: decode gave NaN or infinite samples")
+        return decoded
+
+
+def _accepts_points(bench: _Bench) -> str:
+    if not bench.points:
+        raise Broken(f"every operating point was refused: {bench.refused}")
+    refused = f"; not of this checkpoint: {', '.join(bench.refused)}" if bench.refused else ""
+    return f"{', '.join(point.name for point in bench.points)}{refused}"
+
+
+def _keeps_length(bench: _Bench) -> str:
+    hop = bench.codec.hop_length
+    lengths = sorted({1, max(1, hop - 1), hop, hop + 1, 2 * (bench.rate // 4) + 1})
+    for length in lengths:
+        latent = bench.codec.analyse(bench.excerpt(length, start=bench.rate // 2))
+        for point in bench.points:
+            encoded = bench.codec.encode(latent, point)
+            if encoded.num_samples != length:
+                raise Broken(f"{point.name}, {length} samples: num_samples is {encoded.num_samples}")
+            bench.decode(encoded, f"{point.name}, {length} samples")
+    return f"{', '.join(map(str, lengths))} samples in, as many out"
+
+
+def _takes_long_audio(bench: _Bench, seconds: float) -> str:
+    point = bench.points[-1]
+    bench.decode(bench.encode(bench.excerpt(round(seconds * bench.rate)), point), f"{point.name}, {seconds:g} s")
+    return f"{seconds:g} s at {point.name}"
+
+
+def _repeats_itself(bench: _Bench) -> str:
+    samples = bench.excerpt(bench.rate)
+    for point in bench.points:
+        first, second = bench.encode(samples, point), bench.encode(samples, point)
+        if not same(first, second):
+            raise Broken(f"{point.name}: two encodings of one signal differ")
+        if not torch.equal(bench.codec.decode(first), bench.codec.decode(first)):
+            raise Broken(f"{point.name}: two decodings of one stream differ")
+    return "encode and decode give the same twice"
+
+
+def _has_no_memory(bench: _Bench) -> str:
+    one, other = bench.excerpt(bench.rate), bench.excerpt(bench.rate // 2, start=bench.rate)
+    latent = bench.codec.analyse(one)
+    before = {point.name: bench.codec.encode(latent, point) for point in bench.points}
+    audio_before = {name: bench.codec.decode(encoded) for name, encoded in before.items()}
+    for point in bench.points:
+        bench.codec.decode(bench.encode(other, point))
+    for point in reversed(bench.points):
+        if not same(bench.codec.encode(latent, point), before[point.name]) or not same(bench.encode(one, point), before[point.name]):
+            raise Broken(f"{point.name}: encodes otherwise after another signal or point")
+        if not torch.equal(bench.codec.decode(before[point.name]), audio_before[point.name]):
+            raise Broken(f"{point.name}: decodes otherwise after another signal or point")
+    return "what ran before changes nothing"
+
+
+def _survives_the_bitstream(bench: _Bench) -> str:
+    for point in bench.points:
+        encoded = bench.encode(bench.excerpt(bench.rate // 2), point)
+        if not same(unpack(pack(encoded).data), encoded) or not same(entropy_unpack(entropy_pack(encoded).data), encoded):
+            raise Broken(f"{point.name}: unpack(pack(x)) differs from x")
+        if not torch.equal(bench.decode(encoded, point.name), bench.codec.decode(encoded)):
+            raise Broken(f"{point.name}: decodes otherwise from the unpacked stream")
+    return "unpack(pack(x)) == x, and sounds the same"
+
+
+def _covers_the_audio(bench: _Bench) -> str:
+    """Tokens are in range and durations positive by the construction of a Stream; here they must add up to the signal."""
+    samples = bench.excerpt(bench.rate + 1)
+    num_frames = math.ceil(len(samples) / bench.codec.hop_length)
+    for point in bench.points:
+        encoded = bench.encode(samples, point)
+        if not encoded.packets and not any(stream.num_frames for stream in encoded.streams):
+            raise Broken(f"{point.name}: nothing was sent")
+        for stream in encoded.streams:
+            if stream.durations is None:
+                continue
+            covered = int(stream.durations.sum())
+            if not num_frames <= covered <= num_frames + stream.max_duration:
+                raise Broken(f"{point.name}: durations cover {covered} base frames of {num_frames}")
+    return f"every stream lasts as long as its {num_frames} base frames"
+
+
+def _refines_codebooks(bench: _Bench) -> str:
+    samples = bench.excerpt(bench.rate)
+    pairs = 0
+    for fewer in bench.points:
+        for more in bench.points:
+            is_pair = fewer.n_q < more.n_q and fewer.options == more.options and fewer.frame_rate == more.frame_rate
+            if not is_pair:
+                continue
+            pairs += 1
+            short, long = bench.encode(samples, fewer).streams, bench.encode(samples, more).streams
+            for ours, theirs in zip(short, long, strict=False):
+                if not torch.equal(ours.tokens, theirs.tokens[: len(ours.tokens)]):
+                    raise Broken(f"{fewer.name} is not the first {fewer.n_q} codebooks of {more.name}")
+    return f"fewer codebooks are the first of more, in {pairs} pairs of points" if pairs else "no two points differ in codebooks alone"
+
+
+def _spends_what_it_says(bench: _Bench) -> str:
+    samples = bench.excerpt(2 * bench.rate)
+    seconds = len(samples) / bench.rate
+    shares = []
+    for point in bench.points:
+        encoded = bench.encode(samples, point)
+        packed = pack(encoded)
+        nominal = nominal_bitrate(encoded, seconds) * seconds
+        nested = packed.bits_side if any(stream.nested for stream in encoded.streams) else 0
+        rounding = sum(len(stream.tokens) * (1 + stream.num_frames // 1024) + 8 for stream in encoded.streams)
+        allowed = nominal + nested + rounding + 8 * (_HEADER_BYTES + 2 * len(encoded.packets))
+        if packed.bits_total > allowed:
+            raise Broken(f"{point.name}: {packed.bits_total} bits for {nominal:.0f} nominal ones")
+        shares.append(f"{point.name} {(packed.bits_tokens + packed.bits_side) / seconds / 1000:.2f}")
+    return f"kbps: {', '.join(shares)}"
+
+
+def _takes_silence(bench: _Bench) -> str:
+    levels = [bench.decode(bench.encode(torch.zeros(bench.rate), point), point.name).abs().max().item() for point in bench.points]
+    return f"peak {max(levels):.2g}"
+
+
+def _takes_full_scale_noise(bench: _Bench) -> str:
+    noise = torch.rand(bench.rate, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    levels = [bench.decode(bench.encode(noise, point), point.name).abs().max().item() for point in bench.points]
+    return f"peak {max(levels):.2g}"
+
+
+def _takes_other_rates(bench: _Bench) -> str:
+    """A file at 8 kHz and one in stereo at 48 kHz, by the way that every file takes."""
+    with tempfile.TemporaryDirectory() as folder:
+        for rate, channels in ((8000, 1), (48000, 2)):
+            samples = audio.resample(bench.excerpt(bench.rate).numpy(), bench.rate, rate)
+            path = Path(folder) / f"{rate}.wav"
+            soundfile.write(path, np.stack([samples] * channels, axis=1), rate, subtype="FLOAT")
+            mono, file_rate = audio.read(path)
+            resampled = torch.from_numpy(audio.resample(mono, file_rate, bench.rate))
+            bench.decode(bench.encode(resampled, bench.points[0]), f"{rate} Hz, {channels} channels")
+    return "8 kHz, and 48 kHz in stereo"
+
+
+def _refuses_unusable_audio(bench: _Bench) -> str:
+    reasons = []
+    for samples in (torch.zeros(0), torch.tensor([0.0, float("nan")]), torch.zeros(2, 2)):
+        try:
+            bench.encode(samples, bench.points[0])
+        except ValueError as error:
+            reasons.append(str(error))
+        else:
+            raise Broken(f"audio {samples.tolist()} was taken")
+    return "; ".join(reasons)
+
+
+def _is_on_time(bench: _Bench) -> str:
+    delays = {point.name: delay_ms(bench.speech, bench.decode(bench.encode(bench.speech, point), point.name), bench.rate) for point in bench.points}
+    told = ", ".join(f"{name} {delay:+.0f}" for name, delay in delays.items())
+    if max(map(abs, delays.values())) > MAX_DELAY_MS:
+        raise Broken(f"late (+) or early (-) by more than {MAX_DELAY_MS:g} ms: {told}")
+    return f"ms: {told}"
+
+
+def _is_as_loud(bench: _Bench) -> str:
+    gains = {point.name: gain_db(bench.speech, bench.decode(bench.encode(bench.speech, point), point.name)) for point in bench.points}
+    told = ", ".join(f"{name} {gain:+.1f}" for name, gain in gains.items())
+    if max(map(abs, gains.values())) > MAX_GAIN_DB:
+        raise Broken(f"louder (+) or softer (-) by more than {MAX_GAIN_DB:g} dB: {told}")
+    return f"dB: {told}"
+
+
+def same(one: Encoded, other: Encoded) -> bool:
+    """Whether two encodings hold the same, bit for bit."""
+    return (
+        (one.num_samples, one.packets) == (other.num_samples, other.packets)
+        and len(one.streams) == len(other.streams)
+        and all(
+            (a.codebook_sizes, a.max_duration, a.nested) == (b.codebook_sizes, b.max_duration, b.nested)
+            and torch.equal(a.tokens, b.tokens)
+            and _equal(a.durations, b.durations)
+            for a, b in zip(one.streams, other.streams, strict=True)
+        )
+    )
+
+
+def _equal(one: Tensor | None, other: Tensor | None) -> bool:
+    return one is other if one is None or other is None else torch.equal(one, other)
+
+
+def delay_ms(reference: Tensor, degraded: Tensor, sample_rate: int) -> float:
+    """Lag of the greatest cross-correlation of the energy envelopes, in dB, within 250 ms; positive where `degraded` is late.
+
+    Of the envelopes, not of the waveforms: a vocoder keeps the one and not the other.
+    """
+    one, other = _envelope(reference, sample_rate), _envelope(degraded, sample_rate)
+    size = 2 * len(one)
+    correlation = np.fft.irfft(np.fft.rfft(other, size) * np.conj(np.fft.rfft(one, size)), size)
+    reach = min(_ENVELOPE_RATE // 4, len(one) - 1)
+    lags = np.arange(-reach, reach + 1)
+    return 1000 * float(lags[np.argmax(correlation[lags])]) / _ENVELOPE_RATE
+
+
+def _envelope(samples: Tensor, sample_rate: int) -> np.ndarray:
+    """Energy in dB around its mean, `_ENVELOPE_RATE` values a second, each over a Hann window of 20 ms."""
+    window = np.hanning(sample_rate // 50)
+    energy = np.convolve(samples.double().numpy() ** 2, window / window.sum(), mode="same")
+    centres = np.arange(0, len(energy), sample_rate / _ENVELOPE_RATE).astype(int)
+    decibels = 10 * np.log10(energy[centres] + 1e-7)
+    return decibels - decibels.mean()
+
+
+def gain_db(reference: Tensor, degraded: Tensor) -> float:
+    """Root mean square of `degraded` over that of `reference`."""
+    return 10 * math.log10(float(degraded.double().square().sum() / reference.double().square().sum()) + 1e-12)

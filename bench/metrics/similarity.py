@@ -1,0 +1,182 @@
+"""Speaker similarity: cosine of two utterances' embeddings; the ranges of different models do not overlap, so each has its own column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from bench import torchaudio_guard
+from bench.checkpoint import load_strictly, load_torch, resolve
+from bench.codec import Need
+from bench.dataset import Utterance
+from bench.metric import Audio, Metric, MetricFailure, MetricInfo, Score
+from bench.metrics._checks import check_options, check_signal, load_pretrained, package, pretrained, split_revision, weights
+
+_SAMPLE_RATE = 16000
+_MIN_DURATION_S = 0.5
+_WAVLM = "microsoft/wavlm-base-plus-sv@feb593a6c23c1cc3d9510425c29b0a14d2b07b1e"
+_ECAPA = "hf:speechbrain/spkrec-ecapa-voxceleb/embedding_model.ckpt@0f99f2d0ebe89ac095bcc5903c4dd8f72b367286"
+
+Embed = Callable[[Audio], np.ndarray]  # audio float32 [T] at 16 kHz -> embedding [D]
+
+METRICS: Mapping[str, MetricInfo] = {
+    info.name: info
+    for info in (
+        MetricInfo(
+            name="sim_wavlm_base_plus_sv",
+            unit="",
+            version=1,
+            sample_rate=_SAMPLE_RATE,
+            higher_is_better=True,
+            definition="Cosine of WavLM base+ x-vectors.",
+            source="microsoft/wavlm-base-plus-sv, WavLMForXVector of transformers",
+            licence="CC BY-SA 3.0 (weights)",
+            citation="""@article{chen2022wavlm,
+  title   = {{WavLM}: Large-Scale Self-Supervised Pre-Training for Full Stack Speech Processing},
+  author  = {Chen, Sanyuan and Wang, Chengyi and Chen, Zhengyang and Wu, Yu and Liu, Shujie and others},
+  journal = {IEEE Journal of Selected Topics in Signal Processing},
+  volume  = {16},
+  number  = {6},
+  year    = {2022},
+}""",
+        ),
+        MetricInfo(
+            name="secs_resemblyzer",
+            unit="",
+            version=1,
+            sample_rate=_SAMPLE_RATE,
+            higher_is_better=True,
+            definition="Cosine of Resemblyzer's embeddings after its own level adjustment and trimming of silences.",
+            source="resemblyzer 0.1.4, weights in the package",
+            licence="Apache-2.0 (resemblyzer)",
+            citation="""@inproceedings{wan2018ge2e,
+  title     = {Generalized End-to-End Loss for Speaker Verification},
+  author    = {Wan, Li and Wang, Quan and Papir, Alan and Lopez Moreno, Ignacio},
+  booktitle = {ICASSP},
+  year      = {2018},
+}""",
+        ),
+        MetricInfo(
+            name="sim_ecapa",
+            unit="",
+            version=1,
+            sample_rate=_SAMPLE_RATE,
+            higher_is_better=True,
+            definition="Cosine of ECAPA-TDNN embeddings (VoxCeleb, 192 values).",
+            source="speechbrain/spkrec-ecapa-voxceleb",
+            licence="Apache-2.0 (weights)",
+            citation="""@inproceedings{desplanques2020ecapa,
+  title     = {{ECAPA-TDNN}: Emphasized Channel Attention, Propagation and Aggregation in {TDNN} Based Speaker Verification},
+  author    = {Desplanques, Brecht and Thienpondt, Jenthe and Demuynck, Kris},
+  booktitle = {Interspeech},
+  year      = {2020},
+}""",
+        ),
+    )
+}
+
+
+def needs(names: Sequence[str], options: Mapping[str, str]) -> list[Need]:
+    check_options(options, ["checkpoint"])
+    checkpoint = options.get("checkpoint")
+    required = {
+        "sim_wavlm_base_plus_sv": [
+            package("transformers", "transformers>=5", "Apache-2.0"),
+            pretrained("sim_wavlm_base_plus_sv", checkpoint or _WAVLM, size_mb=405, licence="CC BY-SA 3.0"),
+        ],
+        # its own requirement, webrtcvad, is built from source and needs a setuptools that still has pkg_resources
+        "secs_resemblyzer": [
+            package("resemblyzer", "resemblyzer>=0.1.4", "Apache-2.0"),
+            package("webrtcvad", "webrtcvad-wheels", "MIT"),
+        ],
+        "sim_ecapa": [
+            package("speechbrain", "speechbrain>=1.0", "Apache-2.0"),
+            package("torchaudio", "torchaudio", "BSD-2-Clause"),
+            weights("sim_ecapa", checkpoint or _ECAPA, size_mb=83, licence="Apache-2.0"),
+        ],
+    }
+    return [need for name in names for need in required[name]]
+
+
+def load(names: Sequence[str], device: torch.device, options: Mapping[str, str]) -> Sequence[Metric]:
+    check_options(options, ["checkpoint"])
+    checkpoint = options.get("checkpoint")
+    embedders: Mapping[str, Callable[[], Embed]] = {
+        "sim_wavlm_base_plus_sv": lambda: _wavlm(checkpoint or _WAVLM, device),
+        "secs_resemblyzer": lambda: _resemblyzer(device),
+        "sim_ecapa": lambda: _ecapa(checkpoint or _ECAPA, device),
+    }
+    return [SpeakerSimilarity(name, embedders[name]()) for name in names]
+
+
+class SpeakerSimilarity:
+    sample_rate = _SAMPLE_RATE
+
+    def __init__(self, name: str, embed: Embed) -> None:
+        self.names = (name,)
+        self._embed = embed
+
+    def prepare(self, reference: Utterance, audio: Audio) -> np.ndarray:
+        check_signal(audio, "the reference", _MIN_DURATION_S, _SAMPLE_RATE)
+        return self._unit(audio)
+
+    def score(self, prepared: np.ndarray, degraded: Audio) -> Mapping[str, Score]:
+        check_signal(degraded, "the degraded signal", _MIN_DURATION_S, _SAMPLE_RATE)
+        return {self.names[0]: Score(float(prepared @ self._unit(degraded)))}
+
+    def _unit(self, audio: Audio) -> np.ndarray:
+        embedding = self._embed(audio).astype(np.float64)
+        return embedding / np.linalg.norm(embedding)
+
+
+def _wavlm(checkpoint: str, device: torch.device) -> Embed:
+    torchaudio_guard.install()
+    from transformers import Wav2Vec2FeatureExtractor, WavLMForXVector
+
+    repo, revision = split_revision(checkpoint)
+    model = load_pretrained(WavLMForXVector, checkpoint).to(device)
+    extractor = Wav2Vec2FeatureExtractor.from_pretrained(repo, revision=revision)
+
+    def embed(audio: Audio) -> np.ndarray:
+        with torch.inference_mode():
+            inputs = extractor(audio, sampling_rate=_SAMPLE_RATE, return_tensors="pt").to(device)
+            return model(**inputs).embeddings[0].cpu().numpy()
+
+    return embed
+
+
+def _resemblyzer(device: torch.device) -> Embed:
+    from resemblyzer import VoiceEncoder, preprocess_wav
+
+    encoder = VoiceEncoder(device, verbose=False)
+
+    def embed(audio: Audio) -> np.ndarray:
+        speech = preprocess_wav(audio, source_sr=_SAMPLE_RATE)
+        if not len(speech):
+            raise MetricFailure("Resemblyzer's voice activity detector finds no speech")
+        return encoder.embed_utterance(speech)
+
+    return embed
+
+
+def _ecapa(checkpoint: str, device: torch.device) -> Embed:
+    torchaudio_guard.install()
+    from speechbrain.lobes.features import Fbank
+    from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
+
+    path = resolve(checkpoint, "sim_ecapa")
+    # sizes of the model's hyperparams.yaml, which is not read because such a file can name code to run
+    model = ECAPA_TDNN(80, lin_neurons=192, channels=[1024, 1024, 1024, 1024, 3072], attention_channels=128)
+    load_strictly(model, load_torch(path), path)
+    model.eval().to(device)
+    filterbank = Fbank(n_mels=80).to(device)
+
+    def embed(audio: Audio) -> np.ndarray:
+        with torch.inference_mode():
+            features = filterbank(torch.tensor(audio, device=device)[None])
+            return F.normalize(model(features - features.mean(dim=1, keepdim=True)), dim=-1).flatten().cpu().numpy()
+
+    return embed

@@ -1,0 +1,141 @@
+"use strict";
+// Two systems against each other: differences with intervals, utterance by utterance, and curve by curve.
+bench.views.compare = (() => {
+  const { el, svg, known, fixed, signed, probability, digits } = bench;
+  let version = 0;
+  let scatterMetric = null;
+
+  // What Python computed for (i, j), i < j, turned round where it is asked the other way.
+  function paired(a, b, order) {
+    const [i, j] = [Math.min(a, b), Math.max(a, b)];
+    const [mean, low, high, n, better, worse] = bench.report.pairs[bench.pairIndex(i, j)][order];
+    const p = bench.report.p[0][order][bench.pairIndex(i, j)];
+    return a < b ? { mean, low, high, n, better, worse, p } : { mean: known(mean) ? -mean : mean, low: known(high) ? -high : high, high: known(low) ? -low : low, n, better: worse, worse: better, p };
+  }
+
+  function forest(difference, reach, up) {
+    const [width, height, middle] = [150, 18, 75];
+    const x = (value) => middle + Math.max(-1, Math.min(1, value / reach)) * (middle - 6);
+    const better = up * difference.mean > 0;
+    const sure = difference.low > 0 || difference.high < 0;
+    return svg("svg", { class: `forest ${sure ? (better ? "good" : "bad") : ""}`, viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" },
+      svg("line", { class: "axis", x1: middle, x2: middle, y1: 0, y2: height }),
+      svg("line", { class: "span", x1: x(difference.low), x2: x(difference.high), y1: 9, y2: 9 }),
+      svg("circle", { cx: x(difference.mean), cy: 9, r: 3.5 }));
+  }
+
+  function wins(difference) {
+    const equal = difference.n - difference.better - difference.worse;
+    const share = (count) => (100 * count) / difference.n;
+    const spoken = `better on ${difference.better}, equal on ${equal}, worse on ${difference.worse} of ${difference.n}`;
+    return el("div", { class: "stack wins", role: "img", "aria-label": spoken, title: spoken },
+      el("span", { class: "good", style: `width:${share(difference.better)}%` }), el("span", { class: "even", style: `width:${share(equal)}%` }), el("span", { class: "bad", style: `width:${share(difference.worse)}%` }));
+  }
+
+  function differences(a, b) {
+    const all = bench.report.ranking.map((metric, order) => ({ metric, order, ...paired(a, b, order) })).filter((each) => each.n);
+    const adjusted = bench.holm(all.map((each) => [each.metric, each.p]));
+    const row = (each) => {
+      const info = bench.report.metrics[each.metric];
+      const [meanA, meanB] = [a, b].map((point) => bench.report.rows[0][point].cells[each.metric][0]);
+      const interval = known(each.low) ? `${signed(each.low, info.decimals)} to ${signed(each.high, info.decimals)}` : bench.missing;
+      const reach = 1.15 * Math.max(Math.abs(each.low ?? 0), Math.abs(each.high ?? 0), Math.abs(each.mean ?? 0)) || 1;
+      return el("tr", {}, el("th", { scope: "row" }, bench.metricHead(each.metric)),
+        el("td", { class: "num" }, fixed(meanA, info.decimals)), el("td", { class: "num" }, fixed(meanB, info.decimals)),
+        el("td", { class: "num" }, el("b", {}, signed(each.mean, info.decimals))), el("td", { class: "num" }, interval),
+        el("td", {}, known(each.low) ? forest(each, reach, info.higher_is_better ? 1 : -1) : null),
+        el("td", { class: "num" }, probability(each.p)), el("td", { class: "num" }, probability(adjusted.get(each.metric) ?? null)),
+        el("td", {}, wins(each)), el("td", { class: "num" }, `${digits((100 * each.better) / each.n, 3)} %`), el("td", { class: "num" }, String(each.n)));
+    };
+    const heads = ["A", "B", "A − B", "95 % interval", "", "p", "p, Holm", "better / equal / worse", "A wins", "n"];
+    return el("div", { class: "scroll" }, el("table", { class: "plain-table" },
+      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Metric"), heads.map((text) => el("th", { scope: "col", class: "num" }, text)))),
+      el("tbody", {}, all.map(row))),
+    el("p", { class: "legend" }, `Paired over the utterances that both have. Intervals: bootstrap-t over ${bench.report.rows[0][a].clusters} ${bench.report.rows[0][a].clustered_by}s; p: signs of whole ${bench.report.rows[0][a].clustered_by}s flipped; Holm over the ${all.length} metrics of this table. Green lies on A's side, red on B's, where the interval leaves out zero. Each line has its own scale.`));
+  }
+
+  async function scatter(a, b, mine) {
+    const holder = document.getElementById("scatter");
+    const metric = scatterMetric ?? bench.report.ranking[0];
+    const info = bench.report.metrics[metric];
+    const [index, scoresA, scoresB] = await Promise.all([bench.load("utterances", "data/utterances.js"), bench.load(`point${a}`, `data/point${a}.js`), bench.load(`point${b}`, `data/point${b}.js`)]);
+    if (mine !== version || !holder) return;
+    const inB = new Map(scoresB.unit.map((unit, row) => [unit, scoresB.scores[metric][row]]));
+    let points = scoresA.unit.map((unit, row) => ({ unit, x: inB.get(unit), y: scoresA.scores[metric][row] })).filter((point) => known(point.x) && known(point.y));
+    const total = points.length;
+    if (total > 2000) points = points.filter((_, n) => Math.floor((n * 2000) / total) !== Math.floor(((n - 1) * 2000) / total));
+    const drawn = points.map(({ unit, x, y }) => ({
+      x, y, low: null, high: null,
+      lines: [index.utterance[unit], `A ${fixed(y, info.decimals)}, B ${fixed(x, info.decimals)}`, index.text[unit].slice(0, 80)],
+      open: () => bench.go({ view: "listen", point: a, metric: info.name, unit, a, b }),
+    }));
+    const series = [{ ...bench.codecOf(a), dashes: undefined, small: true, points: drawn }];
+    const chart = bench.charts.chart({ title: `${info.name} of each utterance`, xLabel: `B: ${bench.nameOf(b)}`, yLabel: `A: ${bench.nameOf(a)}`, log: false, series, width: 460, height: 420, diagonal: true });
+    holder.replaceChildren(
+      bench.select("Metric", bench.report.ranking.map((each) => [each, bench.metricHead(each)]), metric, (choice) => { scatterMetric = choice; scatter(a, b, version); }),
+      chart, el("p", { class: "legend" }, `${info.higher_is_better ? "Above" : "Below"} the dotted line A is better. Choose an utterance to hear it.${points.length < total ? ` ${points.length} of ${total} are drawn.` : ""}`));
+  }
+
+  function bd(a, b) {
+    const [one, other] = [bench.report.points[a].codec, bench.report.points[b].codec];
+    const names = [one, other].map((number) => bench.report.codecs[number].label);
+    if (one === other) return el("p", { class: "empty" }, "Both are points of one codec: there are no two curves to compare.");
+    const axes = bench.views.curves.AGAINST;
+    const { averages, undefined: without, equal_rates: equal } = bench.report.curves;
+    const turned = (rate) => (known(rate) ? 100 * (1 / (1 + rate / 100) - 1) : rate);
+    const rows = [];
+    for (const [first, second, order, axis, ...v] of averages) {
+      const straight = first === one && second === other;
+      if (!straight && !(first === other && second === one)) continue;
+      const info = bench.report.metrics[bench.report.ranking[order]];
+      const [rate, rateLow, rateHigh] = straight ? v.slice(0, 3) : [turned(v[0]), turned(v[2]), turned(v[1])];
+      const [gain, gainLow, gainHigh] = straight ? v.slice(3, 6) : [v[3], v[5], v[4]].map((value) => (known(value) ? -value : value));
+      const divisor = axes[axis].divisor;
+      rows.push(el("tr", {}, el("th", { scope: "row" }, bench.metricHead(bench.report.ranking[order])), el("td", {}, axes[axis].short),
+        el("td", { class: "num" }, el("b", {}, `${signed(rate, 1)} %`)), el("td", { class: "num" }, known(rateLow) ? `${signed(rateLow, 1)} to ${signed(rateHigh, 1)}` : bench.missing),
+        el("td", { class: "num" }, el("b", {}, signed(gain, info.decimals))), el("td", { class: "num" }, known(gainLow) ? `${signed(gainLow, info.decimals)} to ${signed(gainHigh, info.decimals)}` : bench.missing),
+        el("td", { class: "num" }, `${fixed(v[6], info.decimals)} to ${fixed(v[7], info.decimals)}`), el("td", { class: "num" }, `${digits(v[8] / divisor)} to ${digits(v[9] / divisor)}`)));
+    }
+    const reasons = new Map();
+    for (const [first, second, order, axis, reason] of without) {
+      if (new Set([first, second, one, other]).size === 2) {
+        const key = `${axes[axis].short}: ${reason}`;
+        reasons.set(key, [...(reasons.get(key) || []), bench.report.metrics[bench.report.ranking[order]].name]);
+      }
+    }
+    const at = equal.filter(([codec, point]) => codec === one && bench.report.points[point].codec === other).map(([, point, order, axis, rate, difference, low, high]) => {
+      const info = bench.report.metrics[bench.report.ranking[order]];
+      return el("tr", {}, el("th", { scope: "row" }, bench.metricHead(bench.report.ranking[order])), el("td", {}, `${digits(rate / axes[axis].divisor)} ${axes[axis].short}`), el("td", { dir: "auto" }, bench.nameOf(point)),
+        el("td", { class: "num" }, el("b", {}, signed(difference, info.decimals))), el("td", { class: "num" }, known(low) ? `${signed(low, info.decimals)} to ${signed(high, info.decimals)}` : bench.missing));
+    });
+    const table = (heads, body) => el("div", { class: "scroll" }, el("table", { class: "plain-table" }, el("thead", {}, el("tr", {}, heads.map(([text, kind]) => el("th", { scope: "col", class: kind }, text)))), el("tbody", {}, body)));
+    return el("div", {},
+      rows.length ? table([["Metric"], ["against"], ["BD-rate", "num"], ["95 % interval", "num"], ["BD-quality", "num"], ["95 % interval", "num"], ["quality overlap", "num"], ["rate overlap", "num"]], rows) : null,
+      el("p", { class: "legend" }, `BD-rate: how much more ${names[0]} spends than ${names[1]} at equal quality (negative: less). BD-quality: the difference at equal rate, in the metric's unit. Averages over the overlap stated, piecewise cubic, rates on a logarithmic scale.`),
+      [...reasons].map(([reason, metrics]) => el("p", { class: "legend" }, `None for ${metrics.join(", ")} against ${reason}.`)),
+      at.length ? el("details", {}, el("summary", {}, `${names[0]}, interpolated, at the rates of ${names[1]}'s points (${at.length})`), table([["Metric"], ["at"], ["against the point"], ["difference", "num"], ["95 % interval", "num"]], at)) : null);
+  }
+
+  async function draw(parts) {
+    const mine = ++version;
+    const points = bench.report.points.map((_, point) => point).filter((point) => bench.report.rows[0][point]);
+    const valid = (text) => (/^\d+$/.test(text || "") && points.includes(Number(text)) ? Number(text) : null);
+    const own = points.filter((point) => !bench.isCeiling(point));
+    const b = valid(parts.b) ?? bench.report.baseline ?? own[0];
+    const a = valid(parts.a) ?? own.find((point) => bench.codecOf(point) !== bench.codecOf(b) && bench.codecOf(point).kind === "dynamic") ?? own.find((point) => point !== b);
+    const section = document.getElementById("compare");
+    const title = el("h2", { id: "compare-title" }, "Compare two");
+    if (a === undefined || b === undefined) return section.replaceChildren(title, el("p", { class: "empty" }, "There is one point only."));
+    const options = points.map((point) => [point, bench.nameOf(point)]);
+    const pick = el("div", { class: "tools" },
+      bench.select("A", options, a, (choice) => bench.go({ view: "compare", a: choice, b })),
+      bench.select("B", options, b, (choice) => bench.go({ view: "compare", a, b: choice })),
+      el("button", { type: "button", class: "plain", onclick: () => bench.go({ view: "compare", a: b, b: a }) }, "Swap"),
+      el("a", { href: `#view=listen&point=${a}&a=${a}&b=${b}` }, "Hear both"));
+    if (a === b) return section.replaceChildren(title, pick, el("p", { class: "empty" }, "A and B are the same point."));
+    section.replaceChildren(title, pick, el("h3", {}, "Differences"), differences(a, b), el("h3", {}, "Utterance by utterance"), el("div", { id: "scatter", class: "scatter" }), el("h3", {}, "Curve against curve"), bd(a, b));
+    await scatter(a, b, mine);
+  }
+
+  return { title: "Compare", filters: false, draw, leave: () => { version++; } };
+})();

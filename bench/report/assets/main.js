@@ -1,0 +1,85 @@
+"use strict";
+// The frame of the page: tabs, filters, colours, and the address.
+(() => {
+  const { el, state } = bench;
+  const report = bench.report;
+
+  function facts() {
+    const rows = report.rows[0].filter(Boolean);
+    const utterances = Math.max(...rows.map((row) => row.utterances));
+    const minutes = Math.max(...rows.map((row) => row.duration_s)) / 60;
+    const systems = report.codecs.filter((codec) => codec.kind !== "ceiling").length;
+    const time = minutes >= 90 ? `${bench.digits(minutes / 60, 2)} hours` : `${bench.digits(minutes, 2)} minutes`;
+    const points = report.points.filter((_, point) => !bench.isCeiling(point)).length;
+    const finished = report.runs.map((run) => run.finished || "").sort().at(-1).slice(0, 10);
+    document.getElementById("facts").textContent = [`${systems} codecs at ${points} operating points`, `${utterances} utterances, ${time}`, `${report.metrics.length} metrics`, finished].filter(Boolean).join(" · ");
+  }
+
+  function filters() {
+    const kinds = [...new Set(report.codecs.map((codec) => codec.kind))].filter((kind) => kind !== "ceiling");
+    const redraw = () => bench.views[state.view].draw(bench.readAddress());
+    const number = (label, key) => el("label", { class: "field" }, el("span", {}, label), el("input", { type: "number", min: 0, step: "any", id: `filter-${key}`, placeholder: key === "from" ? "0" : "∞", oninput: (event) => { state[key] = event.target.value === "" ? null : Number(event.target.value); redraw(); } }));
+    const kind = (name) => el("label", { class: "check" }, el("input", { type: "checkbox", checked: true, value: name, onchange: () => {
+      const on = [...document.querySelectorAll("#filters input[type=checkbox]")].filter((box) => box.checked).map((box) => box.value);
+      state.kinds = on.length === kinds.length ? null : new Set(on);
+      redraw();
+    } }), name);
+    const scope = ({ kind: of, name }) => (of === "all" ? "all" : of === "language" ? `language ${name || "unknown"}` : `data set ${name}`);
+    document.getElementById("filters").replaceChildren(...[
+      el("label", { class: "field" }, el("span", {}, "Codec or point"), el("input", { type: "search", id: "filter-text", placeholder: "any", oninput: (event) => { state.text = event.target.value; redraw(); } })),
+      kinds.length > 1 ? el("fieldset", {}, el("legend", {}, "Kind"), el("span", { class: "checks" }, kinds.map(kind))) : null,
+      number("kbps from", "from"), number("to", "to"),
+      report.scopes.length > 1 ? bench.select("Data", report.scopes.map((each, n) => [n, scope(each)]), state.scope, (choice) => { state.scope = choice; redraw(); }) : null,
+    ].filter(Boolean));
+  }
+
+  function tabs() {
+    document.getElementById("tabs").replaceChildren(...Object.entries(bench.views).map(([name, view]) =>
+      el("li", {}, el("a", { href: `#view=${name}`, "data-view": name }, view.title))));
+  }
+
+  function show() {
+    const parts = bench.readAddress();
+    const name = parts.view in bench.views ? parts.view : "leaderboard";
+    if (state.view !== name) bench.views[state.view].leave?.();
+    bench.hideTooltip();
+    state.view = name;
+    for (const each of Object.keys(bench.views)) document.getElementById(each).hidden = each !== name;
+    for (const tab of document.querySelectorAll("#tabs a")) tab.dataset.view === name ? tab.setAttribute("aria-current", "page") : tab.removeAttribute("aria-current");
+    document.getElementById("filters").hidden = !bench.views[name].filters;
+    const scope = document.querySelector("#filters select");
+    if (scope) scope.value = String(state.scope);
+    Promise.resolve(bench.views[name].draw(parts)).catch((error) => document.getElementById(name).append(el("p", { class: "failed", role: "alert" }, error.message)));
+  }
+
+  function theme() {
+    const button = document.getElementById("theme");
+    const modes = ["auto", "light", "dark"];
+    let mode = "auto";
+    try { mode = localStorage.getItem("theme") || "auto"; } catch { /* some browsers keep nothing for files */ }
+    const apply = () => {
+      document.documentElement.dataset.theme = mode;
+      button.textContent = { auto: "Auto", light: "Light", dark: "Dark" }[mode];
+      button.setAttribute("aria-label", `Colours: ${{ auto: "as the system has them", light: "light", dark: "dark" }[mode]}`);
+      bench.views.listen.repaint();
+    };
+    button.addEventListener("click", () => {
+      mode = modes[(modes.indexOf(mode) + 1) % modes.length];
+      try { localStorage.setItem("theme", mode); } catch { /* as above */ }
+      apply();
+    });
+    apply();
+  }
+
+  facts();
+  tabs();
+  filters();
+  theme();
+  show();
+  window.addEventListener("hashchange", show);
+  window.addEventListener("resize", () => bench.views.listen.repaint());
+  window.addEventListener("keydown", (event) => { if (state.view === "listen") bench.views.listen.onKey(event); });
+  window.addEventListener("keydown", (event) => { if (event.key === "Escape") bench.hideTooltip(); });
+  // Paper gets every view that draws without a choice.
+  window.addEventListener("beforeprint", () => { for (const name of ["leaderboard", "curves", "rates", "provenance"]) bench.views[name].draw({}); });
+})();
