@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
+
+from bench.files import write_atomically
 
 RESAMPLER = f"soxr {soxr.__version__} VHQ"  # one everywhere: mixed resamplers move STFT distance by 7 %
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"})
@@ -38,11 +38,7 @@ def probe(path: Path | str) -> tuple[int, int]:
 
 def write(path: Path, audio: np.ndarray, sample_rate: int, subtype: str = "PCM_16") -> None:
     """Audio float [T], clipped to [-1, 1], to the format that the suffix names; appears under its name only when complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
-    os.close(descriptor)
-    soundfile.write(partial, np.clip(audio, -1.0, 1.0), sample_rate, subtype=subtype)
-    os.replace(partial, path)
+    write_atomically(path, lambda partial: soundfile.write(partial, np.clip(audio, -1.0, 1.0), sample_rate, subtype=subtype))
 
 
 def resample(audio: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:

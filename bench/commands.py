@@ -11,11 +11,11 @@ from rich.console import Console
 from bench import audio, bitstream, preflight
 from bench.codec import OperatingPoint, check_audio
 from bench.errors import Unavailable, UserError, unknown
+from bench.files import write_atomically
 from bench.registry import codec_module, codec_names
 from bench.report.table import render_csv, render_latex, render_markdown, render_terminal
 from bench.runner import failures
 from bench.session import Options, score, table_of
-from bench.store import write_atomically
 from bench.suite import Suite
 
 _SHOWN_FAILURES = 20

@@ -61,9 +61,8 @@ def check_codec(
     speech       float32 [T] at the codec's sample rate, some seconds of it
     is_trained   False for random weights, whose output has neither the delay nor the gain of the input
     """
-    bench = _Bench(codec, points, speech)
+    bench = _Bench(codec, points, speech, longest_s)
     rules: list[Callable[[_Bench], str]] = [
-        _accepts_points,
         _keeps_length,
         _repeats_itself,
         _has_no_memory,
@@ -74,16 +73,17 @@ def check_codec(
         _takes_silence,
         _takes_full_scale_noise,
         _takes_other_rates,
+        _takes_long_audio,
         _refuses_unusable_audio,
     ]
     if is_trained:
         rules += [_is_on_time, _is_as_loud]
-    checks = [_run(rule, bench) for rule in rules]
-    return checks + [_run(lambda bench: _takes_long_audio(bench, longest_s), bench, "takes long audio")]
+    accepts = _run(_accepts_points, bench)
+    return [accepts, *(_run(rule, bench) for rule in rules)] if accepts.passed else [accepts]
 
 
-def _run(rule: Callable[[_Bench], str], bench: _Bench, name: str = "") -> Check:
-    name = name or rule.__name__.strip("_").replace("_", " ")
+def _run(rule: Callable[[_Bench], str], bench: _Bench) -> Check:
+    name = rule.__name__.strip("_").replace("_", " ")
     try:
         return Check(name, True, rule(bench))
     except Broken as broken:
@@ -95,15 +95,14 @@ def _run(rule: Callable[[_Bench], str], bench: _Bench, name: str = "") -> Check:
 class _Bench:
     """A codec with the signals that it is tried on."""
 
-    def __init__(self, codec: Codec, points: Sequence[OperatingPoint], speech: np.ndarray) -> None:
-        self.codec = codec
-        self.all_points = points
+    def __init__(self, codec: Codec, points: Sequence[OperatingPoint], speech: np.ndarray, longest_s: float) -> None:
+        self.codec, self.all_points, self.longest_s = codec, points, longest_s
         self.rate = codec.sample_rate or _RATE_WITHOUT_ONE
         self.speech = torch.from_numpy(np.ascontiguousarray(speech, np.float32))
 
     @cached_property
     def refused(self) -> dict[str, str]:
-        """Points that the loaded checkpoint refuses (a frame rate that is another checkpoint's), with its reason."""
+        """Points that the loaded checkpoint does not take, each with the reason that it gave."""
         latent = self.codec.analyse(self.excerpt(self.rate))
         refused = {}
         for point in self.all_points:
@@ -136,9 +135,12 @@ class _Bench:
 
 
 def _accepts_points(bench: _Bench) -> str:
-    if not bench.points:
-        raise Broken(f"every operating point was refused: {bench.refused}")
-    refused = f"; not of this checkpoint: {', '.join(bench.refused)}" if bench.refused else ""
+    """A checkpoint may refuse points at another frame rate than its own: they are another checkpoint's."""
+    own_rate = bench.rate / bench.codec.hop_length
+    for point in bench.all_points:
+        if point.name in bench.refused and (not bench.points or math.isclose(point.frame_rate, own_rate)):
+            raise Broken(f"{point.name} was refused: {bench.refused[point.name]}")
+    refused = f"; for other checkpoints: {', '.join(bench.refused)}" if bench.refused else ""
     return f"{', '.join(point.name for point in bench.points)}{refused}"
 
 
@@ -155,10 +157,10 @@ def _keeps_length(bench: _Bench) -> str:
     return f"{', '.join(map(str, lengths))} samples in, as many out"
 
 
-def _takes_long_audio(bench: _Bench, seconds: float) -> str:
-    point = bench.points[-1]
-    bench.decode(bench.encode(bench.excerpt(round(seconds * bench.rate)), point), f"{point.name}, {seconds:g} s")
-    return f"{seconds:g} s at {point.name}"
+def _takes_long_audio(bench: _Bench) -> str:
+    what = f"{bench.longest_s:g} s at {bench.points[-1].name}"
+    bench.decode(bench.encode(bench.excerpt(round(bench.longest_s * bench.rate)), bench.points[-1]), what)
+    return what
 
 
 def _repeats_itself(bench: _Bench) -> str:

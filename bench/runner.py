@@ -217,7 +217,7 @@ def _about(suite: Suite, datasets: Sequence[Dataset], device: str, command: str)
     infos = metric_infos()
     return {
         "schema": SCHEMA,
-        "suite": dict(suite.data),
+        "suite": {**suite.data, "published": list(suite.published)},
         "suite_text": suite.text,
         "metrics": {spec.metric: {**dataclasses.asdict(infos[spec.metric]), "options": dict(spec.options)} for spec in suite.metrics},
         "codecs": {},

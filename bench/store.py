@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from bench.errors import UserError
+from bench.files import write_atomically
 from bench.metric import Score
 from bench.record import CODEC, Record
 
@@ -119,20 +119,6 @@ def to_frame(records: Sequence[Record], columns: Mapping[str, str]) -> pd.DataFr
 def comparable(frame: pd.DataFrame) -> pd.DataFrame:
     """`frame` without the columns that differ between two runs of the same thing (times, memory)."""
     return frame.drop(columns=list(_TIMES))
-
-
-def write_atomically(path: Path, write: Any) -> None:
-    """write(partial) fills a file beside `path`, which then takes its name: a reader sees the old or the new, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
-    os.close(descriptor)
-    partial = Path(name)
-    try:
-        write(partial)
-        partial.chmod(0o644)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _merge(old: Record, new: Record) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -132,6 +133,7 @@ class Suite:
     text: str = ""
     source: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
+    published: tuple[Mapping[str, Any], ...] = ()  # a paper's figures for this suite's points
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -220,6 +222,20 @@ def _resolve(file: SuiteFile, path: Path, text: str, data: Mapping[str, Any], mi
         text,
         str(path),
         data,
+        _read_published(path.with_suffix(".published.csv")),
+    )
+
+
+def _read_published(path: Path) -> tuple[Mapping[str, Any], ...]:
+    """The figures of SUITE.published.csv beside SUITE.yaml that belong to a point of ours."""
+    if not path.is_file():
+        return ()
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["entry"]]
+    places = [row["entry"].rpartition("@") for row in rows]
+    return tuple(
+        {"codec": codec, "point": point, **{key: row[key] for key in ("metric", "value", "unit", "source", "doubt")}}
+        for row, (codec, _, point) in zip(rows, places, strict=True)
     )
 
 

@@ -14,12 +14,14 @@ from bench.codecs.adapters.residual import TRANSFORMERS_FILES
 
 INFO = info("DAC 16 kHz")
 VERSION = 1
-POINTS: Mapping[str, OperatingPoint] = residual_points(50.0, 1, 2, 4, 8, 12)
+FRAME_RATE = 16000 / 320  # Hz
+MAX_N_Q = 12
+POINTS: Mapping[str, OperatingPoint] = residual_points(FRAME_RATE, 1, 2, 4, 8, 12)
 WEIGHTS = Published("descript/dac_16khz", "7c2fc5e759f1f501aefc6e7a0265cc57f5d17ba7", TRANSFORMERS_FILES, 297, "MIT")
 
 
 def point(**settings: float) -> OperatingPoint:
-    return pick(POINTS, settings)
+    return pick(residual_points(FRAME_RATE, *range(1, MAX_N_Q + 1)), settings)
 
 
 def needs(checkpoint: str | None) -> list[Need]:

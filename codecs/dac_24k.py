@@ -14,12 +14,14 @@ from bench.codecs.adapters.residual import TRANSFORMERS_FILES
 
 INFO = info("DAC 24 kHz")
 VERSION = 1
-POINTS: Mapping[str, OperatingPoint] = residual_points(75.0, 1, 2, 4, 8, 16, 32)
+FRAME_RATE = 24000 / 320  # Hz
+MAX_N_Q = 32
+POINTS: Mapping[str, OperatingPoint] = residual_points(FRAME_RATE, 1, 2, 4, 8, 16, 32)
 WEIGHTS = Published("descript/dac_24khz", "6ba020b5ba7d9d8076fb90db7e67f27e31980f6e", TRANSFORMERS_FILES, 299, "MIT")
 
 
 def point(**settings: float) -> OperatingPoint:
-    return pick(POINTS, settings)
+    return pick(residual_points(FRAME_RATE, *range(1, MAX_N_Q + 1)), settings)
 
 
 def needs(checkpoint: str | None) -> list[Need]:

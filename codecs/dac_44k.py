@@ -14,12 +14,14 @@ from bench.codecs.adapters.residual import TRANSFORMERS_FILES
 
 INFO = info("DAC 44.1 kHz")
 VERSION = 1
-POINTS: Mapping[str, OperatingPoint] = residual_points(44100 / 512, 1, 2, 4, 6, 9)
+FRAME_RATE = 44100 / 512  # Hz
+MAX_N_Q = 9
+POINTS: Mapping[str, OperatingPoint] = residual_points(FRAME_RATE, 1, 2, 4, 6, 9)
 WEIGHTS = Published("descript/dac_44khz", "c1bc521685adf9cfe247bc39a5ca58917eda1ac4", TRANSFORMERS_FILES, 307, "MIT")
 
 
 def point(**settings: float) -> OperatingPoint:
-    return pick(POINTS, settings)
+    return pick(residual_points(FRAME_RATE, *range(1, MAX_N_Q + 1)), settings)
 
 
 def needs(checkpoint: str | None) -> list[Need]:

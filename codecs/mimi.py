@@ -22,7 +22,9 @@ INFO = CodecInfo(
     url="https://huggingface.co/kyutai/mimi",
 )
 VERSION = 1
-POINTS: Mapping[str, OperatingPoint] = residual_points(12.5, 1, 2, 4, 8, 16, 32)
+FRAME_RATE = 12.5  # Hz
+MAX_N_Q = 32
+POINTS: Mapping[str, OperatingPoint] = residual_points(FRAME_RATE, 1, 2, 4, 8, 16, 32)
 WEIGHTS = Published("kyutai/mimi", "89091b3e466eb6a9d11e537bf26b144f194978f7", TRANSFORMERS_FILES, 385, "CC-BY-4.0")
 
 
@@ -35,7 +37,7 @@ class Mimi(ResidualCodec):
 
 
 def point(**settings: float) -> OperatingPoint:
-    return pick(POINTS, settings)
+    return pick(residual_points(FRAME_RATE, *range(1, MAX_N_Q + 1)), settings)
 
 
 def needs(checkpoint: str | None) -> list[Need]:
@@ -47,4 +49,4 @@ def load(checkpoint: str | None, device: torch.device) -> Codec:
 
     folder = WEIGHTS.folder(checkpoint, "mimi")
     model = load_model(MimiModel, folder, {"sampling_rate": 24000, "frame_rate": 12.5})
-    return Mimi(model, round(24000 / 12.5), folder / "model.safetensors", device)
+    return Mimi(model, folder / "model.safetensors", device, round(24000 / 12.5), model.config.codebook_size)

@@ -103,7 +103,7 @@ class ErrorRate:
         # an utterance of unknown language is taken for what the recogniser understands
         language = language or (known[0] if known else "")
         text = normaliser(self._normalisation, language)(self._text(reference, audio, language))
-        if not text.strip():
+        if not any(character.isalnum() for character in text):
             raise NotApplicable("there are no words to compare with")
         return _Reference(language, text)
 

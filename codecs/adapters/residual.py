@@ -32,18 +32,17 @@ class FullDepth:
 class ResidualCodec(ABC):
     """A model whose codebooks refine each other: the tokens of n_q codebooks are the first n_q rows of the tokens of all."""
 
-    def __init__(self, model: Any, hop_length: int, weights: Path, device: torch.device) -> None:
+    def __init__(self, model: Any, weights: Path, device: torch.device, hop_length: int, codebook_size: int) -> None:
         self.model = model.to(device).eval()
         self.device = device
         self.sample_rate = int(model.config.sampling_rate)
-        self.hop_length = hop_length
-        self.codebook_size = int(model.config.codebook_size)
+        self.hop_length, self.codebook_size = hop_length, codebook_size
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.weights_sha256 = checkpoint.sha256(weights)
 
     @abstractmethod
     def tokens_of(self, audio: Tensor) -> Tensor:
-        """int64 [1, N_q, F] of `audio` float32 [1, 1, T], with all codebooks."""
+        """[1, N_q, F] of `audio` float32 [1, 1, T], with all codebooks."""
 
     @abstractmethod
     def audio_of(self, tokens: Tensor) -> Tensor:
@@ -51,7 +50,7 @@ class ResidualCodec(ABC):
 
     @torch.inference_mode()
     def analyse(self, audio: Tensor) -> FullDepth:
-        return FullDepth(self.tokens_of(audio.to(self.device)[None, None])[0].cpu(), len(audio))
+        return FullDepth(self.tokens_of(audio.to(self.device)[None, None])[0].cpu().to(torch.int64), len(audio))
 
     def encode(self, latent: FullDepth, point: OperatingPoint) -> Encoded:
         if point.n_q > len(latent.tokens):

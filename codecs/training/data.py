@@ -124,10 +124,23 @@ class Crops(Dataset[Tensor]):
         clip = self.clips[min(int(np.searchsorted(self.cumulative, random.random())), len(self.clips) - 1)]
         start = clip.start + int(random.integers(0, max(clip.stop - clip.start - self.crop, 0) + 1))
         samples = self.store.samples[start : min(start + self.crop, clip.stop)].astype(np.float32) / 32768.0
+        samples = np.pad(samples, (0, self.crop - len(samples)))
         gain = 10 ** (random.uniform(-self.data.gain_db, self.data.gain_db) / 20)
         # a louder crop must not clip: the codec would be asked to reproduce samples outside of [-1, 1]
         gain = min(gain, 1.0 / max(float(np.abs(samples).max()), 1e-4))
-        return torch.from_numpy(np.pad(samples * np.float32(gain), (0, self.crop - len(samples))))
+        samples *= np.float32(gain)
+        if self.data.noise_dbfs is not None and random.random() < 0.5:
+            samples += coloured_noise(self.crop, random.uniform(*self.data.noise_dbfs), random)
+        return torch.from_numpy(samples)
+
+
+def coloured_noise(length: int, level_dbfs: float, random: np.random.Generator) -> np.ndarray:
+    """Gaussian noise float32 [T] whose power falls as 1 / f^a, a drawn from 0..2, at an RMS of `level_dbfs`."""
+    spectrum = np.fft.rfft(random.standard_normal(length).astype(np.float32))
+    spectrum[1:] /= np.arange(1, len(spectrum)) ** (random.uniform(0.0, 2.0) / 2)
+    spectrum[0] = 0.0
+    noise = np.fft.irfft(spectrum, length)
+    return (noise * (10 ** (level_dbfs / 20) / np.sqrt(np.mean(noise**2)))).astype(np.float32)
 
 
 class FromStep(Sampler[int]):

@@ -19,23 +19,23 @@ def mel_filters(sample_rate: int, n_fft: int, num_mels: int) -> Tensor:
 class MelLoss(nn.Module):
     """L1 between log10 mel magnitudes at seven window lengths, summed over them (DAC's training loss).
 
-    alternate   each step takes every other scale, in turn, and counts it twice: the same loss on average at half the cost
+    turns   above 1, a step takes every `turns`-th scale, in turn, and counts it so many times: the same loss on average at less cost
     """
 
-    def __init__(self, sample_rate: int, scales: tuple[tuple[int, int], ...] = MEL_SCALES, alternate: bool = False) -> None:
+    def __init__(self, sample_rate: int, scales: tuple[tuple[int, int], ...] = MEL_SCALES, turns: int = 1) -> None:
         super().__init__()
-        self.scales, self.alternate = scales, alternate
+        self.scales, self.turns = scales, turns
         for window, num_mels in scales:
             self.register_buffer(f"window_{window}", torch.hann_window(window), persistent=False)
             self.register_buffer(f"filters_{window}", mel_filters(sample_rate, window, num_mels).T.contiguous(), persistent=False)
 
     def forward(self, degraded: Tensor, reference: Tensor, step: int | None = None) -> Tensor:
         """Scalar of two waveforms [B, T]; without a `step`, over all scales."""
-        alternate = self.alternate and step is not None
-        scales = self.scales[step % 2 :: 2] if alternate else self.scales
+        turns = 1 if step is None else self.turns
+        scales = self.scales if step is None else self.scales[step % turns :: turns]
         with torch.autocast(degraded.device.type, enabled=False):
             losses = [F.l1_loss(self.log_mel(degraded, window), self.log_mel(reference, window)) for window, _ in scales]
-            return torch.stack(losses).sum() * (2 if alternate else 1)
+            return torch.stack(losses).sum() * turns
 
     def log_mel(self, audio: Tensor, window: int) -> Tensor:
         spectrum = torch.stft(
@@ -66,3 +66,22 @@ class StftLoss(nn.Module):
     def magnitude(self, audio: Tensor, window: int) -> Tensor:
         spectrum = torch.stft(audio.float(), window, window // 4, window=getattr(self, f"window_{window}"), return_complex=True)
         return torch.view_as_real(spectrum).square().sum(-1).clamp(min=1e-8).sqrt()
+
+
+Layers = list[list[Tensor]]  # of each discriminator the output of every layer, the verdict last
+
+
+def discriminator_loss(degraded: Layers, reference: Layers) -> Tensor:
+    """Least squares: the verdict is to be 0 on what was decoded and 1 on what was recorded."""
+    return torch.stack([fake[-1].square().mean() + (1 - real[-1]).square().mean() for fake, real in zip(degraded, reference, strict=True)]).sum()
+
+
+def adversarial_loss(degraded: Layers) -> Tensor:
+    """Least squares: the generator wants a verdict of 1."""
+    return torch.stack([(1 - fake[-1]).square().mean() for fake in degraded]).sum()
+
+
+def feature_matching_loss(degraded: Layers, reference: Layers) -> Tensor:
+    """L1 between the layers below the verdicts, each layer's mean summed; the reference's are targets only."""
+    pairs = [(f, r.detach()) for fake, real in zip(degraded, reference, strict=True) for f, r in zip(fake[:-1], real[:-1], strict=True)]
+    return torch.stack([F.l1_loss(fake, real) for fake, real in pairs]).sum()

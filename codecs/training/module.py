@@ -29,6 +29,8 @@ def learning_rate(optimiser: Optimiser, step: int) -> float:
         return final + (peak - final) * (1 + math.cos(math.pi * progress)) / 2
     if optimiser.schedule == "linear":
         return peak + (final - peak) * progress
+    if optimiser.schedule == "trapezoid":
+        return peak + (final - peak) * max(0.0, 1 - (optimiser.steps - step) / (optimiser.steps * optimiser.decay_share))
     return peak * (final / peak) ** progress
 
 
@@ -47,7 +49,7 @@ class CodecTraining(L.LightningModule):
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
         if self.average is not None:
             self.average.requires_grad_(False)
-        self.mel = MelLoss(recipe.data.sample_rate, alternate=recipe.losses.mel_alternates)
+        self.mel = MelLoss(recipe.data.sample_rate, turns=recipe.losses.mel_turns)
         self.stft = StftLoss() if recipe.losses.stft else None
         self.training_clips, self.validation_clips = training_data.split(store, recipe.data.held_out)
 
@@ -68,7 +70,7 @@ class CodecTraining(L.LightningModule):
         return torch.optim.AdamW(trained, lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay)
 
     def train_dataloader(self) -> DataLoader[Tensor]:
-        data, steps = self.recipe.data, self.recipe.optimiser.steps
+        data, steps = self.recipe.data, self.recipe.optimiser.stop_after or self.recipe.optimiser.steps
         crops = training_data.Crops(self.store, self.training_clips, data, self.recipe.seed, steps * data.batch_size)
         return training_data.crop_loader(crops, data.batch_size, self.step, self.global_rank, self.trainer.world_size)
 

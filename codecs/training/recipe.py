@@ -42,6 +42,8 @@ class Data(Section):
     weights     how often each corpus of a manifest is drawn, relative to its hours; 1 where it is not named
     held_out    clips, each of another speaker, kept for validation; their speakers are not trained on
     gain_db     each crop is scaled by a uniform draw from -gain_db..gain_db
+    noise_dbfs  half of the crops get a steady coloured noise of a level drawn from this range: what is trained on is often cleaned
+                or lossily coded, and a codec that never met a noise floor invents one
     """
 
     manifest: str | None = None
@@ -55,6 +57,7 @@ class Data(Section):
     weights: dict[str, Weight] = {}
     held_out: Positive = 16
     gain_db: Weight = 0.0
+    noise_dbfs: tuple[float, float] | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Data:
@@ -64,24 +67,31 @@ class Data(Section):
 
 
 class Optimiser(Section):
-    """AdamW; the learning rate rises over `warmup_steps`, then falls to `final_learning_rate` at the last step."""
+    """AdamW; the learning rate rises over `warmup_steps`, then falls to `final_learning_rate` at the last step.
+
+    schedule        "trapezoid" stays at its peak and falls in a straight line over the last `decay_share` of the steps
+    stop_after      ends the training early, at a learning rate that is still high: for a stage that others start from
+    average_decay   of the moving average of the weights, which is what is validated and shipped; 0: none
+    """
 
     steps: Positive
+    stop_after: Positive | None = None
     learning_rate: Annotated[float, Field(gt=0)]
     final_learning_rate: Weight = 0.0
     warmup_steps: Annotated[int, Field(ge=0)] = 0
-    schedule: Literal["cosine", "linear", "exponential"] = "cosine"
+    schedule: Literal["cosine", "linear", "exponential", "trapezoid"] = "cosine"
+    decay_share: Annotated[float, Field(gt=0, le=1)] = 0.35
     betas: tuple[float, float] = (0.8, 0.99)
     weight_decay: Weight = 0.01
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
-    average_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the moving average of the weights that is validated and shipped; 0: none
+    average_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class Losses(Section):
     """Weights of the generator's losses; the discriminators exist where `adversarial` is above 0."""
 
     mel: Weight = 15.0
-    mel_alternates: bool = False  # half of the mel scales a step, in turn
+    mel_turns: Positive = 1  # above 1, each step takes one part in so many of the mel scales
     stft: Weight = 0.0
     adversarial: Weight = 0.0
     feature_matching: Weight = 0.0
@@ -108,6 +118,7 @@ class Cool(Section):
 
 class Validation(Section):
     every_steps: Positive = 1000
+    checkpoint_steps: Positive = 250  # a killed training loses no more than these
 
 
 class Hardware(Section):

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
-from datetime import timedelta
 from pathlib import Path
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from bench import checkpoint as checkpoints
@@ -20,6 +18,20 @@ from bench.codecs.training.recipe import read_recipe
 from bench.errors import UserError
 
 SMOKE_STEPS = 10
+
+
+class Checkpoint(Callback):
+    """Saves `path` every so many steps, complete or not at all (Lightning's own saves by time only under automatic optimisation)."""
+
+    def __init__(self, path: Path, every_steps: int) -> None:
+        self.path, self.every_steps = path, every_steps
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: object, batch: object, batch_index: int) -> None:
+        if module.step % self.every_steps == 0:
+            partial = self.path.with_suffix(".partial")
+            trainer.save_checkpoint(partial)
+            if trainer.is_global_zero:
+                os.replace(partial, self.path)
 
 
 class Export(Callback):
@@ -69,14 +81,15 @@ def train(recipe_path: Path, out: Path = Path("results/training"), smoke: bool =
     trainer = L.Trainer(
         max_epochs=1,
         **recipe.hardware.model_dump(),
-        val_check_interval=min(recipe.validation.every_steps, recipe.optimiser.steps),
+        val_check_interval=min(recipe.validation.every_steps, recipe.optimiser.stop_after or recipe.optimiser.steps),
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         logger=TensorBoardLogger(folder, name="", version=""),
         callbacks=[
-            ModelCheckpoint(folder, filename="last", enable_version_counter=False, train_time_interval=timedelta(minutes=2)),
+            Checkpoint(last, recipe.validation.checkpoint_steps),
             Export(exported, start_steps),
         ],
+        enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=os.isatty(1),
         log_every_n_steps=50,

@@ -6,6 +6,7 @@ as a ratio to one. Both in one run, on the bundled corpus.
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import tempfile
 import time
@@ -16,7 +17,8 @@ from rich.console import Console
 
 from bench import audio, session
 from bench.engine import open_engine
-from bench.measure import Measure
+from bench.measure import Measure, _metrics
+from bench.metric import NotApplicable
 from bench.registry import codec_module, metric_modules
 from bench.session import Options
 from bench.suite import Suite, load_suite
@@ -57,7 +59,8 @@ def bare_loop(suite: Suite) -> float:
                 for metric in metrics:
                     if metric.names in prepared:
                         degraded = audio.resample(decoded, rate, metric.sample_rate)
-                        metric.score(prepared[metric.names], audio.fit_length(degraded, len(references[metric.names])))
+                        with contextlib.suppress(NotApplicable):
+                            metric.score(prepared[metric.names], audio.fit_length(degraded, len(references[metric.names])))
     return cpu_s() - started
 
 
@@ -93,8 +96,6 @@ def throughput(suite: Suite, folder: Path, jobs: int) -> float:
 
 
 def warm(task: Measure) -> None:
-    from bench.measure import _metrics
-
     _metrics(tuple((spec.metric, tuple(sorted(spec.options.items()))) for spec in task.metrics), task.device)
     time.sleep(0.5)  # long enough that every worker gets one
 

@@ -1,0 +1,430 @@
+"""A candidate's records against a baseline's -> verdicts: is the new checkpoint worse anywhere that matters? No I/O.
+
+Each metric at each point is one check: the paired difference over the utterances that both have, tested three times by a one-sided
+bootstrap-t that resamples whole speakers, Holm over all checks:
+  improved    a gain is shown
+  same        a loss of the margin or more is excluded (non-inferiority)
+  worse       a loss is shown and the best estimate of it exceeds the margin; or utterances fail that the baseline could score
+  undecided   neither; `needed` utterances would decide it
+So two models that do not differ are called worse, anywhere, in no more than `alpha` of all comparisons.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from bench import stats
+from bench.compare import at_equal_rate, resampled_curves
+from bench.metric import MetricInfo
+from bench.record import CODEC
+from bench.summary import Grid, grid
+
+Verdict = Literal["improved", "same", "worse", "undecided"]
+
+
+@dataclass(frozen=True)
+class Margin:
+    """The loss that still passes, of the metrics whose name matches `pattern`: in the metric's unit, or "2%" of the baseline's mean."""
+
+    pattern: str
+    loss: float | str
+    why: str
+
+
+# The first that matches counts; `regress: {margins: {stoi: 0.01}}` in a suite goes before.
+MARGINS = (
+    Margin("mel_*", "2%", "half of the smallest step that papers count as progress; two seeds of one recipe differ by about 1 %"),
+    Margin("stft_*", "2%", "as mel"),
+    Margin("stoi", 0.005, "papers print two decimals: no table would show it"),
+    Margin("estoi", 0.01, "spreads about twice as wide as STOI"),
+    Margin("pesq_*", 0.05, "a quarter of the 0.2 MOS that listeners begin to notice"),
+    Margin("dnsmos_*", 0.05, "as PESQ: a predicted MOS"),
+    Margin("utmos*", 0.05, "as PESQ: a predicted MOS"),
+    Margin("visqol*", 0.05, "as PESQ: a predicted MOS"),
+    Margin("si_sdr", 0.2, "dB; below what a change of phase alone does in a neural codec"),
+    Margin("*sim_*", 0.01, "cosine; papers print two decimals"),
+    Margin("secs_*", 0.01, "cosine; papers print two decimals"),
+    Margin("*wer_*", 1.0, "percentage points, whatever the level: one word in a hundred"),
+    Margin("*cer_*", 0.5, "percentage points; a word is wrong by about half of its characters"),
+    Margin("f0_*", "5%", "an error of an error: it varies much between utterances"),
+    Margin("vuv_error", 0.5, "percentage points of frames"),
+    Margin("vuv_f1", 0.005, "as vuv_error"),
+    Margin("bitrate", "1%", "a gain in quality must not be bought with bits: 1 % of them buys less than any margin above"),
+    Margin("frame_rate", "1%", "as bitrate"),
+    Margin("encode_rtf", "100%", "twice the time is no noise of a busy machine; judged only where both ran on the same processor"),
+    Margin("decode_rtf", "100%", "as encode_rtf"),
+    Margin("*", "2%", "a metric of one's own"),
+)
+
+_SPEED = {
+    f"{verb}_rtf": MetricInfo(f"{verb}_rtf", "s/s", 1, 0, False, f"Seconds to {verb} a second of audio, mean over utterances.", "bench.record")
+    for verb in ("encode", "decode")
+}
+_RATES = {
+    "bitrate": MetricInfo("bitrate", "bit/s", 1, 0, False, "Token and side bits over seconds of audio.", "bench.record"),
+    "frame_rate": MetricInfo("frame_rate", "Hz", 1, 0, False, "Token frames over seconds of audio.", "bench.record"),
+}
+SPENT = {**_RATES, **_SPEED}  # checked beside the metrics, by the same rules
+
+POWER = 0.8  # at `Check.needed` utterances a verdict falls with this probability, if the truth is what was estimated
+WORST = 10  # utterances listed
+_PER_TEST = 10  # replicates of the bootstrap beyond the smallest p that Holm asks for
+_OTHER_RATE = 0.001  # relative; bitrates that differ by more are compared at equal bits too
+
+
+@dataclass(frozen=True)
+class EqualBits:
+    """Candidate less baseline at the candidate's bitrate, interpolated on the baseline's curve; 95 % interval; in the metric's unit."""
+
+    change: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Check:
+    """One metric at one point. Signs are the metric's own: a positive change of a distance is a loss.
+
+    n                     utterances that both have; `failed`: those that the baseline could score and the candidate could not
+    baseline, candidate   means over those n, in the metric's unit
+    low, high             of the change, by one-sided tests at alpha each, before Holm
+    p_loss, p_within, p_gain   after Holm, of: no loss; a loss of the margin or more; no gain
+    needed                utterances, as many a speaker as now; None where decided, or where the loss is just the margin
+    equal_bits            where the bitrates differ and the baseline's curve reaches the candidate's
+    """
+
+    point: str
+    metric: str
+    unit: str
+    higher_is_better: bool
+    n: int
+    failed: int
+    baseline: float
+    candidate: float
+    change: float
+    low: float
+    high: float
+    margin: float
+    p_loss: float
+    p_within: float
+    p_gain: float
+    verdict: Verdict
+    needed: int | None = None
+    equal_bits: EqualBits | None = None
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One of the worst: the metric that lost most, measured by how much that metric's differences vary.
+
+    reason   why it failed, in place of a score
+    *_audio  files; "" where there is none
+    """
+
+    dataset: str
+    utterance: str
+    point: str
+    metric: str
+    baseline: float
+    candidate: float
+    reason: str = ""
+    reference_audio: str = ""
+    baseline_audio: str = ""
+    candidate_audio: str = ""
+
+
+@dataclass(frozen=True)
+class Regression:
+    """All checks of one candidate; `notes` say what could not be checked."""
+
+    codec: str
+    checks: tuple[Check, ...]
+    worst: tuple[Utterance, ...]
+    clusters: int
+    clustered_by: str
+    alpha: float
+    notes: tuple[str, ...] = ()
+
+    def having(self, verdict: Verdict) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if check.verdict == verdict)
+
+    def passed(self, strict: bool = False) -> bool:
+        """Nothing is worse; `strict`: and nothing undecided."""
+        return not self.having("worse") and not (strict and self.having("undecided"))
+
+
+def regress(
+    baseline: pd.DataFrame,
+    candidate: pd.DataFrame,
+    metrics: Mapping[str, MetricInfo],
+    *,
+    margins: Mapping[str, float | str] | None = None,
+    alpha: float = 0.05,
+    speed: bool = True,
+    seed: int = 0,
+) -> Regression:
+    """Checks of every metric that ranks, of bits, of frames and of speed, at every point of `candidate`.
+
+    baseline, candidate   records of one codec each (columns of bench.record.Record); `baseline` may hold more points, for its curve
+    margins               by metric, before MARGINS
+    speed                 whether both ran on the same kind of machine
+    """
+    ranking = {name: info for name, info in metrics.items() if not info.diagnostic}
+    asked = {**ranking, **_RATES, **(_SPEED if speed else {})}
+    codec = str(candidate["codec"].iloc[0])
+    same_utterances = baseline.set_index(["dataset", "utterance"]).index.isin(candidate.set_index(["dataset", "utterance"]).index)
+    sides = {"baseline": baseline[same_utterances], "candidate": candidate}
+    records = pd.concat([_side(rows, name) for name, rows in sides.items()], ignore_index=True)
+    laid_out = grid(records, {**ranking, **_SPEED}, seed=seed)
+    points = [point for side, point in laid_out.points if side == "candidate" and ("baseline", point) in laid_out.points]
+    failures = _new_failures(sides["baseline"], candidate, ranking)
+
+    upward = np.array([1.0 if info.higher_is_better else -1.0 for info in asked.values()])
+    gains = [_gains(laid_out, point, list(asked), upward) for point in points]
+    sums = stats.ClusterSums(np.hstack([s.numerator for s in gains]), np.hstack([s.denominator for s in gains]))
+    means = np.stack([_paired_means(laid_out, point, list(asked)) for point in points])  # [points, columns, (baseline, candidate, n)]
+    own = margins or {}
+    allowed = np.array([[margin(name, own, means[row, col, 0]) for col, name in enumerate(asked)] for row in range(len(points))])
+    tested = _tests(sums, allowed.ravel(), alpha, seed)
+    checks = [
+        _check(tested, row * len(asked) + col, point, info, means[row, col], allowed[row, col], failures.get((point, info.name), {}), alpha)
+        for row, point in enumerate(points)
+        for col, info in enumerate(asked.values())
+    ]
+    notes = [f"{check.metric} at {check.point}: no utterance has it in both" for check in checks if not check.n + check.failed]
+    checks = _with_equal_bits([check for check in checks if check.n + check.failed], laid_out, ranking, seed)
+    worst = _worst(sides["baseline"], candidate, ranking, checks, failures)
+    clusters = len(np.unique(laid_out.cluster))
+    return Regression(codec, tuple(checks), tuple(worst), clusters, laid_out.clustered_by, alpha, tuple(notes))
+
+
+def margin(metric: str, own: Mapping[str, float | str], baseline_mean: float) -> float:
+    """The loss in the metric's unit that still passes: the suite's own, else that of MARGINS."""
+    loss = own[metric] if metric in own else next(each.loss for each in MARGINS if fnmatch.fnmatchcase(metric, each.pattern))
+    return float(loss.rstrip("% ")) / 100 * abs(baseline_mean) if isinstance(loss, str) else float(loss)
+
+
+def _side(records: pd.DataFrame, name: str) -> pd.DataFrame:
+    """`records` under the name of their side, with the speeds as columns."""
+    speeds = {f"{verb}_rtf": records[f"{verb}_s"] / records["duration_s"] for verb in ("encode", "decode")}
+    return records.assign(codec=name, **{column: speed.where(speed > 0) for column, speed in speeds.items()})
+
+
+def _gains(laid_out: Grid, point: str, names: Sequence[str], upward: np.ndarray) -> stats.ClusterSums:
+    """Candidate less baseline at one point, positive where better: [C, columns]."""
+    numbers = [laid_out.columns.index(name) for name in names]
+    candidate, baseline = laid_out.points.index(("candidate", point)), laid_out.points.index(("baseline", point))
+    sums = laid_out.differences([candidate], baseline, numbers)
+    return stats.ClusterSums(sums.numerator * upward, sums.denominator)
+
+
+def _paired_means(laid_out: Grid, point: str, names: Sequence[str]) -> np.ndarray:
+    """Baseline's mean, candidate's mean and the number of utterances that both have, float64 [columns, 3]."""
+    numbers = [laid_out.columns.index(name) for name in names]
+    rows = [laid_out.points.index((side, point)) for side in ("baseline", "candidate")]
+    numerator, denominator = laid_out.at(rows, numbers)
+    both = (denominator > 0).all(axis=1, keepdims=True)
+    totals = stats.divide(np.where(both, numerator, 0.0).sum(axis=0), np.where(both, denominator, 0.0).sum(axis=0))
+    return np.vstack([totals, both[:, 0].sum(axis=0)]).T
+
+
+# --- tests ----------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """K checks as arrays [K]; p after Holm, NaN where there are too few clusters."""
+
+    gain: np.ndarray
+    error: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    p_loss: np.ndarray
+    p_within: np.ndarray
+    p_gain: np.ndarray
+    clusters: np.ndarray
+    unchanged: np.ndarray
+
+
+def _tests(gains: stats.ClusterSums, margin: np.ndarray, alpha: float, seed: int) -> _Tested:
+    """One-sided bootstrap-t tests of every column of `gains` against 0 and against -margin.
+
+    So many replicates that the smallest of K p values can pass Holm's first step, in portions that bound the memory.
+    """
+    num_clusters, num_tests = gains.numerator.shape
+    portions = max(1, math.ceil(_PER_TEST * num_tests / alpha / stats.REPLICATES))
+    gain, error = np.zeros(num_tests), np.zeros(num_tests)
+    low, high = gain, gain
+    as_high, as_low, as_high_within = (np.zeros(num_tests) for _ in range(3))
+    for portion in range(portions):
+        portion_seed = int(np.random.SeedSequence([seed, portion]).generate_state(1)[0])
+        resampled = stats.bootstrap(gains, stats.resampling_weights(num_clusters, portion_seed))
+        if portion == 0:
+            gain, error = resampled.estimate, resampled.error
+            low, high = resampled.interval(1 - 2 * alpha)
+        statistic, within = _over(gain, error), _over(gain + margin, error)
+        as_high += (resampled.t >= statistic).sum(axis=0)
+        as_low += (resampled.t <= statistic).sum(axis=0)
+        as_high_within += (resampled.t >= within).sum(axis=0)
+
+    clusters = (gains.denominator != 0).sum(axis=0)
+
+    def adjusted(as_extreme: np.ndarray, statistic: np.ndarray) -> np.ndarray:
+        by_bootstrap = (1 + as_extreme) / (1 + portions * stats.REPLICATES)
+        by_student = special.stdtr(np.maximum(clusters - 1, 1), -statistic)
+        return stats.holm(np.where(np.isnan(error), np.nan, np.maximum(by_bootstrap, by_student)))
+
+    unchanged = (clusters > 0) & ~gains.numerator.any(axis=0)
+    return _Tested(gain, error, low, high, adjusted(as_low, -statistic), adjusted(as_high_within, within), adjusted(as_high, statistic), clusters, unchanged)
+
+
+def _over(value: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """value / error; where nothing varies, 0 stays 0 and all else is beyond any replicate."""
+    certain = np.where(value == 0, 0.0, np.copysign(np.inf, value))
+    return np.divide(value, error, out=certain, where=error != 0)
+
+
+def _check(
+    tested: _Tested,
+    at: int,
+    point: str,
+    info: MetricInfo,
+    means: np.ndarray,
+    margin: float,
+    failures: Mapping[tuple[str, str], str],
+    alpha: float,
+) -> Check:
+    sign = 1.0 if info.higher_is_better else -1.0
+    gain, p_loss, p_within, p_gain = (float(values[at]) for values in (tested.gain, tested.p_loss, tested.p_within, tested.p_gain))
+    low, high = sorted((sign * float(tested.low[at]), sign * float(tested.high[at])))
+    n, verdict = int(means[2]), _verdict(gain, margin, p_loss, p_within, p_gain, alpha, bool(failures), bool(tested.unchanged[at]))
+    return Check(
+        point=point,
+        metric=info.name,
+        unit=info.unit,
+        higher_is_better=info.higher_is_better,
+        n=n,
+        failed=len(failures),
+        baseline=float(means[0]),
+        candidate=float(means[1]),
+        change=sign * gain,
+        low=low,
+        high=high,
+        margin=margin,
+        p_loss=p_loss,
+        p_within=p_within,
+        p_gain=p_gain,
+        verdict=verdict,
+        needed=_needed(tested, at, margin, n, alpha) if verdict == "undecided" else None,
+    )
+
+
+def _verdict(
+    gain: float, margin: float, p_loss: float, p_within: float, p_gain: float, alpha: float, fails: bool, unchanged: bool
+) -> Verdict:
+    if fails or (p_loss <= alpha and gain < -margin):
+        return "worse"
+    if unchanged:
+        return "same"
+    if p_gain <= alpha:
+        return "improved"
+    return "same" if p_within <= alpha else "undecided"
+
+
+def _needed(tested: _Tested, at: int, margin: float, n: int, alpha: float) -> int | None:
+    """Utterances at which the present estimate would be enough for `same`, or for `worse` if it is beyond the margin.
+
+    By the normal approximation, at Holm's first step: the error falls with the root of n.
+    """
+    gain, error, clusters = float(tested.gain[at]), float(tested.error[at]), int(tested.clusters[at])
+    if math.isnan(error):  # too few clusters to tell the spread: as many as any test takes
+        return math.ceil(n * stats.MIN_CLUSTERS / clusters)
+    distance = gain + margin if gain > -margin else -gain
+    tests = int(np.isfinite(tested.p_within).sum())
+    quantiles = float(special.ndtri(1 - alpha / tests) + special.ndtri(POWER))
+    return max(n + 1, math.ceil(n * (quantiles * error / distance) ** 2)) if distance > 0 else None
+
+
+# --- beside the verdicts --------------------------------------------------------------------------------------------------------
+
+
+def _with_equal_bits(checks: Sequence[Check], laid_out: Grid, ranking: Mapping[str, MetricInfo], seed: int) -> list[Check]:
+    rates = {check.point: check for check in checks if check.metric == "bitrate"}
+    moved = {point for point, rate in rates.items() if abs(rate.change) > _OTHER_RATE * rate.baseline}
+    if not moved:
+        return list(checks)
+    curves = resampled_curves(laid_out, seed)
+    told = []
+    for check in checks:
+        if check.point in moved and check.metric in ranking:
+            number = laid_out.points.index(("candidate", check.point))
+            equal = at_equal_rate(curves, ranking[check.metric], "bitrate", "baseline", number)
+            if equal is not None:  # it gives the curve less the candidate
+                check = dataclasses.replace(check, equal_bits=EqualBits(-equal.difference, -equal.high, -equal.low))
+        told.append(check)
+    return told
+
+
+_Unit = tuple[str, str]  # data set, utterance
+
+
+def _new_failures(
+    baseline: pd.DataFrame, candidate: pd.DataFrame, ranking: Mapping[str, MetricInfo]
+) -> dict[tuple[str, str], dict[_Unit, str]]:
+    """(point, metric) -> utterances that have a score in the baseline and a failure in the candidate, with its reason."""
+    scored = baseline.set_index(["point", "dataset", "utterance"])
+    found: dict[tuple[str, str], dict[_Unit, str]] = {}
+    for row in candidate.loc[candidate["failures"] != "{}", ["point", "dataset", "utterance", "failures"]].itertuples(index=False):
+        reasons = json.loads(row.failures)
+        place = (row.point, row.dataset, row.utterance)
+        for name in ranking:
+            reason = reasons.get(name, reasons.get(CODEC))
+            if reason is not None and name in scored and place in scored.index and pd.notna(scored.at[place, name]):
+                found.setdefault((row.point, name), {})[row.dataset, row.utterance] = reason
+    return found
+
+
+def _worst(
+    baseline: pd.DataFrame,
+    candidate: pd.DataFrame,
+    ranking: Mapping[str, MetricInfo],
+    checks: Sequence[Check],
+    failures: Mapping[tuple[str, str], Mapping[_Unit, str]],
+) -> list[Utterance]:
+    """What failed, then the greatest losses in units of their metric's spread; of the metrics that are worse, where some are."""
+    keys = ["point", "dataset", "utterance"]
+    pairs = candidate.merge(baseline, on=keys, suffixes=("", " of the baseline"))
+    rows: list[tuple[float, Utterance]] = []
+    worse = {(check.point, check.metric) for check in checks if check.verdict == "worse" and check.metric in ranking}
+    for check in checks:
+        name = check.metric
+        if name not in ranking or (worse and (check.point, name) not in worse):
+            continue
+        here = pairs[pairs["point"] == check.point]
+        before, now = here[f"{name} of the baseline"].to_numpy(np.float64), here[name].to_numpy(np.float64)
+        loss = (before - now) * (1.0 if ranking[name].higher_is_better else -1.0)
+        spread = float(np.sqrt(np.nanmean(loss**2))) if np.isfinite(loss).any() else 0.0
+        reasons = failures.get((check.point, name), {})
+        for row, lost, old, new in zip(here.to_dict("records"), loss, before, now, strict=True):
+            reason = reasons.get((row["dataset"], row["utterance"]), "")
+            audio = {f"{side}_audio": str(row.get(column) or "") for side, column in _AUDIO.items()}
+            if reason or lost > 0:
+                utterance = Utterance(row["dataset"], row["utterance"], check.point, name, float(old), float(new), reason, **audio)
+                rows.append((math.inf if reason else lost / spread, utterance))
+    worst: dict[_Unit, Utterance] = {}
+    for _, utterance in sorted(rows, key=lambda row: -row[0]):
+        worst.setdefault((utterance.dataset, utterance.utterance), utterance)
+    return list(worst.values())[:WORST]
+
+
+_AUDIO = {"candidate": "audio_file", "baseline": "audio_file of the baseline"}

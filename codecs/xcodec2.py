@@ -1,0 +1,62 @@
+"""X-Codec 2 (Ye et al., 2025): 16 kHz, 50 frames/s of one token of 65,536, from speech and its w2v-BERT features."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench import torchaudio_guard
+from bench.codec import Codec, CodecInfo, Need, OperatingPoint
+from bench.codecs.adapters.points import pick
+from bench.codecs.adapters.published import Published
+from bench.codecs.adapters.residual import TRANSFORMERS_FILES, ResidualCodec, load_model
+
+INFO = CodecInfo(
+    kind="fixed",
+    title="X-Codec 2",
+    licence="CC-BY-NC-4.0",
+    citation="@article{ye2025llasa, author={Ye, Zhen and others}, title={Llasa: Scaling Train-Time and Inference-Time Compute for "
+    "{Llama}-based Speech Synthesis}, journal={arXiv:2502.04128}, year={2025}}",
+    url="https://huggingface.co/HKUSTAudio/xcodec2-hf",
+)
+VERSION = 1
+POINTS: Mapping[str, OperatingPoint] = {"0.8kbps": OperatingPoint("0.8kbps", 50.0, 1)}
+WEIGHTS = Published("HKUSTAudio/xcodec2-hf", "64bd034d12d441299cdd535b15c33efd6ccdf252", TRANSFORMERS_FILES, 2517, "CC-BY-NC-4.0")
+
+
+class XCodec2(ResidualCodec):
+    """One codebook; its encoder also takes filter-bank features of the padded signal, which the extractor computes."""
+
+    extractor: Any
+
+    def tokens_of(self, audio: Tensor) -> Tensor:
+        inputs = self.extractor(audio[0, 0].cpu().numpy(), sampling_rate=self.sample_rate, return_tensors="pt").to(self.device)
+        return self.model.encode(**inputs).audio_codes
+
+    def audio_of(self, tokens: Tensor) -> Tensor:
+        return self.model.decode(tokens).audio_values
+
+
+def point(**settings: float) -> OperatingPoint:
+    return pick(POINTS, settings)
+
+
+def needs(checkpoint: str | None) -> list[Need]:
+    return [Need("package", "torchaudio", importlib.util.find_spec("torchaudio") is not None, "pip install torchaudio"), WEIGHTS.need(checkpoint)]
+
+
+def load(checkpoint: str | None, device: torch.device) -> Codec:
+    torchaudio_guard.install()  # the feature extractor imports torchaudio
+    from transformers import Xcodec2FeatureExtractor, Xcodec2Model
+
+    folder = WEIGHTS.folder(checkpoint, "xcodec2")
+    model = load_model(Xcodec2Model, folder, {"sampling_rate": 16000})
+    codebook_size = math.prod(model.config.quantization_levels)
+    codec = XCodec2(model, folder / "model.safetensors", device, model.config.hop_length, codebook_size)
+    codec.extractor = Xcodec2FeatureExtractor(hop_length=model.config.hop_length)
+    return codec
