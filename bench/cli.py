@@ -74,6 +74,14 @@ def compare(
     raise typer.Exit(compare_run(run_folder, baseline, json_))
 
 
+@app.command()
+def cite(run_folder: Annotated[Path, typer.Argument(metavar="RUN")]) -> None:
+    """BibTeX of the codecs, metrics and data sets that a run used."""
+    from bench.commands import cite_run
+
+    raise typer.Exit(cite_run(run_folder))
+
+
 @app.command(name="list")
 def list_(
     what: Annotated[str, typer.Argument(metavar="codecs|points|metrics|suites|datasets")],
@@ -139,14 +147,15 @@ def decode(
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml")],
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="see codecs/training/recipes/")],
+    out: Annotated[Path, typer.Option(help="where checkpoints and TensorBoard logs go")] = Path("results/training"),
     smoke: Annotated[bool, typer.Option("--smoke", help="ten steps, to see that it runs")] = False,
-    set_: Set = [],  # noqa: B006
+    fresh: Annotated[bool, typer.Option("--fresh", help="start again instead of going on from the last checkpoint")] = False,
 ) -> None:
-    """Trains an in-repo codec; a second call resumes from the last checkpoint."""
+    """Trains an in-repo codec; a second call goes on from the last checkpoint."""
     from bench.commands import train_recipe
 
-    raise typer.Exit(train_recipe(recipe, smoke, set_))
+    raise typer.Exit(train_recipe(recipe, out, smoke, fresh))
 
 
 def main() -> None:

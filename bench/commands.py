@@ -16,6 +16,7 @@ from bench.registry import codec_module, codec_names
 from bench.report.table import render_csv, render_latex, render_markdown, render_terminal
 from bench.runner import failures
 from bench.session import Options, score, table_of
+from bench.store import read_run
 from bench.suite import Suite
 
 _SHOWN_FAILURES = 20
@@ -31,10 +32,14 @@ def run_suite(suite: Suite, options: Options) -> int:
         console.print("interrupted; what was scored is kept, and the same command goes on from there")
         return 130
     overall, by_language = table_of(options.out), table_of(options.out, by=("language",))
-    renderers = {"table.md": render_markdown, "table.csv": render_csv, "table.tex": render_latex}
-    for name, render in renderers.items():
-        write_atomically(options.out / name, lambda path, render=render: path.write_text(render(overall), encoding="utf-8"))
-    write_atomically(options.out / "table_by_language.md", lambda path: path.write_text(render_markdown(by_language), encoding="utf-8"))
+    tables = {
+        "table.md": render_markdown(overall),
+        "table.csv": render_csv(overall),
+        "table.tex": render_latex(overall),
+        "table_by_language.md": render_markdown(by_language),
+    }
+    for name, text in tables.items():
+        (options.out / name).write_text(text, encoding="utf-8")
     console.print(render_terminal(overall, console.width))
     failed = failures(frame)
     if failed:
@@ -59,6 +64,14 @@ def compare_run(folder: Path, baseline: str, as_json: bool) -> int:
     else:
         console = Console()
         console.print(render_terminal(comparison, console.width))
+    return 0
+
+
+def cite_run(folder: Path) -> int:
+    """`bench cite`: every entry once, in the order of the suite."""
+    _, about = read_run(folder)
+    cited = [*about["codecs"].values(), *about["metrics"].values(), *about["datasets"]]
+    print("\n\n".join(dict.fromkeys(facts["citation"].strip() for facts in cited if facts["citation"])))
     return 0
 
 
@@ -132,7 +145,7 @@ def decode_file(source: Path, target: Path, device: str) -> int:
     return 0
 
 
-def train_recipe(recipe: Path, smoke: bool, overrides: list[str]) -> int:
+def train_recipe(recipe: Path, out: Path, smoke: bool, fresh: bool) -> int:
     """`bench train`."""
     try:
         import lightning  # noqa: F401
@@ -140,7 +153,7 @@ def train_recipe(recipe: Path, smoke: bool, overrides: list[str]) -> int:
         raise Unavailable("training needs Lightning; get it with: pip install 'speech-codec-bench[train]'") from None
     from bench.codecs.training.train import train
 
-    print(train(recipe, smoke=smoke, overrides=overrides))
+    print(train(recipe, out, smoke=smoke, resume=not fresh))
     return 0
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from bench import stats
 from bench.errors import UserError, unknown
 from bench.metric import MetricInfo
-from bench.summary import Grid, Point, grid
+from bench.summary import Grid, Point, grids
 
 AGAINST = ("bitrate", "token_rate", "frame_rate")  # what quality is drawn and compared against
 MAX_UNDEFINED = 0.05  # of a bootstrap's replicates, those whose curves do not overlap; more, and there is no honest interval
@@ -90,8 +90,6 @@ class Comparison:
     """Everything against one point. `pareto` holds (metric, against) -> points that no other beats in both."""
 
     baseline: Point
-    clusters: int
-    clustered_by: str
     differences: tuple[Difference, ...]
     curves: tuple[CurveDifference, ...]
     equal_rates: tuple[EqualRate, ...]
@@ -115,13 +113,14 @@ class Paired:
 class Curves:
     """Every point's rates and metrics, with the estimate first and its bootstrap replicates after it.
 
-    points   P of them
-    values   column -> float64 [1 + B, P]
+    points     P of them
+    values     column -> float64 [1 + B, P]
+    clusters   column -> how many were resampled
     """
 
     points: tuple[Point, ...]
     values: Mapping[str, np.ndarray]
-    clusters: int
+    clusters: Mapping[str, int]
 
     def of(self, codec: str) -> list[int]:
         return [number for number, (label, _) in enumerate(self.points) if label == codec]
@@ -132,41 +131,33 @@ def compare(
 ) -> Comparison:
     """Every point and every codec's curve against `baseline`; diagnostics are not compared, the ceiling only by differences."""
     ranking = {name: info for name, info in metrics.items() if not info.diagnostic}
-    laid_out = grid(records, ranking, order, seed)
-    others = [number for number, point in enumerate(laid_out.points) if point != baseline]
-    paired = paired_differences(laid_out, ranking, others, laid_out.points.index(baseline), seed)
+    laid_out = grids(records, ranking, order, seed)
+    points = laid_out[0].points
+    others = [number for number, point in enumerate(points) if point != baseline]
+    paired = paired_differences(laid_out, ranking, others, points.index(baseline), seed)
     p_holm = stats.holm(paired.p)
     differences = [
-        difference(laid_out.points[number], metric, paired, (row, column), float(p_holm[row, column]))
+        _difference(points[number], metric, paired, (row, column), float(p_holm[row, column]))
         for row, number in enumerate(others)
         for column, metric in enumerate(ranking)
         if paired.n[row, column]
     ]
-    curves = resampled_curves(laid_out, seed)
+    curves = curves_of_metrics(laid_out, seed)
     ceilings = set(records.loc[records["kind"] == "ceiling", "codec"])
-    codecs = [codec for codec in dict.fromkeys(codec for codec, _ in laid_out.points) if codec not in ceilings]
+    codecs = [codec for codec in dict.fromkeys(codec for codec, _ in points) if codec not in ceilings]
+    tasks = [(codec, info, against) for codec in codecs if codec != baseline[0] for info in ranking.values() for against in AGAINST]
+    equal_rates = [
+        at_equal_rate(curves[info.name], info, against, codec, number)
+        for codec, info, against in tasks
+        for number, point in enumerate(points)
+        if point[0] == baseline[0]
+    ]
     return Comparison(
         baseline,
-        laid_out.num_clusters,
-        laid_out.clustered_by,
         tuple(differences),
-        tuple(
-            curve_difference(curves, info, against, codec, baseline[0])
-            for codec in codecs
-            if codec != baseline[0]
-            for info in ranking.values()
-            for against in AGAINST
-        ),
-        tuple(
-            equal
-            for codec in codecs
-            if codec != baseline[0]
-            for info in ranking.values()
-            for against in AGAINST
-            for point in curves.of(baseline[0])
-            if (equal := at_equal_rate(curves, info, against, codec, point)) is not None
-        ),
-        {(info.name, against): pareto_points(curves, info, against, codecs) for info in ranking.values() for against in AGAINST},
+        tuple(curve_difference(curves[info.name], info, against, codec, baseline[0]) for codec, info, against in tasks),
+        tuple(equal for equal in equal_rates if equal is not None),
+        {(info.name, against): pareto_points(curves[info.name], info, against, codecs) for info in ranking.values() for against in AGAINST},
     )
 
 
@@ -178,43 +169,57 @@ def find_point(name: str, points: Iterable[Point]) -> Point:
     return known[name]
 
 
-def difference(point: Point, metric: str, paired: Paired, at: tuple[int, int], p_holm: float) -> Difference:
+def _difference(point: Point, metric: str, paired: Paired, at: tuple[int, int], p_holm: float) -> Difference:
     n, better, worse = int(paired.n[at]), int(paired.better[at]), int(paired.worse[at])
     mean, low, high, p = (float(values[at]) for values in (paired.mean, paired.low, paired.high, paired.p))
     return Difference(*point, metric, n, mean, low, high, p, p_holm, better, n - better - worse, worse)
 
 
-def paired_differences(laid_out: Grid, metrics: Mapping[str, MetricInfo], minuends: Sequence[int], baseline: int, seed: int) -> Paired:
-    """Points `minuends` less `baseline`, by number in `laid_out`, in each of `metrics`."""
-    columns = [laid_out.columns.index(name) for name in metrics]
-    sums = laid_out.differences(minuends, baseline, columns)
-    shape = (len(minuends), len(columns))
-    resampled = stats.bootstrap(sums, stats.resampling_weights(laid_out.num_clusters, seed))
-    low, high = resampled.interval()
-
-    upward = np.array([1.0 if info.higher_is_better else -1.0 for info in metrics.values()])
-    gain = upward * (stats.divide(*laid_out.at(minuends, columns)) - stats.divide(*laid_out.at([baseline], columns)))  # NaN: one is missing
-    return Paired(
-        resampled.estimate.reshape(shape),
-        low.reshape(shape),
-        high.reshape(shape),
-        stats.sign_flip_p(sums, seed).reshape(shape),
-        np.isfinite(gain).sum(axis=0),
-        (gain > 0).sum(axis=0),
-        (gain < 0).sum(axis=0),
-    )
+def paired_differences(
+    laid_out: Sequence[Grid], metrics: Mapping[str, MetricInfo], minuends: Sequence[int], baseline: int, seed: int
+) -> Paired:
+    """Points `minuends` less `baseline`, by number in the grids, in each of `metrics`."""
+    shape = (len(minuends), len(metrics))
+    mean, low, high, p = (np.full(shape, np.nan) for _ in range(4))
+    n, better, worse = (np.zeros(shape, dtype=np.int64) for _ in range(3))
+    for part in laid_out:
+        columns = [part.columns.index(name) for name in part.metrics if name in metrics]
+        to = np.ix_(range(len(minuends)), [list(metrics).index(part.columns[column]) for column in columns])
+        part_shape = (len(minuends), len(columns))
+        sums = part.differences(minuends, baseline, columns)
+        resampled = stats.bootstrap(sums, stats.resampling_weights(part.num_clusters, seed))
+        bounds = resampled.interval()
+        mean[to], low[to], high[to] = (values.reshape(part_shape) for values in (resampled.estimate, *bounds))
+        p[to] = stats.sign_flip_p(sums, seed).reshape(part_shape)
+        upward = np.array([1.0 if metrics[part.columns[column]].higher_is_better else -1.0 for column in columns])
+        # NaN where one of the two is missing, which is neither better nor worse.
+        gain = upward * (stats.divide(*part.at(minuends, columns)) - stats.divide(*part.at([baseline], columns)))
+        n[to], better[to], worse[to] = np.isfinite(gain).sum(axis=0), (gain > 0).sum(axis=0), (gain < 0).sum(axis=0)
+    return Paired(mean, low, high, p, n, better, worse)
 
 
 def resampled_curves(laid_out: Grid, seed: int) -> Curves:
     """All columns of all points, resampled together: rates and qualities of two codecs vary with the utterances drawn."""
     sums = laid_out.sums()
     replicates = stats.resample_ratios(sums, stats.resampling_weights(laid_out.num_clusters, seed))
-    values = np.vstack([sums.ratio, replicates]).reshape(len(replicates) + 1, len(laid_out.points), len(laid_out.columns))
-    return Curves(laid_out.points, {name: values[:, :, i] for i, name in enumerate(laid_out.columns)}, laid_out.num_clusters)
+    shape = (len(laid_out.points), len(laid_out.columns))
+    values = np.vstack([sums.ratio, replicates]).reshape(len(replicates) + 1, *shape)
+    clusters = (sums.denominator != 0).sum(axis=0).reshape(shape).max(axis=0)
+    return Curves(
+        laid_out.points,
+        {name: values[:, :, number] for number, name in enumerate(laid_out.columns)},
+        dict(zip(laid_out.columns, clusters.tolist(), strict=True)),
+    )
+
+
+def curves_of_metrics(laid_out: Sequence[Grid], seed: int) -> dict[str, Curves]:
+    """Metric -> the curves of the grid that holds it."""
+    resampled = [(part, resampled_curves(part, seed)) for part in laid_out]
+    return {metric: curves for part, curves in resampled for metric in part.metrics}
 
 
 def curve_difference(curves: Curves, info: MetricInfo, against: str, codec: str, baseline: str) -> CurveDifference:
-    """BD-rate and BD-quality with piecewise cubic interpolation of the logarithm of the rate (Bjontegaard 2001; PCHIP as in JCTVC-L1100)."""
+    """BD-rate and BD-quality (Bjontegaard 2001) with the piecewise cubic of JCTVC-L1100 over the logarithm of the rate."""
     names = CurveDifference(codec, baseline, info.name, against)
     upward = 1.0 if info.higher_is_better else -1.0
     pair = [_curve(curves, info, against, label) for label in (codec, baseline)]
@@ -239,8 +244,8 @@ def curve_difference(curves: Curves, info: MetricInfo, against: str, codec: str,
     if np.isnan(bd[0, 0]):
         return replace(names, undefined="the curves share no quality")
     bd_rate, bd_quality = 100 * (10 ** bd[0] - 1), upward * bd[1]
-    rate_low, rate_high = _interval(bd_rate, curves.clusters)
-    quality_low, quality_high = _interval(bd_quality, curves.clusters)
+    rate_low, rate_high = _interval(bd_rate, curves.clusters[info.name])
+    quality_low, quality_high = _interval(bd_quality, curves.clusters[info.name])
     quality_from, quality_to = sorted(upward * overlaps[0, :, 0])
     return replace(
         names,
@@ -265,7 +270,7 @@ def at_equal_rate(curves: Curves, info: MetricInfo, against: str, codec: str, po
         gains[rows] = upward * stats.pchip_at(rate, quality, np.log10(target_rate[rows])) - target[rows]
     if np.isnan(gains[0]):
         return None
-    low, high = _interval(gains, curves.clusters)
+    low, high = _interval(gains, curves.clusters[info.name])
     return EqualRate(codec, curves.points[point], info.name, against, float(target_rate[0]), float(gains[0]), low, high)
 
 
@@ -306,8 +311,9 @@ def _same_shape(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Iterator[tup
         rising.append((rate, quality))
         shapes.append(keep)
     keep = np.concatenate(shapes, axis=-1)
-    for shape in np.unique(keep, axis=0):
-        rows = np.flatnonzero((keep == shape).all(axis=-1))
+    code = keep @ (1 << np.arange(keep.shape[-1], dtype=np.int64))
+    for first in np.unique(code, return_index=True)[1]:
+        shape, rows = keep[first], np.flatnonzero(code == code[first])
         masks = np.split(shape, np.cumsum([part.shape[-1] for part in shapes])[:-1])
         if all(mask.sum() >= 2 for mask in masks):
             yield rows, [(rate[rows][:, mask], quality[rows][:, mask]) for (rate, quality), mask in zip(rising, masks, strict=True)]

@@ -126,7 +126,7 @@ def _plan(
             recording = made[point.name].get(source.id) if made is not None else None
             if made is not None and recording is None:
                 continue
-            record = _blank_record(_identity(entry, description, point, source, recording), entry, point, dataset, source)
+            record = _blank_record(identity(entry, description, point, source, recording), entry, point, dataset, source)
             known = store.get(record.key)
             has = set() if known is None else {*known.scores, *known.not_applicable}
             cells.append(Cell(record, point, tuple(name for name, key in columns.items() if key not in has), recording))
@@ -134,7 +134,7 @@ def _plan(
     return plan
 
 
-def _identity(entry: Entry, description: Any, point: OperatingPoint, source: Source, recording: Any) -> str:
+def identity(entry: Entry, description: Any, point: OperatingPoint, source: Source, recording: Any) -> str:
     """The hash of all that a score follows from, save the metric: the same in any run, whatever the suite calls it."""
     if recording is not None:
         reference = sha256(recording.reference) if recording.reference else ""

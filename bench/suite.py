@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from bench.recordings import operating_points, read_recordings
 from bench.registry import RECORDINGS, codec_module, codec_names, metric_infos
 
 REFERENCE = "reference"  # always scored: the ceiling of every metric
+SPENT = ("bitrate", "frame_rate", "encode_rtf", "decode_rtf")  # what `bench regress` checks beside the metrics
 _Path = tuple[str | int, ...]
 
 
@@ -71,10 +73,18 @@ class CompareSpec(_Strict):
 
 
 class RegressSpec(_Strict):
-    """Margins of `bench regress`: metric -> the loss in its unit (or "2%" of the baseline's mean) that still passes."""
+    """Margins of `bench regress`: metric, or one of SPENT -> the loss in its unit (or "2%" of the baseline's mean) that still passes."""
 
     margins: Mapping[str, float | str] = {}
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
+
+    @field_validator("margins")
+    @classmethod
+    def _are_losses(cls, value: Mapping[str, float | str]) -> Mapping[str, float | str]:
+        for name, loss in value.items():
+            if not (re.fullmatch(r"\d+(\.\d+)?%", loss) if isinstance(loss, str) else loss > 0):
+                raise ValueError(f"{name}: a margin is a number above 0 in the metric's unit, or a share of the baseline's mean such as 2%")
+        return value
 
 
 class SuiteFile(_Strict):
@@ -208,8 +218,8 @@ def _resolve(file: SuiteFile, path: Path, text: str, data: Mapping[str, Any], mi
         if file.compare.baseline not in known:
             mistakes.add(("compare", "baseline"), unknown("baseline", file.compare.baseline, known))
     for name in file.regress.margins:
-        if name not in infos:
-            mistakes.add(("regress", "margins", name), unknown("metric", name, infos))
+        if name not in (*infos, *SPENT):
+            mistakes.add(("regress", "margins", name), unknown("metric", name, (*infos, *SPENT)))
     return Suite(
         file.name,
         tuple(datasets),

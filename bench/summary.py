@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ Point = tuple[str, str]  # codec label, point name
 RATES = ("frame_rate", "token_rate", "bitrate", "nominal_bitrate")  # columns of Record that are amounts per second of audio
 MAX_CLUSTERS = 500  # more are pooled at random: independent clusters stay so, and the cost of resampling stays bounded
 ALPHA = 0.05
+_CLUSTERED_BY = {True: "speaker", False: "utterance"}
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Grid:
     """Scores and rates aligned by utterance, each as a numerator and a denominator, ready to be resampled and paired.
 
     points                   P of them
+    metrics                  those that are resampled by the same clusters
     columns                  M names: metrics, then RATES
     cluster                  int64 [U], what is resampled as a whole
     clustered_by             "speaker" or "utterance"
@@ -32,11 +35,15 @@ class Grid:
     """
 
     points: tuple[Point, ...]
-    columns: tuple[str, ...]
+    metrics: tuple[str, ...]
     cluster: np.ndarray
     clustered_by: str
     numerator: np.ndarray
     denominator: np.ndarray
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (*self.metrics, *RATES)
 
     @property
     def num_clusters(self) -> int:
@@ -71,6 +78,7 @@ class Cell:
     low, high                   95 % interval of the mean; NaN where there are too few clusters
     median, p5, p95             of utterances
     n, failed, not_applicable   utterances; what is left of the row's utterances was not scored (an interrupted run)
+    clusters, clustered_by      how many speakers (or utterances) the interval resamples
     mark                        "best", "tied" (not significantly worse than the best, Holm over the column), or ""
     """
 
@@ -83,6 +91,8 @@ class Cell:
     n: int
     failed: int
     not_applicable: int
+    clusters: int
+    clustered_by: str
     mark: str = ""
 
 
@@ -112,8 +122,7 @@ class Rates:
 class Row:
     """One codec at one point, over everything or over one group.
 
-    group       {"language": "de"} and the like; empty overall
-    clusters    how many `clustered_by` (speakers or utterances) the intervals resample
+    group   {"language": "de"} and the like; empty overall
     """
 
     codec: str
@@ -122,8 +131,6 @@ class Row:
     group: Mapping[str, str]
     utterances: int
     duration_s: float
-    clusters: int
-    clustered_by: str
     rates: Rates
     cells: Mapping[str, Cell]
 
@@ -159,14 +166,43 @@ def summary(
 
 
 def grid(records: pd.DataFrame, metrics: Mapping[str, MetricInfo], order: Sequence[Point] = (), seed: int = 0) -> Grid:
-    """`records` laid out by utterance and point; points in `order`, then as they come."""
+    """`records` laid out by utterance and point, with one clustering for all metrics; points in `order`, then as they are met."""
+    points, numerator, denominator = _lay_out(records, metrics, order)
+    speaker = _speakers(records)
+    by_speaker = _enough(speaker)
+    return Grid(points, tuple(metrics), _clusters(speaker, by_speaker, seed), _CLUSTERED_BY[by_speaker], numerator, denominator)
+
+
+def grids(records: pd.DataFrame, metrics: Mapping[str, MetricInfo], order: Sequence[Point] = (), seed: int = 0) -> tuple[Grid, ...]:
+    """As `grid`, in one or two grids: the metrics with enough speakers, and those with too few, with the same points in both.
+
+    A metric that applies to one language only may have too few speakers where the others have enough.
+    """
+    points, numerator, denominator = _lay_out(records, metrics, order)
+    speaker = _speakers(records)
+    scored = (denominator > 0).any(axis=1)
+    enough = np.array([_enough(speaker[scored[:, number]]) for number in range(len(metrics))], dtype=bool)
+    laid_out = []
+    for by_speaker in (True, False):
+        numbers = np.flatnonzero(enough == by_speaker).tolist()
+        if numbers:
+            names = tuple(name for number, name in enumerate(metrics) if number in numbers)
+            these = numbers + list(range(len(metrics), numerator.shape[2]))
+            cluster = _clusters(speaker, by_speaker, seed)
+            laid_out.append(Grid(points, names, cluster, _CLUSTERED_BY[by_speaker], numerator[:, :, these], denominator[:, :, these]))
+    return tuple(laid_out)
+
+
+def _lay_out(
+    records: pd.DataFrame, metrics: Mapping[str, MetricInfo], order: Sequence[Point]
+) -> tuple[tuple[Point, ...], np.ndarray, np.ndarray]:
+    """Points, and numerators and denominators float64 [U, P, M] of metrics and RATES."""
     pairs = list(zip(records["codec"].astype(str), records["point"].astype(str), strict=True))
     present = dict.fromkeys(pairs)
-    points = tuple(point for point in order if point in present)
-    points += tuple(point for point in present if point not in set(points))
+    points = tuple(dict.fromkeys([point for point in order if point in present] + list(present)))
     index = {point: number for number, point in enumerate(points)}
     point_code = np.array([index[pair] for pair in pairs])
-    unit_code, units = pd.factorize(records["dataset"].astype(str) + "\0" + records["utterance"].astype(str))
+    unit_code, units = _units(records)
     if len(np.unique(unit_code * len(points) + point_code)) < len(records):
         raise ValueError("records hold an utterance twice at one point")
 
@@ -186,8 +222,12 @@ def grid(records: pd.DataFrame, metrics: Mapping[str, MetricInfo], order: Sequen
             top, bottom, counted = value, np.ones_like(value), np.isfinite(value)
         numerator[unit_code, point_code, number] = np.where(counted, top, 0.0)
         denominator[unit_code, point_code, number] = np.where(counted, bottom, 0.0)
-    cluster, clustered_by = _clusters(records, unit_code, seed)
-    return Grid(points, columns, cluster, clustered_by, numerator, denominator)
+    return points, numerator, denominator
+
+
+def _units(records: pd.DataFrame) -> tuple[np.ndarray, pd.Index]:
+    """The number of each row's utterance, int64 [rows], and the utterances, as first met."""
+    return pd.factorize(records["dataset"].astype(str) + "\0" + records["utterance"].astype(str))
 
 
 def _floats(records: pd.DataFrame, column: str) -> np.ndarray:
@@ -197,67 +237,87 @@ def _floats(records: pd.DataFrame, column: str) -> np.ndarray:
     return records[column].to_numpy(np.float64, na_value=np.nan)
 
 
-def _clusters(records: pd.DataFrame, unit_code: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
-    """The cluster of each utterance, int64 [U], and what a cluster is; utterances without a known speaker stand alone."""
-    _, first_rows = np.unique(unit_code, return_index=True)
-    units = records.iloc[first_rows]
-    speaker = units["speaker"].fillna("").astype(str)
-    within = units["dataset"].astype(str) + "\0"
-    enough = (within + speaker)[speaker != ""].nunique() >= stats.MIN_SPEAKERS
-    alone = "\0" + units["utterance"].astype(str)
-    code, clusters = pd.factorize(within + (speaker.where(speaker != "", alone) if enough else alone))
-    if len(clusters) > MAX_CLUSTERS:
-        code = np.random.default_rng(seed).permutation(len(clusters))[code] % MAX_CLUSTERS
-    return code.astype(np.int64), "speaker" if enough else "utterance"
+def _speakers(records: pd.DataFrame) -> np.ndarray:
+    """The number of each utterance's speaker, int64 [U]; -1 where unknown."""
+    _, first_rows = np.unique(_units(records)[0], return_index=True)
+    utterances = records.iloc[first_rows]
+    name = utterances["speaker"].fillna("").astype(str)
+    return pd.factorize((utterances["dataset"].astype(str) + "\0" + name).where(name != ""))[0]
+
+
+def _enough(speaker: np.ndarray) -> bool:
+    return len(np.unique(speaker[speaker >= 0])) >= stats.MIN_SPEAKERS
+
+
+def _clusters(speaker: np.ndarray, by_speaker: bool, seed: int) -> np.ndarray:
+    """The cluster of each utterance, int64 [U]; those of unknown speakers stand alone."""
+    cluster = np.arange(len(speaker))
+    if by_speaker:
+        cluster = np.unique(np.where(speaker >= 0, speaker, cluster + speaker.max() + 1), return_inverse=True)[1]
+    count = int(cluster.max()) + 1
+    return np.random.default_rng(seed).permutation(count)[cluster] % MAX_CLUSTERS if count > MAX_CLUSTERS else cluster
 
 
 def _rows(
     records: pd.DataFrame, metrics: Mapping[str, MetricInfo], group: dict[str, str], nominal: Mapping[Point, float], seed: int
 ) -> list[Row]:
-    laid_out = grid(records, metrics, list(nominal), seed)
-    sums = laid_out.sums()
-    resampled = stats.bootstrap(sums, stats.resampling_weights(laid_out.num_clusters, seed))
-    shape = (len(laid_out.points), len(laid_out.columns))
-    low, high = (bound.reshape(shape) for bound in resampled.interval())
-    mean = resampled.estimate.reshape(shape)
-    clusters = len(np.unique(laid_out.cluster))
+    laid_out = grids(records, metrics, list(nominal), seed)
+    points = laid_out[0].points
+    by_point = dict(list(records.groupby(["codec", "point"], sort=False)))
+    kinds = [str(by_point[point]["kind"].iloc[0]) for point in points]
+    ranked = [kind != "ceiling" for kind in kinds]
+    cells: list[dict[str, Cell]] = [{} for _ in points]
+    totals: list[dict[str, float]] = [{} for _ in points]
+    for part in laid_out:
+        sums = part.sums()
+        resampled = stats.bootstrap(sums, stats.resampling_weights(part.num_clusters, seed))
+        shape = (len(points), len(part.columns))
+        mean, low, high = (bound.reshape(shape) for bound in (resampled.estimate, *resampled.interval()))
+        clusters = (sums.denominator != 0).sum(axis=0).reshape(shape)
+        marks = _marks(part, metrics, mean, ranked, seed)
+        for number, point in enumerate(points):
+            for column, metric in enumerate(part.metrics):
+                cells[number][metric] = _cell(
+                    by_point[point],
+                    metric,
+                    mean=float(mean[number, column]),
+                    low=float(low[number, column]),
+                    high=float(high[number, column]),
+                    clusters=int(clusters[number, column]),
+                    clustered_by=part.clustered_by,
+                    mark=marks.get((number, metric), ""),
+                )
+            totals[number] = dict(zip(RATES, mean[number, len(part.metrics) :].tolist(), strict=True))
+    return [
+        Row(
+            *point,
+            kinds[number],
+            group,
+            len(by_point[point]),
+            float(by_point[point]["duration_s"].sum()),
+            _rates(by_point[point], totals[number], nominal.get(point, float("nan"))),
+            {metric: cells[number][metric] for metric in metrics},
+        )
+        for number, point in enumerate(points)
+    ]
 
-    by_point = {point: rows for point, rows in records.groupby(["codec", "point"], sort=False)}
-    kinds = [str(by_point[point]["kind"].iloc[0]) for point in laid_out.points]
-    marks = _marks(laid_out, metrics, mean, [kind != "ceiling" for kind in kinds], seed)
-    rows = []
-    for number, point in enumerate(laid_out.points):
-        of_point = by_point[point]
-        failed, not_applicable = _reasons(of_point["failures"]), _reasons(of_point["not_applicable"])
-        cells = {}
-        for column, metric in enumerate(metrics):
-            values = _floats(of_point, metric)
-            values = values[np.isfinite(values)]
-            p5, median, p95 = np.percentile(values, [5, 50, 95]) if len(values) else (np.nan,) * 3
-            cells[metric] = Cell(
-                mean=float(mean[number, column]),
-                low=float(low[number, column]),
-                high=float(high[number, column]),
-                median=float(median),
-                p5=float(p5),
-                p95=float(p95),
-                n=len(values),
-                failed=int((failed(metric) | failed(CODEC)).sum()),
-                not_applicable=int(not_applicable(metric).sum()),
-                mark=marks.get((number, metric), ""),
-            )
-        total = dict(zip(RATES, mean[number, len(metrics) :], strict=True))
-        rates = _rates(of_point, total, nominal.get(point, float("nan")))
-        duration_s = float(of_point["duration_s"].sum())
-        rows.append(Row(*point, kinds[number], group, len(of_point), duration_s, clusters, laid_out.clustered_by, rates, cells))
-    return rows
+
+def _cell(records: pd.DataFrame, metric: str, **resampled: Any) -> Cell:
+    """What was resampled, with the spread and the counts of the point's `records`."""
+    values = _floats(records, metric)
+    values = values[np.isfinite(values)]
+    p5, median, p95 = np.percentile(values, [5, 50, 95]).tolist() if len(values) else (float("nan"),) * 3
+    failed = _named(records["failures"], metric) | _named(records["failures"], CODEC)
+    not_applicable = _named(records["not_applicable"], metric)
+    return Cell(
+        median=median, p5=p5, p95=p95, n=len(values), failed=int(failed.sum()), not_applicable=int(not_applicable.sum()), **resampled
+    )
 
 
-def _reasons(column: pd.Series) -> Callable[[str], np.ndarray]:
-    """Which rows of a JSON column {metric: reason} name a metric; equal texts, nearly all of them, are parsed once."""
+def _named(column: pd.Series, name: str) -> np.ndarray:
+    """Which rows of a JSON column {metric: reason} hold `name`, bool [rows]; equal texts, nearly all of them, are parsed once."""
     code, texts = pd.factorize(column.fillna("{}").astype(str))
-    named = [json.loads(text) for text in texts]
-    return lambda metric: np.array([metric in reasons for reasons in named], dtype=bool)[code]
+    return np.array([name in json.loads(text) for text in texts], dtype=bool)[code]
 
 
 def _rates(records: pd.DataFrame, total: Mapping[str, float], nominal_frame_rate: float) -> Rates:
@@ -285,19 +345,19 @@ def _rates(records: pd.DataFrame, total: Mapping[str, float], nominal_frame_rate
 
 
 def _marks(
-    laid_out: Grid, metrics: Mapping[str, MetricInfo], mean: np.ndarray, ranked: Sequence[bool], seed: int
+    part: Grid, metrics: Mapping[str, MetricInfo], mean: np.ndarray, ranked: Sequence[bool], seed: int
 ) -> dict[tuple[int, str], str]:
     """The best point of each metric that ranks, and those whose paired difference from it is not significant after Holm."""
     marks: dict[tuple[int, str], str] = {}
-    for column, (name, info) in enumerate(metrics.items()):
-        candidates = [p for p in range(len(laid_out.points)) if ranked[p] and np.isfinite(mean[p, column])]
-        if info.diagnostic or len(candidates) < 2:
+    for column, name in enumerate(part.metrics):
+        candidates = [point for point in range(len(part.points)) if ranked[point] and np.isfinite(mean[point, column])]
+        if metrics[name].diagnostic or len(candidates) < 2:
             continue
-        sign = 1.0 if info.higher_is_better else -1.0
-        best = max(candidates, key=lambda p: sign * mean[p, column])
-        others = [p for p in candidates if p != best]
-        p_values = stats.sign_flip_p(laid_out.differences(others, best, [column]), seed)
+        sign = 1.0 if metrics[name].higher_is_better else -1.0
+        best = max(candidates, key=lambda point: sign * mean[point, column])
+        others = [point for point in candidates if point != best]
+        p_values = stats.sign_flip_p(part.differences(others, best, [column]), seed)
         marks[best, name] = "best"
         # A point that shares no utterance with the best was not tested, and is not marked.
-        marks |= {(p, name): "tied" for p, adjusted in zip(others, stats.holm(p_values), strict=True) if adjusted >= ALPHA}
+        marks |= {(point, name): "tied" for point, adjusted in zip(others, stats.holm(p_values), strict=True) if adjusted >= ALPHA}
     return marks

@@ -19,7 +19,7 @@ def clip(seconds: float) -> np.ndarray:
     return 3.0 * speech[: round(seconds * 16000)]
 
 
-# several windows of a doubled clip; one of a doubled clip; one, without repetition; one of eight that rounding makes a sample short: skipped
+# several windows of a doubled clip; one; one without repetition; the eighth is a sample short by rounding, and skipped
 @pytest.mark.parametrize("seconds", [3.01, 4.75, 10.2, 17.1])
 def test_scores_equal_speechmos(seconds):
     original = pytest.importorskip("speechmos.dnsmos", exc_type=ImportError)

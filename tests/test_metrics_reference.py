@@ -77,6 +77,16 @@ def test_stoi_of_too_little_speech_is_a_failure_not_1e_5(name):
         full_score(name, short, short.audio)
 
 
+def test_estoi_repeats_to_the_last_digit_and_leaves_the_global_generator_alone():
+    reference = sentence("en-07")
+    degraded = with_noise(reference.audio, 10.0)
+    np.random.seed(5)
+    drawn = np.random.random()
+    np.random.seed(5)
+    assert len({score("estoi", reference, degraded) for _ in range(4)}) == 1
+    assert np.random.random() == drawn
+
+
 @pytest.mark.parametrize("name", ["pesq_wb", "pesq_nb"])
 def test_pesq_names_why_it_has_no_value(name):
     rate = sample_rate_of(name)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.fft
 import scipy.signal
-from tests.speech import at_rate, coarse, load, sample_rate_of, score, sentence, with_noise
 
 from bench.metric import MetricFailure
 from bench.metrics._spectrum import RATES, mel_filterbank
+from tests.speech import at_rate, coarse, load, sample_rate_of, score, sentence, with_noise
 
 SEVEN = {32: 5, 64: 10, 128: 20, 256: 40, 512: 80, 1024: 160, 2048: 320}
 TWO = {2048: 150, 512: 80}
 
 
-def spectrogram(audio: np.ndarray, size: int, symmetric: bool = False, padding: str = "reflect") -> np.ndarray:
+def spectrogram(audio: np.ndarray, size: int, symmetric: bool = False, padding: Any = "reflect") -> np.ndarray:
     """|STFT|, float64 [F, K]."""
     padded = np.pad(audio.astype(np.float64), size // 2, mode=padding)
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[:: size // 4]
@@ -104,7 +105,9 @@ def test_rates_give_other_numbers():
     assert len({round(value, 3) for value in values}) == 4
 
 
-@pytest.mark.parametrize(("rate", "size", "bins"), [(16000, 32, 5), (16000, 2048, 320), (22050, 512, 80), (44100, 2048, 150), (16000, 321, 120)])
+@pytest.mark.parametrize(
+    ("rate", "size", "bins"), [(16000, 32, 5), (16000, 2048, 320), (22050, 512, 80), (44100, 2048, 150), (16000, 321, 120)]
+)
 @pytest.mark.parametrize("area", [True, False], ids=["area", "height"])
 def test_filterbank_equals_librosa(rate, size, bins, area):
     librosa = pytest.importorskip("librosa")
@@ -123,7 +126,11 @@ def test_nemo_distance_equals_nemo(name):
     samples = at_rate(reference, 22050)
     degraded = with_noise(samples, 20.0)
     resolutions = [[size, size // 4, size] for size in SEVEN]
-    batch = {"audio_real": torch.tensor(samples)[None], "audio_gen": torch.tensor(degraded)[None], "audio_len": torch.tensor([len(samples)])}
+    batch = {
+        "audio_real": torch.tensor(samples)[None],
+        "audio_gen": torch.tensor(degraded)[None],
+        "audio_len": torch.tensor([len(samples)]),
+    }
     if name == "mel_nemo":
         expected, _ = losses.MultiResolutionMelLoss(22050, resolutions, list(SEVEN.values()))(**batch)
     else:

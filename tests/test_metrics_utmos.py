@@ -120,28 +120,19 @@ def mos(weights: dict[str, Tensor], audio: Tensor) -> float:
 
 
 def test_score_equals_the_model_written_out(published, checkpoint):
-    (metric,) = utmos.load(["utmos"], CPU, {"checkpoint": str(checkpoint)})
-    for length in (16000, 16320):  # an odd and an even number of frames
-        audio = sentence().audio[8000 : 8000 + length]
-        with torch.inference_mode():
-            expected = mos(published, torch.tensor(audio))
-        assert metric.score(None, audio)["utmos"].value == pytest.approx(expected, abs=2e-4)
+    metric = utmos.Utmos(str(checkpoint), CPU)
+    audio = sentence().audio[8000:24000]
+    with torch.inference_mode():
+        expected = mos(published, torch.tensor(audio))
+    assert metric.score(None, audio)["utmos"].value == pytest.approx(expected, abs=1e-4)
     assert metric.weights_sha256 == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     with pytest.raises(MetricFailure, match="silent"):
         metric.score(None, np.zeros(16000, np.float32))
 
 
-@pytest.mark.parametrize("change", ["missing", "unknown", "shape"])
-def test_another_checkpoint_is_refused(published, tmp_path, change):
-    tensors = dict(published)
-    if change == "missing":
-        del tensors["wav2vec2.encoder.layers.3.fc1.bias"]
-    elif change == "unknown":
-        tensors["phoneme_encoder.weight"] = torch.zeros(1)
-    else:
-        tensors["judge_emb"] = torch.zeros(3000, 128)
-    torch.save(tensors, tmp_path / "other.pt")
-    with pytest.raises(UserError, match=r"other\.pt: does not fit StrongLearner"):
+def test_a_checkpoint_that_lacks_weights_is_refused(published, tmp_path):
+    torch.save({"judge_emb": published["judge_emb"], "phoneme_encoder.weight": torch.zeros(1)}, tmp_path / "other.pt")
+    with pytest.raises(UserError, match=r"other\.pt: does not fit StrongLearner: 224 keys missing .* 1 keys unknown"):
         utmos.load(["utmos"], CPU, {"checkpoint": str(tmp_path / "other.pt")})
 
 

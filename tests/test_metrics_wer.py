@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 
 from bench.dataset import Utterance
 from bench.errors import Unavailable, UserError
-from bench.metric import Metric, NotApplicable
+from bench.metric import Metric, NotApplicable, Score
 from bench.metrics import wer_nemo, wer_pocketsphinx, wer_whisper
 from bench.metrics._error_rate import error_rates
 from tests.speech import CORPUS, load, score, sentence, with_noise
@@ -36,9 +37,11 @@ def said(text: str | None, language: str = "en") -> Utterance:
     return Utterance("spoken", np.linspace(0, 0.1, 1600, dtype=np.float32), 16000, text, language=language)
 
 
-def rates(heard: str, text: str | None, language: str = "en", names: tuple[str, ...] = ("wer_x", "cer_x"), normaliser: str = "whisper") -> dict:
+def rates(
+    heard: str, text: str | None, language: str = "en", names: tuple[str, ...] = ("wer_x", "cer_x"), normaliser: str = "whisper"
+) -> dict:
     reference = said(text, language)
-    scores = {}
+    scores: dict[str, Score] = {}
     for metric in error_rates(names, Parrot(heard), normaliser):
         scores |= metric.score(metric.prepare(reference, reference.audio), reference.audio * 0.5)
     return scores
@@ -57,7 +60,9 @@ def test_counts_of_words_and_characters():
 
 
 @pytest.mark.parametrize(
-    ("heard", "errors"), [("", 3), ("one two three four five", 2), ("one", 2), ("four five six seven", 4)], ids=["nothing", "more", "less", "other"]
+    ("heard", "errors"),
+    [("", 3), ("one two three four five", 2), ("one", 2), ("four five six seven", 4)],
+    ids=["nothing", "more", "less", "other"],
 )
 def test_deletions_insertions_and_substitutions_all_count(heard, errors):
     scores = rates(heard, "one two three", normaliser="none")
@@ -87,7 +92,7 @@ def test_one_transcript_serves_all_columns_and_the_references_is_made_once():
     prepared = [metric.prepare(reference, reference.audio) for metric in metrics]
     assert recogniser.listened == 1
     for gain in (0.5, 0.25):
-        scores = {}
+        scores: dict[str, Score] = {}
         for metric, ready in zip(metrics, prepared, strict=True):
             scores |= metric.score(ready, reference.audio * np.float32(gain))
         assert scores["dwer_x"].value == 0
@@ -103,8 +108,8 @@ def test_what_has_no_text_or_another_language_does_not_apply():
             metric.prepare(reference, reference.audio)
     # without a transcript the difference to the reference audio still is a number, and an unknown language is the recogniser's
     assert rates("one", None, names=("dwer_x",))["dwer_x"].value == 0
-    (metric,) = error_rates(("wer_x",), Parrot("one", ("en",)), "whisper")
-    assert metric.prepare(said("One.", ""), said("").audio).text == "1"
+    (metric,) = error_rates(("wer_x",), Parrot("two", ("en",)), "whisper")
+    assert metric.prepare(said("Two.", ""), said("").audio).text == "2"
 
 
 def test_pocketsphinx_hears_the_bundled_speech():
@@ -141,7 +146,7 @@ def tiny_whisper(folder: Path, multilingual: bool = True) -> Path:
     specials = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|de|>", "<|transcribe|>", "<|translate|>", "<|notimestamps|>"]
     tokenizer.add_special_tokens({"additional_special_tokens": specials})
     tokenizer.add_tokens([f"<|{0.02 * step:.2f}|>" for step in range(1501)])
-    number = tokenizer.convert_tokens_to_ids
+    number: Any = tokenizer.convert_tokens_to_ids
     torch.manual_seed(0)
     config = WhisperConfig(
         vocab_size=len(tokenizer),
@@ -223,7 +228,10 @@ def test_a_model_that_is_not_here_is_named_with_the_command_that_gets_it(monkeyp
 
 def test_nemo_takes_a_checkpoint_per_language():
     assert list(wer_nemo._checkpoints({})) == ["en"]
-    assert wer_nemo._checkpoints({"checkpoint_de": "a.nemo", "checkpoint_fr": "b.nemo", "normaliser": "none"}) == {"de": "a.nemo", "fr": "b.nemo"}
+    assert wer_nemo._checkpoints({"checkpoint_de": "a.nemo", "checkpoint_fr": "b.nemo", "normaliser": "none"}) == {
+        "de": "a.nemo",
+        "fr": "b.nemo",
+    }
     assert wer_nemo._checkpoints({"checkpoint": "c.nemo"}) == {"en": "c.nemo"}
 
 
@@ -269,7 +277,16 @@ def tiny_nemo(folder: Path) -> Path:
     )
     (folder / "vocab.txt").write_text((folder / "tokenizer.vocab").read_text(encoding="utf-8"), encoding="utf-8")
     asr = "nemo.collections.asr.modules."
-    layer = {"filters": 16, "repeat": 1, "kernel": [11], "stride": [2], "dilation": [1], "dropout": 0.0, "residual": False, "separable": True}
+    layer = {
+        "filters": 16,
+        "repeat": 1,
+        "kernel": [11],
+        "stride": [2],
+        "dilation": [1],
+        "dropout": 0.0,
+        "residual": False,
+        "separable": True,
+    }
     config = {
         "sample_rate": 16000,
         "preprocessor": {

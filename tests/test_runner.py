@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-import toys
 from rich.console import Console
 
 from bench import session
@@ -17,6 +16,7 @@ from bench.runner import failures
 from bench.session import Options
 from bench.store import Store, comparable, read_run
 from bench.suite import load_suite
+from tests import toys
 
 SUITE = """
 name: toy

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import toys
 
 from bench.errors import UserError
 from bench.suite import load_suite
+from tests import toys
 
 ROOT = Path(__file__).resolve().parent.parent
 

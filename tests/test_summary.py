@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bench.record import CODEC
-from bench.summary import MAX_CLUSTERS, Row, Table, grid, summary
+from bench.summary import MAX_CLUSTERS, Row, Table, grids, summary
 from tests.runs import CODECS, METRICS, synthetic_records
 
 NOMINAL = {(codec, point): rate for codec, (_, points) in CODECS.items() for point, (rate, _) in points.items()}
@@ -120,9 +120,21 @@ def test_groups_hold_what_their_records_alone_would_give(records: pd.DataFrame) 
 @pytest.mark.parametrize(("num_speakers", "clustered_by"), [(15, "speaker"), (6, "utterance")])
 def test_speakers_are_resampled_where_there_are_enough(num_speakers: int, clustered_by: str) -> None:
     records = synthetic_records(num_utterances=60, num_speakers=num_speakers)
-    row = summary(records, METRICS).rows[0]
-    assert row.clustered_by == clustered_by
-    assert row.clusters == (records["speaker"].nunique() if clustered_by == "speaker" else 60)
+    cell = summary(records, METRICS).rows[0].cells["stoi"]
+    assert cell.clustered_by == clustered_by
+    assert cell.clusters == (records["speaker"].nunique() if clustered_by == "speaker" else 60)
+
+
+def test_each_metric_is_clustered_by_the_speakers_that_it_has() -> None:
+    records = synthetic_records(num_utterances=60, num_speakers=15)
+    english = records["language"] == "en"
+    records.loc[english, "speaker"] = "only " + records.loc[english, "speaker"].str[-1]  # s1 and s11 become one
+    few = records.loc[english & records["speaker"].str[-1].isin(list("0123")), "utterance"].unique()
+    words = ["wer_pocketsphinx", "wer_pocketsphinx:errors", "wer_pocketsphinx:words"]
+    records.loc[~records["utterance"].isin(few), words] = np.nan
+    cells = summary(records, METRICS).rows[0].cells
+    assert cells["stoi"].clustered_by == "speaker"
+    assert (cells["wer_pocketsphinx"].clustered_by, cells["wer_pocketsphinx"].clusters) == ("utterance", len(few))
 
 
 def test_correlated_speakers_widen_the_interval(records: pd.DataFrame) -> None:
@@ -139,9 +151,10 @@ def test_unknown_speakers_stand_alone_and_many_clusters_are_pooled() -> None:
     records = synthetic_records(num_utterances=60, num_speakers=15)
     records.loc[records["utterance"] < "utt/00030", "speaker"] = ""
     known = records.loc[records["speaker"] != "", "speaker"].nunique()
-    assert grid(records, METRICS).num_clusters == 30 + known
+    (laid_out,) = grids(records, METRICS)
+    assert laid_out.num_clusters == 30 + known
     many = synthetic_records(num_utterances=1300, num_speakers=5, codecs={"fixed_40": CODECS["fixed_40"]})
-    laid_out = grid(many, METRICS)
+    (laid_out,) = grids(many, METRICS)
     assert laid_out.num_clusters == MAX_CLUSTERS
     assert np.bincount(laid_out.cluster).max() == 3
 

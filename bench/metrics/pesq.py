@@ -82,6 +82,7 @@ class Pesq:
         return audio
 
     def score(self, prepared: Audio, degraded: Audio) -> Mapping[str, Score]:
+        check_signal(degraded, "the degraded signal")
         try:
             value = self._pesq.pesq(self.sample_rate, prepared, degraded, self._mode)
         except self._pesq.NoUtterancesError:

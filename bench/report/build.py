@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.compare import AGAINST, Curves, resampled_curves
+from bench.compare import AGAINST, Curves, curves_of_metrics
 from bench.metric import MetricInfo
 from bench.report import media, plot
 from bench.report.leaderboard import SCRIPTS, STYLE, page_data, point_data, render_leaderboard, script, utterance_index
 from bench.report.merge import Merged, merge
 from bench.report.table import render_csv, render_latex, render_markdown
 from bench.store import write_atomically
-from bench.summary import Table, grid, summary
+from bench.summary import Table, grids, summary
 
 ASSETS = Path(__file__).parent / "assets"
 MAX_LISTENING = 60  # utterances with audio and drawings, the worst of every metric first: a report stays a folder that can be sent
@@ -27,8 +27,8 @@ def build(run_dirs: Sequence[Path], out: Path) -> Path:
     """The report of one run, or of several merged, in `out`; returns its index.html. UserError says what can not be reported, and why."""
     merged = merge(run_dirs)
     table = summary(merged.records, merged.metrics, nominal_frame_rates=merged.points, seed=merged.seed)
-    laid_out = grid(merged.records, merged.metrics, list(merged.points), merged.seed)
-    curves = resampled_curves(laid_out, merged.seed)
+    laid_out = grids(merged.records, merged.metrics, list(merged.points), merged.seed)
+    curves = curves_of_metrics(laid_out, merged.seed)
     _write_tables(merged, table, out)
     _write_figures(merged, table, curves, out / "figures")
 
@@ -37,10 +37,10 @@ def build(run_dirs: Sequence[Path], out: Path) -> Path:
     heard = _listening(merged.records, merged.metrics)
     numbers = {unit: number for number, unit in enumerate(units)}
     by_point = dict(list(merged.records.groupby(["codec", "point"], sort=False)))
-    for number, point in enumerate(laid_out.points):
+    for number, point in enumerate(laid_out[0].points):
         _write(out / f"data/point{number}.js", script(f"point{number}", point_data(by_point[point], numbers, merged.metrics)))
         _write_media(by_point[point], number, {unit: numbers[unit] for unit in heard}, out)
-    available = {numbers[unit]: _with_audio(merged.records, unit, laid_out.points) for unit in heard}
+    available = {numbers[unit]: _with_audio(merged.records, unit, laid_out[0].points) for unit in heard}
     _write(out / "data/utterances.js", script("utterances", {**utterances, "audio": available}))
     _write(out / "data/report.js", script("report", data))
     for name in (*SCRIPTS, STYLE):
@@ -58,7 +58,7 @@ def _write_tables(merged: Merged, table: Table, out: Path) -> None:
                 _write(out / f"table_by_{by}.{suffix}", render(part))
 
 
-def _write_figures(merged: Merged, table: Table, curves: Curves, folder: Path) -> None:
+def _write_figures(merged: Merged, table: Table, curves: Mapping[str, Curves], folder: Path) -> None:
     ranking = {name: info for name, info in merged.metrics.items() if not info.diagnostic}
     for against in AGAINST:
         if ranking:

@@ -19,7 +19,7 @@ from bench.metric import MetricInfo
 from bench.report.merge import Merged
 from bench.report.style import looks
 from bench.report.table import decimals
-from bench.summary import Grid, Point, Row, Table, grid, summary
+from bench.summary import Grid, Point, Row, Table, grids, summary
 
 FLIPS_IN_PARTS = 1999  # of the tests within one language or data set, which decide marks only: p down to 5e-4 survives Holm over 40 points
 HISTOGRAM_BINS = 24
@@ -28,16 +28,17 @@ SCRIPTS = ("core.js", "leaderboard.js", "charts.js", "rates.js", "listen.js", "c
 STYLE = "report.css"
 
 
-def page_data(merged: Merged, table: Table, laid_out: Grid, curves: Curves) -> dict[str, Any]:
+def page_data(merged: Merged, table: Table, laid_out: Sequence[Grid], curves: Mapping[str, Curves]) -> dict[str, Any]:
     """All that the page holds before anything is clicked.
 
     Points and metrics are told by their numbers; `pairs` are (i, j), i < j, in the order of itertools.combinations, minuend first.
     """
-    points = laid_out.points
+    points = laid_out[0].points
     ranking = {name: info for name, info in merged.metrics.items() if not info.diagnostic}
     kinds = {codec: str(facts["kind"]) for codec, facts in merged.codecs.items()}
     style = looks(kinds)
     scopes = _scopes(merged.records)
+    tables = [table, *(summary(part, merged.metrics, nominal_frame_rates=merged.points, seed=merged.seed) for _, _, part in scopes[1:])]
     return {
         "title": " + ".join(dict.fromkeys(run["suite"]["name"] for run in merged.runs)),
         "description": merged.runs[0]["suite"].get("description", ""),
@@ -55,11 +56,12 @@ def page_data(merged: Merged, table: Table, laid_out: Grid, curves: Curves) -> d
         ],
         "baseline": next((number for number, (codec, point) in enumerate(points) if f"{codec}@{point}" == merged.baseline), None),
         "scopes": [{"kind": kind, "name": name} for kind, name, _ in scopes],
-        "rows": [_rows(part, merged, points, table if kind == "all" else None) for kind, _, part in scopes],
+        "rows": [_rows(part, points) for part in tables],
+        "clustered_by": [[cell.clustered_by for cell in part.rows[0].cells.values()] for part in tables],
         "p": [_p_values(part, ranking, points, laid_out if kind == "all" else None, merged.seed) for kind, _, part in scopes],
         "pairs": _pairs(laid_out, ranking, merged.seed),
         "curves": _curve_pairs(curves, ranking, list(merged.codecs)),
-        "published": [entry for run in merged.runs for entry in run["suite"].get("published", [])],
+        "published": [entry for run in merged.runs for entry in run.get("published", [])],
         "tokens": {str(number): merged.tokens[name] for number, name in enumerate(map("@".join, points)) if name in merged.tokens},
         "frame_rates": _frame_rates(merged.records, points, kinds),
         "runs": [{key: run.get(key) for key in _PROVENANCE} for run in merged.runs],
@@ -150,94 +152,87 @@ def _options(merged: Merged, codec: str, point: str) -> dict[str, Any]:
     return dict(merged.codecs[codec]["points"][point]["options"])
 
 
-def _rows(records: pd.DataFrame, merged: Merged, points: Sequence[Point], table: Table | None) -> list[dict[str, Any] | None]:
+def _rows(table: Table, points: Sequence[Point]) -> list[dict[str, Any] | None]:
     """A row for each of `points`, None where the part of the data does not hold it."""
-    table = table or summary(records, merged.metrics, nominal_frame_rates=merged.points, seed=merged.seed)
     rows = {(row.codec, row.point): row for row in table.rows}
     return [_row(rows[point]) if point in rows else None for point in points]
 
 
 def _row(row: Row) -> dict[str, Any]:
     cells = [
-        [*_numbers([cell.mean, cell.low, cell.high, cell.median, cell.p5, cell.p95]), cell.n, cell.failed, cell.not_applicable]
+        [
+            *_numbers([cell.mean, cell.low, cell.high, cell.median, cell.p5, cell.p95]),
+            cell.n,
+            cell.failed,
+            cell.not_applicable,
+            cell.clusters,
+        ]
         for cell in row.cells.values()
     ]
     rates = {name: _number(value) for name, value in asdict(row.rates).items()}
-    facts = {
-        "utterances": row.utterances,
-        "duration_s": _number(row.duration_s),
-        "clusters": row.clusters,
-        "clustered_by": row.clustered_by,
-    }
-    return {**facts, "rates": rates, "cells": cells}
+    return {"utterances": row.utterances, "duration_s": _number(row.duration_s), "rates": rates, "cells": cells}
 
 
 def _p_values(
-    records: pd.DataFrame, metrics: Mapping[str, MetricInfo], points: Sequence[Point], whole: Grid | None, seed: int
+    records: pd.DataFrame, metrics: Mapping[str, MetricInfo], points: Sequence[Point], whole: Sequence[Grid] | None, seed: int
 ) -> list[list[float | None]]:
     """Per metric, the unadjusted p of every pair: the page applies Holm to those that its filters leave."""
-    part = whole or grid(records, metrics, points, seed)
-    place = {point: number for number, point in enumerate(part.points)}
-    columns = [part.columns.index(name) for name in metrics]
     p = np.full((len(metrics), len(points), len(points)), np.nan)
-    for i, point in enumerate(points[:-1]):
-        others = [j for j in range(i + 1, len(points)) if points[j] in place]
-        if point in place and others:
-            sums = part.differences([place[points[j]] for j in others], place[point], columns)
-            flips = stats.FLIPS if whole else FLIPS_IN_PARTS
-            p[:, i, others] = stats.sign_flip_p(sums, seed, flips).reshape(len(others), len(columns)).T
+    for part in whole or grids(records, metrics, points, seed):
+        place = {point: number for number, point in enumerate(part.points)}
+        columns = [part.columns.index(name) for name in part.metrics if name in metrics]
+        rows = [list(metrics).index(part.columns[column]) for column in columns]
+        for i, point in enumerate(points[:-1]):
+            others = [j for j in range(i + 1, len(points)) if points[j] in place]
+            if point in place and others:
+                sums = part.differences([place[points[j]] for j in others], place[point], columns)
+                flipped = stats.sign_flip_p(sums, seed, stats.FLIPS if whole else FLIPS_IN_PARTS)
+                p[np.ix_(rows, [i], others)] = flipped.reshape(len(others), len(columns)).T[:, None]
     upper = np.triu_indices(len(points), 1)
     return [_numbers(matrix[upper]) for matrix in p]
 
 
-def _pairs(laid_out: Grid, metrics: Mapping[str, MetricInfo], seed: int) -> list[list[list[Any]]]:
+def _pairs(laid_out: Sequence[Grid], metrics: Mapping[str, MetricInfo], seed: int) -> list[list[list[Any]]]:
     """Per pair and metric: mean, low, high, n, better, worse of the first less the second."""
     pairs = []
-    for i in range(len(laid_out.points) - 1):
-        others = list(range(i + 1, len(laid_out.points)))
-        paired = paired_differences(laid_out, metrics, others, i, seed)
-        for row in range(len(others)):
-            pairs.append(
-                [
-                    # The subtrahend was the first of the pair: turned round, so that the page reads first less second.
-                    [
-                        *_numbers([-paired.mean[row, m], -paired.high[row, m], -paired.low[row, m]]),
-                        int(paired.n[row, m]),
-                        int(paired.worse[row, m]),
-                        int(paired.better[row, m]),
-                    ]
-                    for m in range(len(metrics))
-                ]
-            )
+    for i in range(len(laid_out[0].points) - 1):
+        # The first of each pair is the subtrahend here: turned round, so that the page reads first less second.
+        paired = paired_differences(laid_out, metrics, list(range(i + 1, len(laid_out[0].points))), i, seed)
+        bounds = (-paired.mean, -paired.high, -paired.low)
+        counts = (paired.n, paired.worse, paired.better)
+        for row in range(len(paired.mean)):
+            metrics_of_pair = zip(*(values[row] for values in (*bounds, *counts)), strict=True)
+            pairs.append([[*_numbers(values[:3]), *map(int, values[3:])] for values in metrics_of_pair])
     return pairs
 
 
-def _curve_pairs(curves: Curves, metrics: Mapping[str, MetricInfo], codecs: Sequence[str]) -> dict[str, list[Any]]:
+def _curve_pairs(curves: Mapping[str, Curves], metrics: Mapping[str, MetricInfo], codecs: Sequence[str]) -> dict[str, list[Any]]:
     """Of every two codecs that have a curve: BD-rate and BD-quality of the first against the second, and both at equal rates.
 
     averages      first, second, metric, against, then the numbers of CurveDifference; the page turns them round for the other order
     undefined     first, second, metric, against, why there are none
     equal_rates   codec, point, metric, against, rate, difference, low, high
     """
-    numbers = {codec: number for number, codec in enumerate(codecs)}
-    with_curve = [codec for codec in codecs if len(curves.of(codec)) > 1]
-    averages, undefined, equal_rates = [], [], []
-    for (first, second), (number, info), (axis, against) in product(
-        combinations(with_curve, 2), enumerate(metrics.values()), enumerate(AGAINST)
-    ):
-        names = [numbers[first], numbers[second], number, axis]
-        found = curve_difference(curves, info, against, first, second)
-        if found.undefined:
-            undefined.append([*names, found.undefined])
-        else:
-            rate, quality = (found.bd_rate, found.bd_rate_low, found.bd_rate_high), (found.bd_quality, found.bd_quality_low, found.bd_quality_high)
-            averages.append([*names, *_numbers([*rate, *quality, *found.quality_overlap, *found.rate_overlap]), *found.points])
-        for codec, other in ((first, second), (second, first)):
-            for point in curves.of(other):
-                if equal := at_equal_rate(curves, info, against, codec, point):
-                    equal_rates.append(
-                        [numbers[codec], point, number, axis, *_numbers([equal.rate, equal.difference, equal.low, equal.high])]
-                    )
+    averages: list[list[Any]] = []
+    undefined: list[list[Any]] = []
+    equal_rates: list[list[Any]] = []
+    for number, info in enumerate(metrics.values()):
+        of_metric = curves[info.name]
+        with_curve = [codec for codec in codecs if len(of_metric.of(codec)) > 1]
+        for (first, second), (axis, against) in product(combinations(with_curve, 2), enumerate(AGAINST)):
+            names = [codecs.index(first), codecs.index(second), number, axis]
+            found = curve_difference(of_metric, info, against, first, second)
+            if found.undefined:
+                undefined.append([*names, found.undefined])
+            else:
+                rate = (found.bd_rate, found.bd_rate_low, found.bd_rate_high)
+                quality = (found.bd_quality, found.bd_quality_low, found.bd_quality_high)
+                averages.append([*names, *_numbers([*rate, *quality, *found.quality_overlap, *found.rate_overlap]), *found.points])
+            for codec, other in ((first, second), (second, first)):
+                for point in of_metric.of(other):
+                    if equal := at_equal_rate(of_metric, info, against, codec, point):
+                        numbers = _numbers([equal.rate, equal.difference, equal.low, equal.high])
+                        equal_rates.append([codecs.index(codec), point, number, axis, *numbers])
     return {"averages": averages, "undefined": undefined, "equal_rates": equal_rates}
 
 

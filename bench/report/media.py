@@ -64,9 +64,7 @@ def _mel_levels(samples: np.ndarray, hops: int) -> np.ndarray:
     below = np.floor(centres).astype(int)
     # Low bands are narrower than a bin and are interpolated; high ones take the greatest bin within them.
     between = power[:, below] + (centres - below) * (power[:, below + 1] - power[:, below])
-    widest = np.stack(
-        [power[:, math.ceil(a) : max(math.ceil(a) + 1, math.ceil(b))].max(axis=1) for a, b in pairwise(edges)], 1
-    )
+    widest = np.stack([power[:, math.ceil(a) : max(math.ceil(a) + 1, math.ceil(b))].max(axis=1) for a, b in pairwise(edges)], 1)
     level_db = 10 * np.log10(np.maximum(np.where(np.diff(edges) < 1, between, widest), 1e-12))
     return np.clip(np.round(255 * (1 - level_db / FLOOR_DB)), 0, 255).astype(np.uint8).T[::-1]
 

@@ -38,7 +38,9 @@ class SpectralEncoder(nn.Module):
     The blocks run on one frame a hop at any stride; the last projection takes `stride` neighbouring frames together.
     """
 
-    def __init__(self, width: int, hidden: int, blocks: int, latent_dim: int, n_fft: int = 800, hop_length: int = 200, stride: int = 1) -> None:
+    def __init__(
+        self, width: int, hidden: int, blocks: int, latent_dim: int, n_fft: int = 800, hop_length: int = 200, stride: int = 1
+    ) -> None:
         super().__init__()
         self.n_fft, self.hop_length, self.stride = n_fft, hop_length, stride
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
@@ -66,7 +68,9 @@ class SpectralEncoder(nn.Module):
 class SpectralDecoder(nn.Module):
     """Latents [B, D, F] to audio [B, F * stride * hop_length]: each frame's log magnitudes and phases, inverted and overlapped."""
 
-    def __init__(self, width: int, hidden: int, blocks: int, latent_dim: int, n_fft: int = 800, hop_length: int = 200, stride: int = 1) -> None:
+    def __init__(
+        self, width: int, hidden: int, blocks: int, latent_dim: int, n_fft: int = 800, hop_length: int = 200, stride: int = 1
+    ) -> None:
         super().__init__()
         self.n_fft, self.hop_length, self.stride = n_fft, hop_length, stride
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)

@@ -1,7 +1,8 @@
-"""The discriminators: by period (HiFi-GAN), by complex STFT in bands (DAC), by STFT magnitude (BigCodec); each gives all its layers' outputs."""
+"""The discriminators: by period (HiFi-GAN), by complex STFT in bands (DAC), by STFT magnitude (BigCodec)."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -27,7 +28,8 @@ class PeriodDiscriminator(nn.Module):
         widths = (1, *channels)
         strides = (3,) * (len(channels) - 1) + (1,)
         self.convs = nn.ModuleList(
-            nn.Sequential(WNConv2d(widths[i], widths[i + 1], (5, 1), (stride, 1), (2, 0)), nn.LeakyReLU(0.1)) for i, stride in enumerate(strides)
+            nn.Sequential(WNConv2d(width, following, (5, 1), (stride, 1), (2, 0)), nn.LeakyReLU(0.1))
+            for (width, following), stride in zip(itertools.pairwise(widths), strides, strict=True)
         )
         self.conv_post = WNConv2d(widths[-1], 1, (last_kernel, 1), padding=(last_kernel // 2, 0))
 
@@ -50,7 +52,7 @@ class BandDiscriminator(nn.Module):
         self.window_length, self.hop = window, window // 4
         bins = window // 2 + 1
         edges = [int(edge * bins) for edge in BANDS]
-        self.bands = list(zip(edges[:-1], edges[1:], strict=True))
+        self.bands = list(itertools.pairwise(edges))
         self.register_buffer("window", torch.hann_window(window), persistent=False)
 
         def band() -> nn.ModuleList:
@@ -92,7 +94,7 @@ class MagnitudeDiscriminator(nn.Module):
         self.register_buffer("window", torch.hann_window(window), persistent=False)
         widths = (1, 32, 64, 128, 256)
         self.convs = nn.ModuleList(
-            nn.Sequential(WNConv2d(width, following, 5, 2, 2), nn.LeakyReLU(0.2)) for width, following in zip(widths, widths[1:], strict=False)
+            nn.Sequential(WNConv2d(width, following, 5, 2, 2), nn.LeakyReLU(0.2)) for width, following in itertools.pairwise(widths)
         )
         self.convs.append(nn.Sequential(WNConv2d(256, 512, 3, 1, 1), nn.LeakyReLU(0.2)))
         self.conv_post = WNConv2d(512, 1, 3, padding=1)
@@ -123,7 +125,8 @@ class Discriminators(nn.Module):
 
 def dac_discriminators() -> Discriminators:
     """DAC's, as FlexiCodec and TFC train with them: five periods and three banded STFTs."""
-    return Discriminators([*(PeriodDiscriminator(period) for period in PERIODS), *(BandDiscriminator(window) for window in (2048, 1024, 512))])
+    periods = (PeriodDiscriminator(period) for period in PERIODS)
+    return Discriminators([*periods, *(BandDiscriminator(window) for window in (2048, 1024, 512))])
 
 
 def bigcodec_discriminators() -> Discriminators:

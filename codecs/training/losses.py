@@ -73,7 +73,8 @@ Layers = list[list[Tensor]]  # of each discriminator the output of every layer, 
 
 def discriminator_loss(degraded: Layers, reference: Layers) -> Tensor:
     """Least squares: the verdict is to be 0 on what was decoded and 1 on what was recorded."""
-    return torch.stack([fake[-1].square().mean() + (1 - real[-1]).square().mean() for fake, real in zip(degraded, reference, strict=True)]).sum()
+    verdicts = [(fake[-1], real[-1]) for fake, real in zip(degraded, reference, strict=True)]
+    return torch.stack([fake.square().mean() + (1 - real).square().mean() for fake, real in verdicts]).sum()
 
 
 def adversarial_loss(degraded: Layers) -> Tensor:

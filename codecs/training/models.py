@@ -1,53 +1,195 @@
-"""The networks that recipes train, each as one pass from audio to audio with whatever merging its stage asks for."""
+"""The networks that recipes train, each as one pass from audio to audio with the merging that its stage asks for."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
+from bench import checkpoint as checkpoints
 from bench.codecs.nn.segment import expand, merge
 from bench.codecs.nn.spectral import SpectralCodec
-from bench.codecs.training.merging import Merging
-from bench.codecs.training.recipe import SpectralModel
+from bench.codecs.training.merging import DirichletSegments, Merger, ScheduledSegments, draw_ratios, generator
+from bench.codecs.training.recipe import BigCodecModel, Cool, FlexiCodecModel, Melt, Ratios, Recipe, SpectralModel, TFCModel, Thresholds
+from bench.errors import UserError
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Audio [B, T] of a training pass, and the losses that arise within the network, by name, unweighted."""
+    """Audio [B, T] of a pass, and the losses that arise within the network, unweighted, by their names in a recipe."""
 
     audio: Tensor
-    losses: dict[str, Tensor] = field(default_factory=dict)
+    losses: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-class TrainableSpectral(SpectralCodec):
-    """The tiny family's network; segments of frames are averaged before FSQ and repeated after it."""
+class Trainable(nn.Module):
+    """A network with its training pass.
 
-    def __init__(self, config: SpectralModel, merging: Merging | None) -> None:
-        super().__init__(config.model_dump())
-        self.config = config
-        self.merging = merging
+    network   what inference loads; anything beside it exists in training alone
+    config    JSON that a checkpoint keeps, from which inference builds the network; "" where the file's tensors say enough
+    """
+
+    network: nn.Module
+    config: str = ""
 
     def forward(self, audio: Tensor, step: int | None) -> Reconstruction:
-        """One pass over `audio` [B, T]; `step` seeds and paces the merging in training, None merges as inference does."""
-        latents = self.encoder(audio)
+        """One pass over `audio` [B, T]. `step` seeds and paces what is random; None does what inference does."""
+        raise NotImplementedError
+
+    def from_start(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The network's state out of the checkpoint that a stage starts from."""
+        return tensors
+
+
+class MergingCodec(Trainable):
+    """Encoder, quantiser, decoder; segments of frames are averaged before the quantiser and repeated after it (CodecSlime's stages)."""
+
+    def __init__(self, model: SpectralModel | BigCodecModel, merger: Merger | None) -> None:
+        super().__init__()
+        self.merger = merger
+        if isinstance(model, SpectralModel):
+            self.network = SpectralCodec(model.model_dump())
+            self.config = model.model_dump_json()
+            self.hop_length = model.hop_length * model.stride
+        else:
+            from bench.codecs.codecslime import HOP_LENGTH, Released, Sizes
+
+            self.network = Released(model.variant, Sizes())
+            self.hop_length = HOP_LENGTH
+
+    def forward(self, audio: Tensor, step: int | None) -> Reconstruction:
+        latents = self.network.encoder(F.pad(audio, (0, -audio.shape[-1] % self.hop_length)))
         with torch.autocast(audio.device.type, enabled=False):
             latents = latents.float()
-            durations = None if self.merging is None else self.merging.durations(latents.detach(), step)
-            if durations is None:
-                quantised = self.quantizer(latents).features
-            else:
-                quantised = expand(self.quantizer(merge(latents, durations)).features, durations)
-        return Reconstruction(self.decoder(quantised)[:, : audio.shape[-1]])
+            durations = None if self.merger is None else self.merger.durations(latents.detach(), step)
+            quantised = self.network.quantizer(latents if durations is None else merge(latents, durations))
+            features = quantised.features if durations is None else expand(quantised.features, durations)
+        decoded = self.network.decoder(features)[:, : audio.shape[-1]]
+        return Reconstruction(decoded, {"commitment": quantised.commitment_loss.mean(), "codebook": quantised.codebook_loss.mean()})
 
-    def from_start(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """`tensors` of a model with stride 1, widened to this stride: it starts by averaging frames and repeating them."""
-        stride = self.config.stride
-        widened = dict(tensors)
-        if stride > 1 and tensors["decoder.embed.bias"].numel() * stride == self.decoder.embed.bias.numel():
-            widened["encoder.project.weight"] = tensors["encoder.project.weight"].float().repeat(1, stride) / stride
-            widened["decoder.embed.weight"] = tensors["decoder.embed.weight"].repeat(stride, 1)
-            widened["decoder.embed.bias"] = tensors["decoder.embed.bias"].repeat(stride)
-        return widened
+    def from_start(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """A spectral model widens to a larger stride: it starts by averaging neighbouring frames and repeating what comes out."""
+        if "decoder.embed.bias" not in tensors:
+            return tensors
+        widening = self.network.decoder.embed.out_features // len(tensors["decoder.embed.bias"])
+        return {
+            **tensors,
+            "encoder.project.weight": tensors["encoder.project.weight"].float().repeat(1, widening) / widening,
+            "decoder.embed.weight": tensors["decoder.embed.weight"].repeat(widening, 1),
+            "decoder.embed.bias": tensors["decoder.embed.bias"].repeat(widening),
+        }
+
+
+class TrainableTFC(Trainable):
+    """TFC with random shares of the three rates, and codebook dropout."""
+
+    def __init__(self, model: TFCModel, ratios: Ratios, seed: int) -> None:
+        super().__init__()
+        from bench.codecs.tfc import TFC, Config
+
+        self.ratios, self.seed = ratios, seed
+        self.config = json.dumps(model.config)
+        self.network = TFC(Config.from_json(self.config) if model.config else Config())
+
+    def forward(self, audio: Tensor, step: int | None) -> Reconstruction:
+        batch = len(audio)
+        if step is None:
+            passed = self.network(audio, [self.ratios.shares] * batch)
+        else:
+            random = generator(self.seed, step)
+            n_q = torch.full((batch,), self.network.config.n_q)
+            dropped = random.random(batch) < self.ratios.codebook_dropout
+            n_q[torch.from_numpy(dropped)] = torch.from_numpy(random.integers(1, self.network.config.n_q + 1, int(dropped.sum())))
+            passed = self.network(audio, draw_ratios(self.ratios, batch, random), n_q.to(audio.device))
+        return Reconstruction(passed.audio, {"commitment": passed.commitment_loss.mean(), "codebook": passed.codebook_loss.mean()})
+
+
+class TrainableFlexiCodec(Trainable):
+    """FlexiCodec with one random threshold a step; its projection for the REPA loss exists in training alone."""
+
+    def __init__(self, model: FlexiCodecModel, thresholds: Thresholds, seed: int, folder: Path) -> None:
+        super().__init__()
+        from bench.codecs import flexicodec
+
+        self.thresholds, self.seed = thresholds, seed
+        self.network, self.config = flexicodec_network(model, folder)
+        width = flexicodec.Sizes.latent_dim if not model.config else model.config["sizes"]["latent_dim"]
+        self.repa_mlp = nn.Sequential(nn.Linear(width, 3 * width), nn.GELU(), nn.Linear(3 * width, width))
+
+    def forward(self, audio: Tensor, step: int | None) -> Reconstruction:
+        from torch.nn.utils.rnn import pad_sequence
+
+        from bench.codecs.flexicodec import MAX_DURATION
+        from bench.codecs.nn.schedule import greedy_merge
+
+        network, codebooks = self.network, len(self.network.codebook_sizes)
+        threshold, n_q = self.thresholds.highest, torch.full((len(audio),), codebooks)
+        if step is not None:
+            random = generator(self.seed, step)
+            threshold = random.uniform(self.thresholds.lowest, self.thresholds.highest)
+            n_q = torch.from_numpy(random.integers(2, codebooks + 1, len(audio)))
+            if random.random() < self.thresholds.semantic_only:
+                n_q[:] = 1
+        semantic, acoustic = network.analyse(audio)
+        if threshold >= 1:
+            durations = torch.ones(len(audio), semantic.shape[-1], dtype=torch.int64, device=audio.device)
+        else:
+            groups = [greedy_merge(item.T.float(), threshold, MAX_DURATION) for item in semantic]
+            durations = pad_sequence(groups, batch_first=True)
+        merged = network.quantise(semantic, acoustic, durations, n_q.to(audio.device))
+        hidden = network.bottleneck_transformer(expand(merged.features, durations))
+        decoded = network.dac.decoder(hidden)
+        decoded = F.pad(decoded, (0, max(0, audio.shape[-1] - decoded.shape[-1])))[..., : audio.shape[-1]]
+        # where the acoustic codebooks are bypassed, the decoder's input can only know what the recogniser heard
+        target = semantic + acoustic * (n_q > 1).to(audio.device)[:, None, None]
+        losses = {
+            "commitment": merged.commitment_loss.mean(),
+            "codebook": merged.codebook_loss.mean(),
+            "distillation": F.mse_loss(merged.semantic, merged.semantic_target.detach()),
+            "repa": F.mse_loss(self.repa_mlp(hidden.mT).mT, target),
+        }
+        return Reconstruction(decoded, losses)
+
+
+def flexicodec_network(model: FlexiCodecModel, folder: Path) -> tuple[nn.Module, str]:
+    """The network with its recogniser filled in, and the `config` that a checkpoint keeps ("" for the released sizes)."""
+    from bench.codecs import flexicodec
+    from bench.codecs.nn.fbank import FilterBank, read_cmvn
+
+    path = next((p for p in (folder / model.recogniser / f"{model.recogniser}.safetensors", Path(model.recogniser)) if p.is_file()), None)
+    if path is None:
+        raise UserError(f"model.recogniser: no file '{model.recogniser}', and no result of a recipe of that name in {folder}")
+    if not model.config:
+        if model.cmvn is None:
+            raise UserError("model.cmvn: the released recogniser needs its am.mvn")
+        network = flexicodec.released_network(FilterBank(*read_cmvn(Path(model.cmvn))))
+        tensors = checkpoints.load_torch(path) if path.suffix == ".pt" else checkpoints.load_safetensors(path)[0]
+        checkpoints.load_strictly(network.semantic_model, tensors.get("state_dict", tensors), path)
+        return network, ""
+    tensors, metadata = checkpoints.load_safetensors(path)
+    recogniser = json.loads(metadata["config"])
+    config = {**model.config, "semantic_model": recogniser["semantic_model"], "cmvn": recogniser["cmvn"]}
+    network = flexicodec.tiny_network(config)
+    encoder = {name.removeprefix("encoder."): tensor for name, tensor in tensors.items() if name.startswith("encoder.")}
+    checkpoints.load_strictly(network.semantic_model, encoder, path)
+    return network, json.dumps(config)
+
+
+def build(recipe: Recipe, folder: Path) -> Trainable:
+    """The recipe's network, untrained; `folder` is where other recipes left their results."""
+    model, merging = recipe.model, recipe.merging
+    if isinstance(model, TFCModel):
+        assert isinstance(merging, Ratios)
+        return TrainableTFC(model, merging, recipe.seed)
+    if isinstance(model, FlexiCodecModel):
+        assert isinstance(merging, Thresholds)
+        return TrainableFlexiCodec(model, merging, recipe.seed, folder)
+    assert isinstance(model, SpectralModel | BigCodecModel)
+    if isinstance(merging, Melt):
+        return MergingCodec(model, DirichletSegments(merging, recipe.seed))
+    return MergingCodec(model, ScheduledSegments(merging, recipe.seed) if isinstance(merging, Cool) else None)

@@ -1,8 +1,9 @@
-"""The Lightning module of every recipe: one generator, optionally discriminators, and validation by ear-like measures."""
+"""The Lightning module of every codec's recipe: a generator, discriminators where there are any, and validation with STOI and PESQ."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -12,11 +13,13 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from bench.codecs.training import data as training_data
-from bench.codecs.training.losses import MelLoss, StftLoss
-from bench.codecs.training.merging import build_merging
-from bench.codecs.training.models import TrainableSpectral
-from bench.codecs.training.recipe import Cool, Optimiser, Recipe
+from bench.codecs.training import discriminators, losses
+from bench.codecs.training.data import AudioStore, Crops, crop_loader, split
+from bench.codecs.training.models import Trainable, build
+from bench.codecs.training.quality import score
+from bench.codecs.training.recipe import Optimiser, Recipe
+
+LOG_EVERY_STEPS = 50
 
 
 def learning_rate(optimiser: Optimiser, step: int) -> float:
@@ -24,37 +27,42 @@ def learning_rate(optimiser: Optimiser, step: int) -> float:
     peak, final = optimiser.learning_rate, optimiser.final_learning_rate
     if step < optimiser.warmup_steps:
         return peak * (step + 1) / optimiser.warmup_steps
+    if optimiser.schedule == "trapezoid":
+        return peak + (final - peak) * max(0.0, 1 - (optimiser.steps - step) / (optimiser.steps * optimiser.decay_share))
     progress = min(1.0, (step - optimiser.warmup_steps) / max(1, optimiser.steps - optimiser.warmup_steps))
     if optimiser.schedule == "cosine":
         return final + (peak - final) * (1 + math.cos(math.pi * progress)) / 2
     if optimiser.schedule == "linear":
         return peak + (final - peak) * progress
-    if optimiser.schedule == "trapezoid":
-        return peak + (final - peak) * max(0.0, 1 - (optimiser.steps - step) / (optimiser.steps * optimiser.decay_share))
     return peak * (final / peak) ** progress
 
 
 class CodecTraining(L.LightningModule):
-    """One training run. Optimisation is manual: with discriminators there are two optimisers, and `step` counts batches, not updates."""
+    """One training run. Optimisation is manual: with discriminators there are two optimisers, and `step` counts batches, not updates.
 
-    def __init__(self, recipe: Recipe, store: training_data.AudioStore) -> None:
+    folder   where other recipes left their results
+    """
+
+    def __init__(self, recipe: Recipe, store: AudioStore, folder: Path) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.recipe, self.store = recipe, store
         self.step = 0
-        self.model = TrainableSpectral(recipe.model, build_merging(recipe.merging, recipe.seed))
-        if isinstance(recipe.merging, Cool):
-            self.model.encoder.requires_grad_(False)
+        self.model = build(recipe, folder)
+        for name in recipe.freeze:
+            self.model.network.get_submodule(name).requires_grad_(False)
         decay = recipe.optimiser.average_decay
-        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
-        if self.average is not None:
-            self.average.requires_grad_(False)
-        self.mel = MelLoss(recipe.data.sample_rate, turns=recipe.losses.mel_turns)
-        self.stft = StftLoss() if recipe.losses.stft else None
-        self.training_clips, self.validation_clips = training_data.split(store, recipe.data.held_out)
+        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(decay)).requires_grad_(False) if decay else None
+        self.discriminators = None
+        if recipe.losses.adversarial:
+            makers = {"dac": discriminators.dac_discriminators, "bigcodec": discriminators.bigcodec_discriminators}
+            self.discriminators = makers[recipe.losses.discriminators]()
+        self.mel = losses.MelLoss(recipe.data.sample_rate, turns=recipe.losses.mel_turns)
+        self.stft = losses.StftLoss() if recipe.losses.stft else None
+        self.training_clips, self.validation_clips = split(store, recipe.data.held_out)
 
     @property
-    def best_model(self) -> TrainableSpectral:
+    def best_model(self) -> Trainable:
         """What is validated and shipped: the averaged weights where there are any."""
         return self.model if self.average is None else self.average.module
 
@@ -64,51 +72,70 @@ class CodecTraining(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.step = checkpoint["step"]
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        return [self._adamw(self.model)] + ([self._adamw(self.discriminators)] if self.discriminators else [])
+
+    def _adamw(self, module: torch.nn.Module) -> torch.optim.Optimizer:
         settings = self.recipe.optimiser
-        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
         return torch.optim.AdamW(trained, lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay)
 
     def train_dataloader(self) -> DataLoader[Tensor]:
-        data, steps = self.recipe.data, self.recipe.optimiser.stop_after or self.recipe.optimiser.steps
-        crops = training_data.Crops(self.store, self.training_clips, data, self.recipe.seed, steps * data.batch_size)
-        return training_data.crop_loader(crops, data.batch_size, self.step, self.global_rank, self.trainer.world_size)
+        data = self.recipe.data
+        crops = Crops(self.store, self.training_clips, data, self.recipe.seed, self.recipe.optimiser.last_step * data.batch_size)
+        return crop_loader(crops, data.batch_size, self.step, self.global_rank, self.trainer.world_size)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        return DataLoader(range(len(self.validation_clips)), batch_size=None)
+        return DataLoader(range(len(self.validation_clips)), batch_size=None)  # type: ignore[arg-type]
 
     def training_step(self, batch: Tensor, batch_index: int) -> None:
-        optimiser = self.optimizers()
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(self.recipe.optimiser, self.step)
         passed = self.model(batch, self.step)
+        logged: dict[str, Tensor] = {}
+        if self.discriminators is not None:
+            logged["discriminator"] = losses.discriminator_loss(self.discriminators(passed.audio.detach()), self.discriminators(batch))
+            self._update(1, self.discriminators, logged["discriminator"])
+
         weights = self.recipe.losses
-        mel = self.mel(passed.audio, batch, self.step)
-        loss = weights.mel * mel
+        terms = {"mel": self.mel(passed.audio, batch, self.step), **passed.losses}
         if self.stft is not None:
-            loss = loss + weights.stft * self.stft(passed.audio, batch)
-        optimiser.zero_grad()
-        self.manual_backward(loss)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimiser.clip_norm)
-        optimiser.step()
+            terms["stft"] = self.stft(passed.audio, batch)
+        if self.discriminators is not None:
+            judged, target = self.discriminators(passed.audio), self.discriminators(batch)
+            terms["adversarial"] = losses.adversarial_loss(judged)
+            terms["feature_matching"] = losses.feature_matching_loss(judged, target)
+        norm = self._update(0, self.model, torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum())
         if self.average is not None:
             self.average.update_parameters(self.model)
         self.step += 1
-        if self.step % 50 == 0:
-            self.log_dict({"train/mel": mel.detach(), "train/gradient_norm": norm, "train/learning_rate": optimiser.param_groups[0]["lr"]})
+        if self.step % LOG_EVERY_STEPS == 0:
+            rate = torch.tensor(learning_rate(self.recipe.optimiser, self.step - 1))
+            logged |= {**terms, "gradient_norm": norm, "learning_rate": rate}
+            self.log_dict({f"train/{name}": value.detach() for name, value in logged.items()})
+
+    def _update(self, index: int, module: torch.nn.Module, loss: Tensor) -> Tensor:
+        """One update by the optimiser of that index; returns the norm of the gradients before clipping."""
+        optimisers = self.optimizers()
+        optimiser = optimisers[index] if isinstance(optimisers, list) else optimisers
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(self.recipe.optimiser, self.step)
+        optimiser.zero_grad()
+        self.manual_backward(loss)
+        norm = torch.nn.utils.clip_grad_norm_(module.parameters(), self.recipe.optimiser.clip_norm)
+        optimiser.step()
+        return norm
 
     def on_validation_epoch_start(self) -> None:
         self.scores: dict[str, list[float]] = {}
 
     def validation_step(self, clip: int, batch_index: int) -> None:
-        from bench.codecs.training.quality import score
-
         reference = torch.from_numpy(self.store.audio(self.validation_clips[clip])).to(self.device)
         with torch.autocast(self.device.type, enabled=False):
             degraded = self.best_model(reference[None], None).audio[0]
-            self.scores.setdefault("mel", []).append(float(self.mel(degraded[None], reference[None])))
-        for name, value in score(reference.cpu().numpy(), degraded.float().cpu().numpy(), self.store.sample_rate).items():
+            scores = {"mel": float(self.mel(degraded[None], reference[None]))}
+        scores |= score(reference.cpu().numpy(), degraded.float().cpu().numpy(), self.store.sample_rate)
+        for name, value in scores.items():
             self.scores.setdefault(name, []).append(value)
 
     def on_validation_epoch_end(self) -> None:
-        self.log_dict({f"validation/{name}": float(np.mean(values)) for name, values in self.scores.items()})
+        # every device scores the same clips, so there is nothing to gather
+        self.log_dict({f"validation/{name}": float(np.mean(values)) for name, values in self.scores.items()}, rank_zero_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 
 
@@ -14,8 +16,6 @@ def score(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> dict
 
     scores = {"stoi": float(stoi(reference, degraded, sample_rate))}
     wide = [audio.resample(signal, sample_rate, 16000) for signal in (reference, degraded)]
-    try:
+    with contextlib.suppress(NoUtterancesError):
         scores["pesq"] = float(pesq(16000, wide[0], wide[1], "wb"))
-    except NoUtterancesError:
-        pass
     return scores

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -12,6 +12,7 @@ from bench.errors import UserError
 
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
@@ -20,19 +21,112 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+# --- model: what is trained ---------------------------------------------------------------------------------------------------
+
+
 class SpectralModel(Section):
-    """The tiny backbone (codecs/nn/spectral.py) with an FSQ bottleneck."""
+    """The tiny family's network (codecs/nn/spectral.py); `stride` base frames make one frame at the bottleneck."""
 
     family: Literal["spectral"]
-    width: Positive = 256
-    hidden: Positive = 640
-    encoder_blocks: Positive = 3
-    decoder_blocks: Positive = 5
-    latent_dim: Positive = 64
-    n_fft: Positive = 800
+    width: Positive
+    hidden: Positive
+    encoder_blocks: Positive
+    decoder_blocks: Positive
+    latent_dim: Positive
+    n_fft: Positive = 640
     hop_length: Positive = 200
     stride: Positive = 1
-    levels: list[Positive] = [5, 5, 3, 3, 3, 3, 3, 3]
+    levels: list[Annotated[int, Field(ge=2)]] = [5, 5, 3, 3, 3, 3, 3, 3]
+
+
+class BigCodecModel(Section):
+    """CodecSlime's own backbone at full size."""
+
+    family: Literal["bigcodec"]
+    variant: Literal["vq8k", "fsq18k"]
+
+
+class TFCModel(Section):
+    """TFC around any of its backbones; `config` is `bench.codecs.tfc.Config`, {} being the paper's."""
+
+    family: Literal["tfc"]
+    config: dict[str, Any] = {}
+
+
+class FlexiCodecModel(Section):
+    """FlexiCodec: the released network (`config` empty) or one of `bench.codecs.flexicodec.tiny_network`.
+
+    recogniser   checkpoint of the speech recogniser whose features decide what is merged: SenseVoice-small's model.pt, or what a recipe of
+                 the family "recogniser" made
+    cmvn         am.mvn of SenseVoice-small; a recogniser of ours holds its own
+    """
+
+    family: Literal["flexicodec"]
+    recogniser: str
+    cmvn: str | None = None
+    config: dict[str, Any] = {}
+
+
+class RecogniserModel(Section):
+    """The small recogniser of FlexiCodec-tiny: a SenseVoice encoder that spells the transcripts (CTC over letters)."""
+
+    family: Literal["recogniser"]
+    config: dict[str, int]
+
+
+Model = Annotated[SpectralModel | BigCodecModel | TFCModel | FlexiCodecModel | RecogniserModel, Field(discriminator="family")]
+
+
+# --- merging: what happens to its frames in training --------------------------------------------------------------------------
+
+
+class Melt(Section):
+    """CodecSlime's post-training on random segments: Dirichlet shares that grow with the steps."""
+
+    kind: Literal["melt"]
+    target_shares: list[Weight] = [0.1, 0.45, 0.25, 0.2]  # of segments of 1, 2, 3, ... frames
+    curriculum_steps: Positive
+    concentration: Annotated[float, Field(gt=0)] = 30.0
+    skip_probability: Probability = 0.5
+
+
+class Cool(Section):
+    """CodecSlime's fine-tuning with ScheDFR in the loop."""
+
+    kind: Literal["cool"]
+    compression: Annotated[float, Field(ge=1)] = 2.0  # base frames a segment, on average
+    max_duration: Positive = 4
+    skip_probability: Probability = 0.3
+
+
+class Ratios(Section):
+    """TFC's shares of fine, medium and coarse time: the paper's for some items, random ones (all corners included) for the others."""
+
+    kind: Literal["ratios"]
+    shares: tuple[Weight, Weight, Weight] = (0.4, 0.3, 0.3)
+    random_probability: Probability = 0.5
+    codebook_dropout: Probability = 0.5  # share of the items that use a random number of codebooks
+
+    @model_validator(mode="after")
+    def _shares_of_one(self) -> Ratios:
+        if abs(sum(self.shares) - 1) > 1e-6:
+            raise ValueError(f"shares must sum to 1, got {sum(self.shares):g}")
+        return self
+
+
+class Thresholds(Section):
+    """FlexiCodec's similarity threshold, one draw a step; 1 to 1 merges nothing, which is the first of its two stages."""
+
+    kind: Literal["thresholds"]
+    lowest: float = 0.7
+    highest: float = 1.0
+    semantic_only: Probability = 0.125  # share of the steps without any acoustic codebook
+
+
+Merging = Annotated[Melt | Cool | Ratios | Thresholds, Field(discriminator="kind")]
+
+
+# --- how -----------------------------------------------------------------------------------------------------------------------
 
 
 class Data(Section):
@@ -51,6 +145,8 @@ class Data(Section):
     hf: str | None = None
     hf_config: str | None = None
     hf_split: str = "train"
+    hf_revision: str | None = None
+    hf_text: str = "text"
     sample_rate: Positive = 16000
     crop_s: Annotated[float, Field(gt=0)] = 1.0
     batch_size: Positive = 16
@@ -86,39 +182,42 @@ class Optimiser(Section):
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     average_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
+    @model_validator(mode="after")
+    def _exponential_never_reaches_zero(self) -> Optimiser:
+        if self.schedule == "exponential" and not self.final_learning_rate:
+            raise ValueError("an exponential schedule needs a final_learning_rate above 0")
+        return self
+
+    @property
+    def last_step(self) -> int:
+        return min(self.steps, self.stop_after or self.steps)
+
 
 class Losses(Section):
-    """Weights of the generator's losses; the discriminators exist where `adversarial` is above 0."""
+    """Weights of the generator's losses, by the names that they have in the log.
+
+    mel_turns        above 1, each step takes one part in so many of the mel scales
+    adversarial      above 0 there are discriminators: DAC's or BigCodec's
+    distillation, repa   of FlexiCodec alone
+    """
 
     mel: Weight = 15.0
-    mel_turns: Positive = 1  # above 1, each step takes one part in so many of the mel scales
+    mel_turns: Positive = 1
     stft: Weight = 0.0
     adversarial: Weight = 0.0
     feature_matching: Weight = 0.0
-
-
-class Melt(Section):
-    """CodecSlime's post-training on random segments (paper, section 3.3 and its page): Dirichlet shares that grow with the steps."""
-
-    kind: Literal["melt"]
-    target_shares: list[Weight] = [0.1, 0.45, 0.25, 0.2]  # of segments of 1, 2, 3, ... frames
-    curriculum_steps: Positive
-    concentration: Annotated[float, Field(gt=0)] = 30.0
-    skip_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
-
-
-class Cool(Section):
-    """CodecSlime's fine-tuning with ScheDFR in the loop; the encoder is frozen."""
-
-    kind: Literal["cool"]
-    compression: Annotated[float, Field(ge=1)] = 2.0  # base frames a segment, on average
-    max_duration: Positive = 4
-    skip_probability: Annotated[float, Field(ge=0, le=1)] = 0.3
+    discriminators: Literal["dac", "bigcodec"] = "dac"
+    commitment: Weight = 0.25
+    codebook: Weight = 1.0
+    distillation: Weight = 0.0
+    repa: Weight = 0.0
 
 
 class Validation(Section):
+    """On the held-out clips every so many steps; a killed training loses no more than `checkpoint_steps`."""
+
     every_steps: Positive = 1000
-    checkpoint_steps: Positive = 250  # a killed training loses no more than these
+    checkpoint_steps: Positive = 250
 
 
 class Hardware(Section):
@@ -132,19 +231,34 @@ class Hardware(Section):
 
 
 class Recipe(Section):
-    """One training: from `start` (a checkpoint, or nothing) to codecs/checkpoints-like safetensors."""
+    """One training.
+
+    codec    the file in codecs/ that runs the result
+    start    what it starts from: another recipe's name, whose result is taken, or a path; nothing: from scratch
+    freeze   parts of the network that are not trained, by their names ("encoder")
+    """
 
     name: str
     codec: str
     seed: int = 0
-    model: SpectralModel
     start: str | None = None
+    freeze: list[str] = []
+    model: Model
+    merging: Merging | None = None
     data: Data
     optimiser: Optimiser
     losses: Losses = Losses()
-    merging: Annotated[Melt | Cool, Field(discriminator="kind")] | None = None
     validation: Validation = Validation()
     hardware: Hardware = Hardware()
+
+    @model_validator(mode="after")
+    def _merging_fits_model(self) -> Recipe:
+        needed = {"spectral": (None, "melt", "cool"), "bigcodec": (None, "melt", "cool"), "tfc": ("ratios",), "flexicodec": ("thresholds",)}
+        kind = self.merging.kind if self.merging else None
+        choices = needed.get(self.model.family, (None,))
+        if kind not in choices:
+            raise ValueError(f"merging of kind '{kind}' does not fit a model of the family '{self.model.family}': {choices}")
+        return self
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -158,5 +272,5 @@ def read_recipe(path: Path) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors()]
+        problems = [f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()]
         raise UserError(f"{path}: " + "; ".join(problems)) from error

@@ -7,17 +7,17 @@ import os
 from pathlib import Path
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from bench import checkpoint as checkpoints
-from bench.codecs.training.data import open_store
+from bench.codecs.training.data import AudioStore, open_store
 from bench.codecs.training.module import CodecTraining
 from bench.codecs.training.recipe import read_recipe
 from bench.errors import UserError
 
 SMOKE_STEPS = 10
+LICENCE = "Apache-2.0"
 
 
 class Checkpoint(Callback):
@@ -49,50 +49,62 @@ def export(module: CodecTraining, path: Path, start_steps: int) -> None:
     """The weights in float16, with all that says where they come from as metadata."""
     from safetensors.torch import save_file
 
-    recipe = module.recipe
+    recipe, model = module.recipe, module.best_model
+    measured = {name: round(float(value), 4) for name, value in module.trainer.callback_metrics.items() if name.startswith("validation/")}
     metadata = {
         "codec": recipe.codec,
-        "config": recipe.model.model_dump_json(),
         "recipe": recipe.model_dump_json(),
         "seed": str(recipe.seed),
         "steps": str(module.step),
         "total_steps": str(start_steps + module.step),
         "sample_rate": str(recipe.data.sample_rate),
-        "validation": json.dumps({name: round(float(value), 4) for name, value in module.trainer.callback_metrics.items()}),
+        "data": json.dumps(hours_by_corpus(module.store)),
+        "licence": LICENCE,
+        "validation": json.dumps(measured),
     }
-    tensors = {name: tensor.detach().half().contiguous().cpu() for name, tensor in module.best_model.state_dict().items()}
+    if model.config:
+        metadata["config"] = model.config
+    tensors = {name: tensor.detach().half().contiguous().cpu() for name, tensor in model.network.state_dict().items()}
     partial = path.with_suffix(f".{os.getpid()}")
     save_file(tensors, partial, metadata=metadata)
     os.replace(partial, path)
 
 
+def hours_by_corpus(store: AudioStore) -> dict[str, float]:
+    hours: dict[str, float] = {}
+    for clip in store.clips:
+        hours[clip.corpus] = hours.get(clip.corpus, 0.0) + (clip.stop - clip.start) / store.sample_rate / 3600
+    return {corpus: round(value, 3) for corpus, value in hours.items()}
+
+
 def train(recipe_path: Path, out: Path = Path("results/training"), smoke: bool = False, resume: bool = True) -> Path:
-    """Trains `recipe_path` in `out`/<recipe name> and returns the inference checkpoint."""
+    """Trains `recipe_path` in the folder `out`/<its name> and returns the checkpoint that inference loads.
+
+    smoke    ten steps, in a folder of their own
+    resume   goes on from where a killed training of this recipe stopped; otherwise it starts anew
+    """
     recipe = read_recipe(recipe_path)
-    folder = out / recipe.name
     if smoke:
-        recipe = recipe.model_copy(update={"optimiser": recipe.optimiser.model_copy(update={"steps": SMOKE_STEPS})})
+        optimiser = recipe.optimiser.model_copy(update={"steps": SMOKE_STEPS, "stop_after": None, "warmup_steps": 2})
+        recipe = recipe.model_copy(update={"optimiser": optimiser})
+    folder = out / recipe.name
+    last, exported = folder / "last.ckpt", folder / f"{recipe.name}.safetensors"
     L.seed_everything(recipe.seed, workers=True, verbose=False)
-    store = open_store(recipe.data, recipe_path.parent, out / "cache")
-    module = CodecTraining(recipe, store)
+    module = CodecTraining(recipe, open_store(recipe.data, recipe_path.parent, out / "cache"), out)
     start_steps = load_start(module, recipe.start, out)
-    last = folder / "last.ckpt"
-    exported = folder / f"{recipe.name}.safetensors"
+    steps = recipe.optimiser.last_step
     trainer = L.Trainer(
-        max_epochs=1,
         **recipe.hardware.model_dump(),
-        val_check_interval=min(recipe.validation.every_steps, recipe.optimiser.stop_after or recipe.optimiser.steps),
+        max_epochs=1,  # an epoch is the whole training: crops are drawn, not enumerated
+        val_check_interval=min(recipe.validation.every_steps, steps),
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         logger=TensorBoardLogger(folder, name="", version=""),
-        callbacks=[
-            Checkpoint(last, recipe.validation.checkpoint_steps),
-            Export(exported, start_steps),
-        ],
+        callbacks=[Checkpoint(last, recipe.validation.checkpoint_steps), Export(exported, start_steps)],
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=os.isatty(1),
-        log_every_n_steps=50,
+        log_every_n_steps=1,  # the module logs only every so many steps
     )
     trainer.fit(module, ckpt_path=str(last) if resume and last.exists() else None, weights_only=False)
     return exported
@@ -108,8 +120,9 @@ def load_start(module: CodecTraining, start: str | None, out: Path) -> int:
     candidates = [out / start / f"{start}.safetensors", checkpoints.SHIPPED / f"{start}.safetensors", Path(start)]
     path = next((path for path in candidates if path.is_file()), None)
     if path is None:
-        raise UserError(f"start: no checkpoint '{start}' in {', '.join(str(path) for path in candidates)}; train the recipe of that name first")
+        looked = ", ".join(str(path) for path in candidates)
+        raise UserError(f"start: no checkpoint '{start}': looked for {looked}; train the recipe of that name first")
     tensors, metadata = checkpoints.load_safetensors(path)
-    for network in (module.model, *([module.average.module] if module.average is not None else [])):
-        checkpoints.load_strictly(network, module.model.from_start(tensors), path)
+    for model in {id(m): m for m in (module.model, module.best_model)}.values():
+        checkpoints.load_strictly(model.network, module.model.from_start(tensors), path)
     return int(metadata["total_steps"])

@@ -47,11 +47,12 @@ bench.views.compare = (() => {
         el("td", { class: "num" }, probability(each.p)), el("td", { class: "num" }, probability(adjusted.get(each.metric) ?? null)),
         el("td", {}, wins(each)), el("td", { class: "num" }, `${digits((100 * each.better) / each.n, 3)} %`), el("td", { class: "num" }, String(each.n)));
     };
+    const units = [...new Set(all.map((each) => `${bench.report.clustered_by[0][each.metric]}s`))].join(" or ");
     const heads = ["A", "B", "A − B", "95 % interval", "", "p", "p, Holm", "better / equal / worse", "A wins", "n"];
     return el("div", { class: "scroll" }, el("table", { class: "plain-table" },
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Metric"), heads.map((text) => el("th", { scope: "col", class: "num" }, text)))),
       el("tbody", {}, all.map(row))),
-    el("p", { class: "legend" }, `Paired over the utterances that both have. Intervals: bootstrap-t over ${bench.report.rows[0][a].clusters} ${bench.report.rows[0][a].clustered_by}s; p: signs of whole ${bench.report.rows[0][a].clustered_by}s flipped; Holm over the ${all.length} metrics of this table. Green lies on A's side, red on B's, where the interval leaves out zero. Each line has its own scale.`));
+el("p", { class: "legend" }, `Paired over the utterances that both have. Intervals: bootstrap-t over ${units}; p: signs of whole ${units} flipped; Holm over the ${all.length} metrics of this table. Green lies on A's side, red on B's, where the interval leaves out zero. Each line has its own scale.`));
   }
 
   async function scatter(a, b, mine) {

@@ -113,10 +113,11 @@ bench.views.leaderboard = (() => {
     document.querySelector(`#leaderboard [data-column="${CSS.escape(name)}"]`).focus();
   }
 
-  function published(point, metric) {
-    const name = bench.report.metrics[metric].name;
-    const found = bench.report.published.find((entry) => entry.codec === bench.codecOf(point).label && entry.point === bench.report.points[point].name && entry.metric === name);
-    return found ? el("span", { class: "published", title: found.source || "" }, `paper ${found.value}`) : null;
+  // What a paper printed for this system; its doubts are one hover away.
+  function published(point, name, text) {
+    const entry = `${bench.codecOf(point).label}@${bench.report.points[point].name}`;
+    const found = bench.report.published.find((row) => row.entry === entry && row.metric === name);
+    return found ? el("span", { class: "published", title: [found.system, found.source, found.doubt].filter(Boolean).join("; ") }, `paper ${text(Number(found.value))}${found.doubt ? "?" : ""}`) : null;
   }
 
   function metricCell(point, column, mark, usual) {
@@ -132,14 +133,14 @@ bench.views.leaderboard = (() => {
     return el("td", { class: `num ${mark || ""}`, title },
       el("span", { class: "value" }, fixed(spread === "interval" ? mean : median, places)),
       mark ? el("span", { class: "mark", "aria-label": mark === "best" ? "best" : "not significantly worse than the best" }, mark === "best" ? "●" : "≈") : null,
-      el("span", { class: "spread" }, about), counted, published(point, column.metric));
+      el("span", { class: "spread" }, about), counted, published(point, info.name, String));
   }
 
   function rateCell(point, column) {
     const rates = bench.rowOf(point).rates;
     const text = column.text(rates[column.rate]);
     const nominal = column.rate === "frame_rate" && rates.nominal_frame_rate ? digits(rates.nominal_frame_rate) : null;
-    return el("td", { class: "num" }, el("span", { class: "value" }, text), nominal && nominal !== text ? el("span", { class: "spread" }, `of ${nominal}`) : null);
+    return el("td", { class: "num" }, el("span", { class: "value" }, text), nominal && nominal !== text ? el("span", { class: "spread" }, `of ${nominal}`) : null, published(point, column.rate, column.text));
   }
 
   function body(points, all) {
@@ -162,10 +163,23 @@ bench.views.leaderboard = (() => {
     return el("label", { class: "check" }, box, label);
   }
 
+  // "14 speakers (wer: 15 utterances)", as the tables say it.
+  function clusters(points) {
+    const told = new Map();
+    bench.report.metrics.forEach((info, metric) => {
+      const counts = points.map((point) => bench.rowOf(point).cells[metric]).filter((cell) => cell[6]).map((cell) => cell[9]);
+      if (!counts.length) return;
+      const [low, high] = [Math.min(...counts), Math.max(...counts)];
+      const text = `${low === high ? low : `${low} to ${high}`} ${bench.report.clustered_by[state.scope][metric]}s`;
+      told.set(text, [...(told.get(text) || []), info.name]);
+    });
+    const [usual, ...others] = [...told].sort((a, b) => b[1].length - a[1].length);
+    return usual ? usual[0] + (others.length ? ` (${others.map(([text, names]) => `${names.join(", ")}: ${text}`).join("; ")})` : "") : "utterances";
+  }
+
   function draw() {
     const all = columns();
     const points = sorted(bench.visiblePoints(), all);
-    const row = points.length ? bench.rowOf(points[0]) : null;
     const spreads = bench.select("Show", [[0, "mean ± half of the 95 % interval"], [1, "median, 5th–95th percentile"]], spread === "interval" ? 0 : 1,
       (choice) => { spread = choice ? "percentiles" : "interval"; draw(); });
     const scroller = document.querySelector("#leaderboard .scroll")?.scrollLeft || 0;
@@ -178,7 +192,7 @@ bench.views.leaderboard = (() => {
       el("p", { class: "legend" },
         el("span", { class: "mark" }, "●"), " best of the rows shown; ", el("span", { class: "mark" }, "≈"),
         " not significantly worse (paired sign-flip test, Holm over the column, 5 %). ",
-        row ? `Intervals: bootstrap-t over ${row.clusters} ${row.clustered_by}s. ` : "",
+        `Intervals: bootstrap-t, resampling ${clusters(points)}. `,
         "Choose a point to hear it."),
     );
     const scroll = document.querySelector("#leaderboard .scroll");

@@ -243,7 +243,7 @@ bench.views.listen = (() => {
     canvas.height = bands;
     const image = new ImageData(drawing.hops, bands);
     levels.forEach((level, i) => {
-      const [r, g, b] = colours[Math.max(0, Math.round((level - 70) * (255 / 185)))]; // -65 dB and less is background
+      const [r, g, b] = colours[Math.max(0, Math.round((level - 55) * (255 / 200)))]; // -70 dB and less is background
       image.data.set([r, g, b, 255], 4 * i);
     });
     canvas.getContext("2d").putImageData(image, 0, 0);
@@ -252,6 +252,8 @@ bench.views.listen = (() => {
 
   function paint() {
     const longest = Math.max(...[...slots.values()].map((slot) => slot.drawing.seconds));
+    // One scale for all, so that a change of level shows.
+    const loudest = Math.max(1, ...[...slots.values()].flatMap((slot) => [...bytes(slot.drawing.peaks, Int8Array)].map(Math.abs)));
     const dark = getComputedStyle(document.documentElement).getPropertyValue("--scheme").trim() === "dark";
     for (const slot of slots.values()) {
       const axes = slot.drawing.frames || [];
@@ -266,19 +268,19 @@ bench.views.listen = (() => {
       const x = (seconds) => (seconds / longest) * width;
       const end = x(slot.drawing.seconds);
       const colour = bench.codecOf(slot.point).colour;
-      drawWave(pen, slot.drawing, end, wave, dark);
+      drawWave(pen, slot.drawing, end, wave, dark, loudest);
       pen.imageSmoothingEnabled = true;
       pen.drawImage(spectrogram(slot.drawing, dark), 0, wave + gap, end, spec);
       axes.forEach((axis, number) => drawFrames(pen, axis, x, colour, { top: wave + gap + spec + gap + number * lane, lane: lane - 2, over: wave + gap + spec, dark }));
     }
   }
 
-  function drawWave(pen, drawing, end, height, dark) {
+  function drawWave(pen, drawing, end, height, dark, loudest) {
     const peaks = bytes(drawing.peaks, Int8Array);
     pen.fillStyle = dark ? "#9aa3b5" : "#5b6475";
     const step = end / drawing.hops;
     for (let hop = 0; hop < drawing.hops; hop++) {
-      const [low, high] = [peaks[2 * hop] / 127, peaks[2 * hop + 1] / 127];
+      const [low, high] = [peaks[2 * hop] / loudest, peaks[2 * hop + 1] / loudest];
       pen.fillRect(hop * step, (height / 2) * (1 - high), Math.max(step, 0.6), Math.max(1, (height / 2) * (high - low)));
     }
   }

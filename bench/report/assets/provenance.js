@@ -19,7 +19,7 @@ bench.views.provenance = (() => {
 
   function credits() {
     const cite = (text) => (text ? el("details", {}, el("summary", {}, "cite"), el("pre", { tabindex: 0 }, text)) : null);
-    const table = (heads, rows) => el("div", { class: "scroll" }, el("table", { class: "plain-table" }, el("thead", {}, el("tr", {}, heads.map((text) => el("th", { scope: "col" }, text)))), el("tbody", {}, rows)));
+    const table = (heads, rows) => el("div", { class: "scroll" }, el("table", { class: "plain-table" }, el("thead", {}, el("tr", {}, heads.map((text) => el("th", { scope: "col", class: ["Parameters", "Utterances", "Version", "At"].includes(text) ? "num" : null }, text)))), el("tbody", {}, rows)));
     const millions = (count) => (count ? `${bench.digits(count / 1e6)} M` : bench.missing);
     const codecs = bench.report.codecs.map((codec) => el("tr", {},
       el("th", { scope: "row", class: "codec" }, bench.marker(codec), el("span", { dir: "auto" }, link(codec.url, codec.label))), el("td", {}, codec.title), el("td", {}, codec.checkpoint || bench.missing),

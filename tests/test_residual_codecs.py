@@ -1,0 +1,382 @@
+"""EnCodec, Mimi, DAC, SNAC and X-Codec 2: their real loading code on tiny checkpoints of the real formats."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+
+from bench import torchaudio_guard
+from bench.codec import Codec
+from bench.codecs.nn.dac import DACDecoder, DACEncoder
+from bench.conformance import check_codec
+from bench.errors import Unavailable, UserError
+from tests import tiny_codecs
+from tests.tiny_codecs import SNAC_CONFIG, noise
+
+CPU = torch.device("cpu")
+
+
+def codec_file(name: str) -> ModuleType:
+    return importlib.import_module(f"bench.codecs.{name}")
+
+
+def broken_rules(codec: Codec, points: list[Any], longest_s: float = 3.0) -> list[Any]:
+    """What a codec of random weights does not keep of the contract."""
+    speech = noise(2 * codec.sample_rate, seed=2).numpy()
+    return [check for check in check_codec(codec, points, speech, is_trained=False, longest_s=longest_s) if not check.passed]
+
+
+# --- through transformers ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Family:
+    """A residual codec: a tiny model of its class, and the class's own way to n_q codebooks and back."""
+
+    name: str
+    make: Callable[[], Any]
+    tokens_of: Callable[[Any, torch.Tensor, int], torch.Tensor]
+    audio_of: Callable[[Any, torch.Tensor], torch.Tensor]
+
+
+def dac_family(name: str, sample_rate: int, strides: tuple[int, ...], n_codebooks: int) -> Family:
+    def tokens_of(model: Any, x: torch.Tensor, n_q: int) -> torch.Tensor:
+        return model.encode(F.pad(x, (0, -x.shape[-1] % model.config.hop_length)), n_quantizers=n_q).audio_codes
+
+    def make() -> Any:
+        return tiny_codecs.dac(sample_rate, strides, n_codebooks)
+
+    return Family(name, make, tokens_of, lambda model, tokens: model.decode(audio_codes=tokens).audio_values)
+
+
+FAMILIES = (
+    Family(
+        "encodec_24k",
+        tiny_codecs.encodec,
+        lambda model, x, n_q: model.encode(x, None, bandwidth=0.75 * n_q).audio_codes[0],
+        lambda model, tokens: model.decode(tokens[None], [None])[0],
+    ),
+    Family(
+        "mimi",
+        tiny_codecs.mimi,
+        lambda model, x, n_q: model.encode(x, num_quantizers=n_q).audio_codes,
+        lambda model, tokens: model.decode(tokens)[0],
+    ),
+    dac_family("dac_16k", 16000, (2, 4, 5, 8), 12),
+    dac_family("dac_24k", 24000, (2, 4, 5, 8), 32),
+    dac_family("dac_44k", 44100, (2, 4, 8, 8), 9),
+)
+
+
+@pytest.fixture(scope="module", params=FAMILIES, ids=lambda family: family.name)
+def residual(request, tmp_path_factory) -> tuple[Family, Any, Path, Codec]:
+    """A tiny model, the folder that it was saved to, and the codec that was loaded from there."""
+    family: Family = request.param
+    model, folder = family.make(), tmp_path_factory.mktemp(family.name)
+    model.save_pretrained(folder)
+    return family, model, folder, codec_file(family.name).load(str(folder), CPU)
+
+
+@torch.inference_mode()
+def test_each_point_is_the_model_asked_for_as_many_codebooks(residual):
+    family, model, _, codec = residual
+    samples = noise(2 * codec.sample_rate // 3 + 1)
+    latent = codec.analyse(samples)
+    for point in codec_file(family.name).POINTS.values():
+        encoded = codec.encode(latent, point)
+        tokens = family.tokens_of(model, samples[None, None], point.n_q)
+        assert torch.equal(encoded.streams[0].tokens, tokens[0])
+        assert encoded.streams[0].num_frames == -(-len(samples) // codec.hop_length)
+        assert len(tokens.unique()) > 5
+        expected = family.audio_of(model, tokens).flatten()[: len(samples)]
+        decoded = codec.decode(encoded)
+        assert torch.equal(decoded[: len(expected)], expected)
+        assert not decoded[len(expected) :].any()
+        assert len(decoded) - len(expected) <= 8  # DAC's transposed convolutions of stride 5 end early
+
+
+def test_codecs_keep_the_contract(residual):
+    family, _, _, codec = residual
+    points = list(codec_file(family.name).POINTS.values())
+    assert not broken_rules(codec, [points[0], points[-1]])
+
+
+@pytest.mark.slow
+def test_codecs_keep_the_contract_at_every_point_and_for_a_minute(residual):
+    family, _, _, codec = residual
+    assert not broken_rules(codec, list(codec_file(family.name).POINTS.values()), longest_s=60.0)
+
+
+def test_facts_are_the_models_own(residual):
+    family, model, folder, codec = residual
+    for point in codec_file(family.name).POINTS.values():
+        assert point.frame_rate == pytest.approx(codec.sample_rate / codec.hop_length, rel=1e-9)
+    assert codec.parameters == sum(parameter.numel() for parameter in model.parameters())
+    (folder / "README.md").write_text("no weights", encoding="utf-8")
+    assert codec_file(family.name).load(str(folder), CPU).weights_sha256 == codec.weights_sha256 != ""
+
+
+def test_weights_must_fit_tensor_by_tensor(residual, tmp_path):
+    family, _, folder, _ = residual
+    tensors = load_file(folder / "model.safetensors")
+    name = min(name for name in tensors if name.startswith("decoder"))
+    shutil.copy(folder / "config.json", tmp_path / "config.json")
+    for changed, complaint in (
+        ({key: value for key, value in tensors.items() if key != name}, "1 tensors missing"),
+        (tensors | {"bottleneck.extra": torch.zeros(1)}, "1 tensors unknown"),
+        (tensors | {name: torch.zeros(3, 3)}, "1 tensors of another shape"),
+    ):
+        save_file(changed, tmp_path / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(UserError, match=complaint):
+            codec_file(family.name).load(str(tmp_path), CPU)
+    (tmp_path / "model.safetensors").write_bytes(b"\x80\x04not a safetensors file")
+    with pytest.raises(UserError, match="not a readable safetensors file"):
+        codec_file(family.name).load(str(tmp_path), CPU)
+
+
+def test_a_model_at_another_rate_is_refused(residual, tmp_path):
+    family, _, folder, _ = residual
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (tmp_path / "config.json").write_text(json.dumps(config | {"sampling_rate": 11025}), encoding="utf-8")
+    shutil.copy(folder / "model.safetensors", tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match="sampling_rate is 11025, this codec takes"):
+        codec_file(family.name).load(str(tmp_path), CPU)
+
+
+def test_encodec_reads_the_older_names_of_weight_norm(tmp_path):
+    """Files from before torch's parametrisations say weight_g and weight_v."""
+    tiny_codecs.encodec().save_pretrained(tmp_path)
+    before = codec_file("encodec_24k").load(str(tmp_path), CPU).analyse(noise(4000)).tokens
+    older = {
+        name.replace("parametrizations.weight.original0", "weight_g").replace("parametrizations.weight.original1", "weight_v"): tensor
+        for name, tensor in load_file(tmp_path / "model.safetensors").items()
+    }
+    assert "encoder.layers.0.conv.weight_g" in older
+    save_file(older, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    assert torch.equal(codec_file("encodec_24k").load(str(tmp_path), CPU).analyse(noise(4000)).tokens, before)
+
+
+def test_encodec_at_48_khz_is_another_codec(tmp_path):
+    tiny_codecs.encodec(sampling_rate=48000, audio_channels=2, normalize=True, chunk_length_s=1.0, overlap=0.01).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="sampling_rate is 48000, this codec takes 24000"):
+        codec_file("encodec_24k").load(str(tmp_path), CPU)
+
+
+def test_x_codec_2_equals_the_model_fed_by_its_own_extractor(tmp_path):
+    torchaudio_guard.install()
+    pytest.importorskip("torchaudio", reason="X-Codec 2's feature extractor needs torchaudio")
+    from transformers import Xcodec2FeatureExtractor
+
+    model = tiny_codecs.xcodec2()
+    model.save_pretrained(tmp_path)
+    xcodec2 = codec_file("xcodec2")
+    codec, (point,), samples = xcodec2.load(str(tmp_path), CPU), xcodec2.POINTS.values(), noise(9001)
+    with torch.inference_mode():
+        inputs = Xcodec2FeatureExtractor()(samples.numpy(), sampling_rate=16000, return_tensors="pt")
+        tokens = model.encode(**inputs).audio_codes
+        expected = model.decode(tokens).audio_values.flatten()[: len(samples)]
+    encoded = codec.encode(codec.analyse(samples), point)
+    assert torch.equal(encoded.streams[0].tokens, tokens[0].long())
+    assert encoded.streams[0].codebook_sizes == (65536,)
+    assert torch.equal(codec.decode(encoded), expected)
+    assert not broken_rules(codec, [point])
+
+
+# --- DAC's release files -------------------------------------------------------------------------------------------------------
+
+
+class ReleasedDAC(torch.nn.Module):
+    """DAC under the names of its release files: our encoder and decoder, proven against the original, and a quantiser from the paper."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        strides = [2, 4, 5, 8]
+        self.kwargs = {"encoder_dim": 4, "encoder_rates": strides, "decoder_dim": 32, "decoder_rates": strides[::-1]}
+        self.kwargs |= {"n_codebooks": 3, "codebook_size": 32, "codebook_dim": 4, "sample_rate": 16000, "quantizer_dropout": 0.5}
+        self.encoder, self.decoder = DACEncoder(4, strides), DACDecoder(64, 32, strides[::-1])
+        self.quantizer = torch.nn.Module()
+        self.quantizer.quantizers = torch.nn.ModuleList(Codebook() for _ in range(3))
+        for name, parameter in self.named_parameters():
+            if name.endswith(("weight_g", "alpha")):  # so that a norm or an activation that is dropped or swapped shows
+                parameter.data *= 1.0 + torch.rand(parameter.shape)
+
+    @torch.inference_mode()
+    def round_trip(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens [3, F] and audio [T'] of samples [T]."""
+        residual = self.encoder(F.pad(samples, (0, -len(samples) % 320))[None])
+        total, rows = torch.zeros_like(residual), []
+        for codebook in self.quantizer.quantizers:
+            chosen, tokens = codebook(residual)
+            residual, total = residual - chosen, total + chosen
+            rows.append(tokens[0])
+        return torch.stack(rows), self.decoder(total)[0]
+
+
+class Codebook(torch.nn.Module):
+    """Nearest entry by direction in a narrow space (Kumar et al., 2023, section 3.3)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.in_proj, self.out_proj = Projection(64, 4), Projection(4, 64)
+        self.codebook = torch.nn.Embedding(32, 4)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        entries = F.normalize(self.codebook.weight, dim=1)
+        tokens = torch.einsum("bdf,kd->bkf", F.normalize(self.in_proj(x), dim=1), entries).argmax(dim=1)
+        return self.out_proj(self.codebook(tokens).mT), tokens
+
+
+class Projection(torch.nn.Module):
+    """A weight-normed convolution of width 1."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight_v = torch.nn.Parameter(torch.randn(outputs, inputs, 1))
+        self.weight_g = torch.nn.Parameter(torch.rand(outputs, 1, 1))
+        self.bias = torch.nn.Parameter(torch.randn(outputs) * 0.01)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        norm = self.weight_v.square().sum(dim=(1, 2), keepdim=True).sqrt()
+        return F.conv1d(x, self.weight_g * self.weight_v / norm, self.bias)
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory) -> tuple[ReleasedDAC, Path]:
+    model = ReleasedDAC()
+    path = tmp_path_factory.mktemp("release") / "weights_16khz.pth"
+    torch.save({"state_dict": model.state_dict(), "metadata": {"kwargs": model.kwargs}}, path)
+    return model, path
+
+
+def test_dac_reads_the_authors_release_file(released):
+    model, path = released
+    codec, samples = codec_file("dac_16k").load(str(path), CPU), 10 * noise(16000, seed=3)
+    tokens, expected = model.round_trip(samples)
+    encoded = codec.encode(codec.analyse(samples), codec_file("dac_16k").point(n_q=3))
+    assert torch.equal(encoded.streams[0].tokens, tokens)
+    assert len(tokens.unique()) > 10
+    error = codec.decode(encoded)[: len(expected)] - expected[: len(samples)]
+    assert float(error.abs().max()) < 1e-3 * float(expected.abs().max())
+
+
+def test_a_release_file_must_be_one(released, tmp_path):
+    model, path = released
+    with pytest.raises(UserError, match="runs at 16000 Hz, this codec at 24000"):
+        codec_file("dac_24k").load(str(path), CPU)
+    other, dac = tmp_path / "other.pth", codec_file("dac_16k")
+    torch.save({"state_dict": model.state_dict()}, other)
+    with pytest.raises(UserError, match="'metadata' is missing"):
+        dac.load(str(other), CPU)
+    lacking = {name: tensor for name, tensor in model.state_dict().items() if name != "decoder.model.0.bias"}
+    torch.save({"state_dict": lacking, "metadata": {"kwargs": model.kwargs}}, other)
+    with pytest.raises(UserError, match=r"1 keys missing \(first: decoder.conv1.bias\)"):
+        dac.load(str(other), CPU)
+    torch.save({"state_dict": Path("picklable, but no tensor")}, other)
+    with pytest.raises(UserError, match="not a readable checkpoint of plain tensors"):
+        dac.load(str(other), CPU)
+
+
+# --- SNAC ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def snac_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("snac")
+    (folder / "config.json").write_text(json.dumps(SNAC_CONFIG), encoding="utf-8")
+    torch.save(tiny_codecs.snac().state_dict(), folder / "pytorch_model.bin")
+    return folder
+
+
+def test_snac_sends_three_streams_at_three_rates(snac_folder):
+    snac = codec_file("snac")
+    codec, (point,), samples = snac.load(str(snac_folder), CPU), snac.POINTS.values(), noise(10 * 24000)
+    encoded = codec.encode(codec.analyse(samples), point)
+    with torch.inference_mode():
+        expected = tiny_codecs.snac().encode(samples[None, None])
+    assert [stream.num_frames for stream in encoded.streams] == [118, 236, 472]
+    assert all(torch.equal(stream.tokens, tokens) for stream, tokens in zip(encoded.streams, expected, strict=True))
+    assert sum(stream.num_frames for stream in encoded.streams) / 10 == pytest.approx(point.frame_rate, rel=0.01)
+
+
+def test_snac_keeps_the_contract_although_its_decoder_is_random(snac_folder):
+    codec, points = codec_file("snac").load(str(snac_folder), CPU), list(codec_file("snac").POINTS.values())
+    assert not broken_rules(codec, points)
+    state = torch.random.get_rng_state()
+    codec.decode(codec.encode(codec.analyse(noise(2000)), points[0]))
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_snac_of_another_shape_is_refused(snac_folder, tmp_path):
+    shutil.copytree(snac_folder, tmp_path, dirs_exist_ok=True)
+    for change, complaint in (({"sampling_rate": 44100}, "44100 Hz"), ({"vq_strides": [8, 4, 2, 1]}, "strides"), ({"width": 1}, "width")):
+        (tmp_path / "config.json").write_text(json.dumps(SNAC_CONFIG | change), encoding="utf-8")
+        with pytest.raises(UserError, match=complaint):
+            codec_file("snac").load(str(tmp_path), CPU)
+
+
+# --- where weights come from ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch) -> Path:
+    """A hub cache with nothing in it, no downloads yet, and no network asked for."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "bench"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return tmp_path / "hub"
+
+
+@pytest.mark.parametrize("name", ["encodec_24k", "mimi", "dac_16k", "dac_24k", "dac_44k", "snac", "xcodec2"])
+def test_missing_weights_are_named_with_the_command_that_gets_them(name, empty_cache):
+    weights = codec_file(name).WEIGHTS
+    need = codec_file(name).needs(None)[-1]
+    assert not need.available
+    assert need.how == f"hf download {weights.repo} {' '.join(weights.files)} --revision {weights.revision}"
+    assert len(weights.revision) == 40
+    assert need.size_mb > 50
+    assert need.licence
+    with pytest.raises(Unavailable, match=f"hf download {weights.repo}"):
+        weights.folder(None, name)
+
+
+def test_the_hubs_cache_is_found(empty_cache):
+    encodec, model = codec_file("encodec_24k"), tiny_codecs.encodec()
+    model.save_pretrained(empty_cache / "models--facebook--encodec_24khz" / "snapshots" / encodec.WEIGHTS.revision)
+    for checkpoint in (None, "facebook/encodec_24khz"):
+        assert encodec.needs(checkpoint)[0].available
+        assert encodec.load(checkpoint, CPU).parameters == sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_another_repository_is_named_with_its_revision(empty_cache):
+    encodec, checkpoint = codec_file("encodec_24k"), "hf:me/finetuned@" + "0" * 40
+    assert encodec.needs(checkpoint)[0].how == f"hf download me/finetuned config.json model.safetensors --revision {'0' * 40}"
+    with pytest.raises(Unavailable, match="hf download me/finetuned"):
+        encodec.load(checkpoint, CPU)
+
+
+def test_a_folder_without_weights_says_what_it_lacks(tmp_path):
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    assert codec_file("mimi").needs(str(tmp_path))[0].how == f"put config.json and model.safetensors into {tmp_path}"
+    with pytest.raises(UserError, match=r"holds no model\.safetensors"):
+        codec_file("mimi").load(str(tmp_path), CPU)
+
+
+def test_a_release_by_url_is_pinned_by_its_hash(empty_cache):
+    url = "https://github.com/descriptinc/descript-audio-codec/releases/download/0.0.5/weights_16khz.pth#sha256=" + "a" * 64
+    (need,) = codec_file("dac_16k").needs(url)
+    assert not need.available
+    assert need.how.startswith("curl ")
+    with pytest.raises(Unavailable, match="weights_16khz"):
+        codec_file("dac_16k").load(url, CPU)
