@@ -103,7 +103,7 @@ def check_comparable(baseline: Baseline, suite: Suite, label: str, datasets: Seq
 
 
 def kept(records: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """The columns that a comparison needs, at the precision that a baseline keeps: two sides that went through here differ in nothing else."""
+    """The columns that a comparison needs, at the precision that a baseline keeps; both sides of a comparison go through here."""
     counts = [f"{name}:{part}" for name in metrics for part in ("errors", "words") if f"{name}:{part}" in records]
     floats = [*_SPENT, *(name for name in metrics if name in records), *counts]
     rounded = {name: _rounded(records[name].to_numpy(np.float64, na_value=np.nan)) for name in floats}

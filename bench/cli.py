@@ -22,6 +22,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+baseline_app = typer.Typer(no_args_is_help=True, help="Keeps the scores that `bench regress` compares with.")
+app.add_typer(baseline_app, name="baseline")
+
 SuitePath = Annotated[Path, typer.Argument(metavar="SUITE.yaml", help="what to run; see suites/", show_default=False)]
 Set = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="override a key of the suite, e.g. metrics=[stoi]")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1")]
@@ -72,6 +75,62 @@ def compare(
     from bench.commands import compare_run
 
     raise typer.Exit(compare_run(run_folder, baseline, json_))
+
+
+@app.command()
+def regress(
+    suite: SuitePath,
+    baseline: Annotated[str, typer.Option(metavar="RUN|FILE|NAME", help="folder of a run, or what `bench baseline save` kept")],
+    codec: Annotated[str, typer.Option(metavar="NAME", help="of the suite; its weights are replaced")],
+    checkpoint: Annotated[str, typer.Option(help="the candidate: a path, a hub file or a URL")],
+    out: Annotated[Path | None, typer.Option(help="by default a folder in results/regress", show_default=False)] = None,
+    device: Device = "cpu",
+    jobs: Jobs = None,
+    strict: Annotated[bool, typer.Option("--strict", help="undecided fails too")] = False,
+    set_: Set = [],  # noqa: B006
+) -> None:
+    """Is this checkpoint worse than the baseline? Scores it, tests every metric, writes JUnit XML and Markdown."""
+    from bench.candidate import default_out
+    from bench.commands import regress_checkpoint
+    from bench.session import Options
+
+    loaded = _load(suite, set_)
+    options = Options(out or default_out(loaded, codec, checkpoint), _device(device), jobs, command=_command())
+    raise typer.Exit(regress_checkpoint(loaded, baseline, codec, checkpoint, options, strict))
+
+
+@baseline_app.command(name="save")
+def save_baseline(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN")],
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    codec: Annotated[list[str], typer.Option(help="only this codec of the run; may be repeated", show_default=False)] = [],  # noqa: B006
+) -> None:
+    """Keeps the scores of a finished run as results/baselines/NAME.parquet, to be committed."""
+    from bench.baseline import save_baseline as save
+
+    print(save(run_folder, name, codec))
+
+
+@app.command()
+def watch(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="where training writes its checkpoints")],
+    suite: Annotated[Path, typer.Option(metavar="SUITE.yaml", help="what to score them on")],
+    codec: Annotated[str, typer.Option(metavar="NAME", help="of the suite; its weights are replaced")],
+    out: Annotated[Path | None, typer.Option(help="by default results/watch/<suite>-<codec>", show_default=False)] = None,
+    match: Annotated[str, typer.Option(metavar="GLOB", help="which files are checkpoints")] = "*.safetensors",
+    every: Annotated[float, typer.Option(min=0.1, help="seconds between two looks")] = 60.0,
+    once: Annotated[bool, typer.Option("--once", help="one look, then an exit code: 1 where a regression stands")] = False,
+    device: Device = "cpu",
+    jobs: Jobs = None,
+    set_: Set = [],  # noqa: B006
+) -> None:
+    """Scores every new checkpoint that appears in a folder, and draws each metric over the steps."""
+    from bench.commands import watch_folder
+    from bench.session import Options
+
+    loaded = _load(suite, set_)
+    options = Options(out or Path("results/watch") / f"{loaded.name}-{codec}", _device(device), jobs, command=_command())
+    raise typer.Exit(watch_folder(folder, loaded, codec, options, match, every, once))
 
 
 @app.command()

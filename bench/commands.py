@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 
 import torch
@@ -20,6 +22,7 @@ from bench.store import read_run
 from bench.suite import Suite
 
 _SHOWN_FAILURES = 20
+_LOG_WIDTH = 140  # characters, of what a CI's log keeps
 _CODEC_FILE = b"SCF1"  # `bench encode`: this, the codec's name and checkpoint as JSON with its length, then the bitstream
 
 
@@ -65,6 +68,43 @@ def compare_run(folder: Path, baseline: str, as_json: bool) -> int:
         console = Console()
         console.print(render_terminal(comparison, console.width))
     return 0
+
+
+def regress_checkpoint(suite: Suite, baseline: str, codec: str, checkpoint: str, options: Options, strict: bool) -> int:
+    """`bench regress`: 1 when the candidate is worse; `strict`: or when anything is undecided."""
+    from bench.candidate import judge
+    from bench.report import regress as render
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_LOG_WIDTH)
+    regression = judge(suite, baseline, codec, checkpoint, options, console)
+    markdown = render.render_markdown(regression, suite.name)
+    files = {
+        "regress.json": render.render_json(regression, strict),
+        "junit.xml": render.render_junit(regression, suite.name, strict),
+        "summary.md": markdown,
+    }
+    for name, text in files.items():
+        (options.out / name).write_text(text, encoding="utf-8")
+    if step_summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with open(step_summary, "a", encoding="utf-8") as file:
+            file.write(markdown)
+    console.print(render.render_terminal(regression))
+    console.print(f"{options.out}: {', '.join(files)}", highlight=False, markup=False, soft_wrap=True)
+    return 0 if regression.passed(strict) else 1
+
+
+def watch_folder(folder: Path, suite: Suite, codec: str, options: Options, match: str, every_s: float, once: bool) -> int:
+    """`bench watch`: with `once`, 1 where a regression stands; else goes on until it is stopped."""
+    from bench.watch import look
+
+    console = Console()
+    while True:
+        history = look(folder, suite, codec, options, match, console)
+        if once:
+            return 1 if history.regressions() else 0
+        time.sleep(every_s)
 
 
 def cite_run(folder: Path) -> int:

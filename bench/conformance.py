@@ -1,4 +1,7 @@
-"""What every codec must do, whatever it sounds like: the list behind `bench check`, and what the adapters' tests run."""
+"""What every codec must do, whatever it sounds like: the list behind `bench check`, and what the adapters' tests run.
+
+Batches are no rule here: the contract analyses one utterance at a time.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -50,7 +54,15 @@ def check(name: str, checkpoint: str | None, device: torch.device) -> list[Check
     clips = [entry.read() for entry in open_dataset(parse_spec({"name": BUNDLED, "limit": 3}), Path(), seed=0).entries]
     rate = codec.sample_rate or _RATE_WITHOUT_ONE
     speech = np.concatenate([audio.resample(clip.audio, clip.sample_rate, rate) for clip in clips])
-    return check_codec(codec, list(module.POINTS.values()), speech)
+    points = [_tuned(codec, point, torch.from_numpy(speech)) for point in module.POINTS.values()]
+    return check_codec(codec, points, speech)
+
+
+def _tuned(codec: Any, point: OperatingPoint, speech: Tensor) -> OperatingPoint:
+    """A point that only names a target rate, with the option that meets it on `speech`."""
+    if "target_frame_rate" in point.options and hasattr(codec, "tune"):
+        return codec.tune([codec.analyse(speech)], point)
+    return point
 
 
 def check_codec(
@@ -61,8 +73,8 @@ def check_codec(
     speech       float32 [T] at the codec's sample rate, some seconds of it
     is_trained   False for random weights, whose output has neither the delay nor the gain of the input
     """
-    bench = _Bench(codec, points, speech, longest_s)
-    rules: list[Callable[[_Bench], str]] = [
+    trial = _Trial(codec, points, speech, longest_s)
+    rules: list[Callable[[_Trial], str]] = [
         _keeps_length,
         _repeats_itself,
         _has_no_memory,
@@ -78,21 +90,21 @@ def check_codec(
     ]
     if is_trained:
         rules += [_is_on_time, _is_as_loud]
-    accepts = _run(_accepts_points, bench)
-    return [accepts, *(_run(rule, bench) for rule in rules)] if accepts.passed else [accepts]
+    accepts = _run(_accepts_points, trial)
+    return [accepts, *(_run(rule, trial) for rule in rules)] if accepts.passed else [accepts]
 
 
-def _run(rule: Callable[[_Bench], str], bench: _Bench) -> Check:
+def _run(rule: Callable[[_Trial], str], trial: _Trial) -> Check:
     name = rule.__name__.strip("_").replace("_", " ")
     try:
-        return Check(name, True, rule(bench))
+        return Check(name, True, rule(trial))
     except Broken as broken:
         return Check(name, False, str(broken))
     except Exception as error:  # noqa: BLE001 - whatever a codec raises is the finding
         return Check(name, False, f"{type(error).__name__}: {error}".splitlines()[0])
 
 
-class _Bench:
+class _Trial:
     """A codec with the signals that it is tried on."""
 
     def __init__(self, codec: Codec, points: Sequence[OperatingPoint], speech: np.ndarray, longest_s: float) -> None:
@@ -133,78 +145,81 @@ class _Bench:
             raise Broken(f"{what}: decode gave NaN or infinite samples")
         return decoded
 
+    def decoded_speech(self, point: OperatingPoint) -> Tensor:
+        return self.decode(self.encode(self.speech, point), point.name)
 
-def _accepts_points(bench: _Bench) -> str:
+
+def _accepts_points(trial: _Trial) -> str:
     """A checkpoint may refuse points at another frame rate than its own: they are another checkpoint's."""
-    own_rate = bench.rate / bench.codec.hop_length
-    for point in bench.all_points:
-        if point.name in bench.refused and (not bench.points or math.isclose(point.frame_rate, own_rate)):
-            raise Broken(f"{point.name} was refused: {bench.refused[point.name]}")
-    refused = f"; for other checkpoints: {', '.join(bench.refused)}" if bench.refused else ""
-    return f"{', '.join(point.name for point in bench.points)}{refused}"
+    own_rate = trial.rate / trial.codec.hop_length
+    for point in trial.all_points:
+        if point.name in trial.refused and (not trial.points or math.isclose(point.frame_rate, own_rate)):
+            raise Broken(f"{point.name} was refused: {trial.refused[point.name]}")
+    refused = f"; for other checkpoints: {', '.join(trial.refused)}" if trial.refused else ""
+    return f"{', '.join(point.name for point in trial.points)}{refused}"
 
 
-def _keeps_length(bench: _Bench) -> str:
-    hop = bench.codec.hop_length
-    lengths = sorted({1, max(1, hop - 1), hop, hop + 1, 2 * (bench.rate // 4) + 1})
+def _keeps_length(trial: _Trial) -> str:
+    hop = trial.codec.hop_length
+    lengths = sorted({1, max(1, hop - 1), hop, hop + 1, 2 * (trial.rate // 4) + 1})
     for length in lengths:
-        latent = bench.codec.analyse(bench.excerpt(length, start=bench.rate // 2))
-        for point in bench.points:
-            encoded = bench.codec.encode(latent, point)
+        latent = trial.codec.analyse(trial.excerpt(length, start=trial.rate // 2))
+        for point in trial.points:
+            encoded = trial.codec.encode(latent, point)
             if encoded.num_samples != length:
                 raise Broken(f"{point.name}, {length} samples: num_samples is {encoded.num_samples}")
-            bench.decode(encoded, f"{point.name}, {length} samples")
+            trial.decode(encoded, f"{point.name}, {length} samples")
     return f"{', '.join(map(str, lengths))} samples in, as many out"
 
 
-def _takes_long_audio(bench: _Bench) -> str:
-    what = f"{bench.longest_s:g} s at {bench.points[-1].name}"
-    bench.decode(bench.encode(bench.excerpt(round(bench.longest_s * bench.rate)), bench.points[-1]), what)
+def _takes_long_audio(trial: _Trial) -> str:
+    what = f"{trial.longest_s:g} s at {trial.points[-1].name}"
+    trial.decode(trial.encode(trial.excerpt(round(trial.longest_s * trial.rate)), trial.points[-1]), what)
     return what
 
 
-def _repeats_itself(bench: _Bench) -> str:
-    samples = bench.excerpt(bench.rate)
-    for point in bench.points:
-        first, second = bench.encode(samples, point), bench.encode(samples, point)
+def _repeats_itself(trial: _Trial) -> str:
+    samples = trial.excerpt(trial.rate)
+    for point in trial.points:
+        first, second = trial.encode(samples, point), trial.encode(samples, point)
         if not same(first, second):
             raise Broken(f"{point.name}: two encodings of one signal differ")
-        if not torch.equal(bench.codec.decode(first), bench.codec.decode(first)):
+        if not torch.equal(trial.codec.decode(first), trial.codec.decode(first)):
             raise Broken(f"{point.name}: two decodings of one stream differ")
     return "encode and decode give the same twice"
 
 
-def _has_no_memory(bench: _Bench) -> str:
-    one, other = bench.excerpt(bench.rate), bench.excerpt(bench.rate // 2, start=bench.rate)
-    latent = bench.codec.analyse(one)
-    before = {point.name: bench.codec.encode(latent, point) for point in bench.points}
-    audio_before = {name: bench.codec.decode(encoded) for name, encoded in before.items()}
-    for point in bench.points:
-        bench.codec.decode(bench.encode(other, point))
-    for point in reversed(bench.points):
-        if not same(bench.codec.encode(latent, point), before[point.name]) or not same(bench.encode(one, point), before[point.name]):
+def _has_no_memory(trial: _Trial) -> str:
+    one, other = trial.excerpt(trial.rate), trial.excerpt(trial.rate // 2, start=trial.rate)
+    latent = trial.codec.analyse(one)
+    before = {point.name: trial.codec.encode(latent, point) for point in trial.points}
+    audio_before = {name: trial.codec.decode(encoded) for name, encoded in before.items()}
+    for point in trial.points:
+        trial.codec.decode(trial.encode(other, point))
+    for point in reversed(trial.points):
+        if not same(trial.codec.encode(latent, point), before[point.name]) or not same(trial.encode(one, point), before[point.name]):
             raise Broken(f"{point.name}: encodes otherwise after another signal or point")
-        if not torch.equal(bench.codec.decode(before[point.name]), audio_before[point.name]):
+        if not torch.equal(trial.codec.decode(before[point.name]), audio_before[point.name]):
             raise Broken(f"{point.name}: decodes otherwise after another signal or point")
     return "what ran before changes nothing"
 
 
-def _survives_the_bitstream(bench: _Bench) -> str:
-    for point in bench.points:
-        encoded = bench.encode(bench.excerpt(bench.rate // 2), point)
+def _survives_the_bitstream(trial: _Trial) -> str:
+    for point in trial.points:
+        encoded = trial.encode(trial.excerpt(trial.rate // 2), point)
         if not same(unpack(pack(encoded).data), encoded) or not same(entropy_unpack(entropy_pack(encoded).data), encoded):
             raise Broken(f"{point.name}: unpack(pack(x)) differs from x")
-        if not torch.equal(bench.decode(encoded, point.name), bench.codec.decode(encoded)):
+        if not torch.equal(trial.decode(encoded, point.name), trial.codec.decode(encoded)):
             raise Broken(f"{point.name}: decodes otherwise from the unpacked stream")
     return "unpack(pack(x)) == x, and sounds the same"
 
 
-def _covers_the_audio(bench: _Bench) -> str:
+def _covers_the_audio(trial: _Trial) -> str:
     """Tokens are in range and durations positive by the construction of a Stream; here they must add up to the signal."""
-    samples = bench.excerpt(bench.rate + 1)
-    num_frames = math.ceil(len(samples) / bench.codec.hop_length)
-    for point in bench.points:
-        encoded = bench.encode(samples, point)
+    samples = trial.excerpt(trial.rate + 1)
+    num_frames = math.ceil(len(samples) / trial.codec.hop_length)
+    for point in trial.points:
+        encoded = trial.encode(samples, point)
         if not encoded.packets and not any(stream.num_frames for stream in encoded.streams):
             raise Broken(f"{point.name}: nothing was sent")
         for stream in encoded.streams:
@@ -216,28 +231,28 @@ def _covers_the_audio(bench: _Bench) -> str:
     return f"every stream lasts as long as its {num_frames} base frames"
 
 
-def _refines_codebooks(bench: _Bench) -> str:
-    samples = bench.excerpt(bench.rate)
+def _refines_codebooks(trial: _Trial) -> str:
+    samples = trial.excerpt(trial.rate)
     pairs = 0
-    for fewer in bench.points:
-        for more in bench.points:
+    for fewer in trial.points:
+        for more in trial.points:
             is_pair = fewer.n_q < more.n_q and fewer.options == more.options and fewer.frame_rate == more.frame_rate
             if not is_pair:
                 continue
             pairs += 1
-            short, long = bench.encode(samples, fewer).streams, bench.encode(samples, more).streams
+            short, long = trial.encode(samples, fewer).streams, trial.encode(samples, more).streams
             for ours, theirs in zip(short, long, strict=False):
                 if not torch.equal(ours.tokens, theirs.tokens[: len(ours.tokens)]):
                     raise Broken(f"{fewer.name} is not the first {fewer.n_q} codebooks of {more.name}")
     return f"fewer codebooks are the first of more, in {pairs} pairs of points" if pairs else "no two points differ in codebooks alone"
 
 
-def _spends_what_it_says(bench: _Bench) -> str:
-    samples = bench.excerpt(2 * bench.rate)
-    seconds = len(samples) / bench.rate
+def _spends_what_it_says(trial: _Trial) -> str:
+    samples = trial.excerpt(2 * trial.rate)
+    seconds = len(samples) / trial.rate
     shares = []
-    for point in bench.points:
-        encoded = bench.encode(samples, point)
+    for point in trial.points:
+        encoded = trial.encode(samples, point)
         packed = pack(encoded)
         nominal = nominal_bitrate(encoded, seconds) * seconds
         nested = packed.bits_side if any(stream.nested for stream in encoded.streams) else 0
@@ -249,35 +264,35 @@ def _spends_what_it_says(bench: _Bench) -> str:
     return f"kbps: {', '.join(shares)}"
 
 
-def _takes_silence(bench: _Bench) -> str:
-    levels = [bench.decode(bench.encode(torch.zeros(bench.rate), point), point.name).abs().max().item() for point in bench.points]
+def _takes_silence(trial: _Trial) -> str:
+    levels = [trial.decode(trial.encode(torch.zeros(trial.rate), point), point.name).abs().max().item() for point in trial.points]
     return f"peak {max(levels):.2g}"
 
 
-def _takes_full_scale_noise(bench: _Bench) -> str:
-    noise = torch.rand(bench.rate, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    levels = [bench.decode(bench.encode(noise, point), point.name).abs().max().item() for point in bench.points]
+def _takes_full_scale_noise(trial: _Trial) -> str:
+    noise = torch.rand(trial.rate, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    levels = [trial.decode(trial.encode(noise, point), point.name).abs().max().item() for point in trial.points]
     return f"peak {max(levels):.2g}"
 
 
-def _takes_other_rates(bench: _Bench) -> str:
+def _takes_other_rates(trial: _Trial) -> str:
     """A file at 8 kHz and one in stereo at 48 kHz, by the way that every file takes."""
     with tempfile.TemporaryDirectory() as folder:
         for rate, channels in ((8000, 1), (48000, 2)):
-            samples = audio.resample(bench.excerpt(bench.rate).numpy(), bench.rate, rate)
+            samples = audio.resample(trial.excerpt(trial.rate).numpy(), trial.rate, rate)
             path = Path(folder) / f"{rate}.wav"
             soundfile.write(path, np.stack([samples] * channels, axis=1), rate, subtype="FLOAT")
             mono, file_rate = audio.read(path)
-            resampled = torch.from_numpy(audio.resample(mono, file_rate, bench.rate))
-            bench.decode(bench.encode(resampled, bench.points[0]), f"{rate} Hz, {channels} channels")
+            resampled = torch.from_numpy(audio.resample(mono, file_rate, trial.rate))
+            trial.decode(trial.encode(resampled, trial.points[0]), f"{rate} Hz, {channels} channels")
     return "8 kHz, and 48 kHz in stereo"
 
 
-def _refuses_unusable_audio(bench: _Bench) -> str:
+def _refuses_unusable_audio(trial: _Trial) -> str:
     reasons = []
     for samples in (torch.zeros(0), torch.tensor([0.0, float("nan")]), torch.zeros(2, 2)):
         try:
-            bench.encode(samples, bench.points[0])
+            trial.encode(samples, trial.points[0])
         except ValueError as error:
             reasons.append(str(error))
         else:
@@ -285,16 +300,16 @@ def _refuses_unusable_audio(bench: _Bench) -> str:
     return "; ".join(reasons)
 
 
-def _is_on_time(bench: _Bench) -> str:
-    delays = {point.name: delay_ms(bench.speech, bench.decode(bench.encode(bench.speech, point), point.name), bench.rate) for point in bench.points}
+def _is_on_time(trial: _Trial) -> str:
+    delays = {point.name: delay_ms(trial.speech, trial.decoded_speech(point), trial.rate) for point in trial.points}
     told = ", ".join(f"{name} {delay:+.0f}" for name, delay in delays.items())
     if max(map(abs, delays.values())) > MAX_DELAY_MS:
         raise Broken(f"late (+) or early (-) by more than {MAX_DELAY_MS:g} ms: {told}")
     return f"ms: {told}"
 
 
-def _is_as_loud(bench: _Bench) -> str:
-    gains = {point.name: gain_db(bench.speech, bench.decode(bench.encode(bench.speech, point), point.name)) for point in bench.points}
+def _is_as_loud(trial: _Trial) -> str:
+    gains = {point.name: gain_db(trial.speech, trial.decoded_speech(point)) for point in trial.points}
     told = ", ".join(f"{name} {gain:+.1f}" for name, gain in gains.items())
     if max(map(abs, gains.values())) > MAX_GAIN_DB:
         raise Broken(f"louder (+) or softer (-) by more than {MAX_GAIN_DB:g} dB: {told}")

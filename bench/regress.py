@@ -68,7 +68,7 @@ MARGINS = (
 )
 
 _SPEED = {
-    f"{verb}_rtf": MetricInfo(f"{verb}_rtf", "s/s", 1, 0, False, f"Seconds to {verb} a second of audio, mean over utterances.", "bench.record")
+    f"{verb}_rtf": MetricInfo(f"{verb}_rtf", "s/s", 1, 0, False, f"Seconds to {verb} a second of audio.", "bench.record")
     for verb in ("encode", "decode")
 }
 _RATES = {
@@ -233,9 +233,9 @@ def _paired_means(laid_out: Grid, point: str, names: Sequence[str]) -> np.ndarra
     numbers = [laid_out.columns.index(name) for name in names]
     rows = [laid_out.points.index((side, point)) for side in ("baseline", "candidate")]
     numerator, denominator = laid_out.at(rows, numbers)
-    both = (denominator > 0).all(axis=1, keepdims=True)
+    both = np.min(denominator, axis=1, keepdims=True) > 0
     totals = stats.divide(np.where(both, numerator, 0.0).sum(axis=0), np.where(both, denominator, 0.0).sum(axis=0))
-    return np.vstack([totals, both[:, 0].sum(axis=0)]).T
+    return np.vstack([totals, both[:, 0, :].sum(axis=0)]).T
 
 
 # --- tests ----------------------------------------------------------------------------------------------------------------------
@@ -286,7 +286,8 @@ def _tests(gains: stats.ClusterSums, margin: np.ndarray, alpha: float, seed: int
         return stats.holm(np.where(np.isnan(error), np.nan, np.maximum(by_bootstrap, by_student)))
 
     unchanged = (clusters > 0) & ~gains.numerator.any(axis=0)
-    return _Tested(gain, error, low, high, adjusted(as_low, -statistic), adjusted(as_high_within, within), adjusted(as_high, statistic), clusters, unchanged)
+    p_loss, p_within, p_gain = adjusted(as_low, -statistic), adjusted(as_high_within, within), adjusted(as_high, statistic)
+    return _Tested(gain, error, low, high, p_loss, p_within, p_gain, clusters, unchanged)
 
 
 def _over(value: np.ndarray, error: np.ndarray) -> np.ndarray:

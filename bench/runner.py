@@ -71,9 +71,10 @@ def run(
                 store.append(_keyed(record, columns))
             progress.advance(len(task.cells))
         for point in entry.points:
-            cells = [cell for _, cells in plan for cell in cells if cell.point == point]
-            rows += [_labelled(known, cell.record) for cell in cells if (known := store.get(cell.record.key)) is not None]
-            progress.finished_point(entry.label, point.name, [_named(row, columns) for row in rows[-len(cells) :]])
+            blanks = [cell.record for _, cells in plan for cell in cells if cell.point == point]
+            measured = [_labelled(known, blank) for blank in blanks if (known := store.get(blank.key)) is not None]
+            progress.finished_point(entry.label, point.name, [_named(record, columns) for record in measured])
+            rows += measured
     frame = store.finish(rows, columns)
     store.write_json(POINTS, token_statistics(frame, store.folder))
     store.write_json(RUN, {**about, "finished": _now()})

@@ -180,11 +180,11 @@ def grids(records: pd.DataFrame, metrics: Mapping[str, MetricInfo], order: Seque
     """
     points, numerator, denominator = _lay_out(records, metrics, order)
     speaker = _speakers(records)
-    scored = (denominator > 0).any(axis=1)
-    enough = np.array([_enough(speaker[scored[:, number]]) for number in range(len(metrics))], dtype=bool)
+    scored = np.any(denominator > 0, axis=1)
+    enough = [_enough(speaker[scored[:, number]]) for number in range(len(metrics))]
     laid_out = []
     for by_speaker in (True, False):
-        numbers = np.flatnonzero(enough == by_speaker).tolist()
+        numbers = [number for number in range(len(metrics)) if enough[number] == by_speaker]
         if numbers:
             names = tuple(name for number, name in enumerate(metrics) if number in numbers)
             these = numbers + list(range(len(metrics), numerator.shape[2]))

@@ -42,7 +42,7 @@ class AMR(PacketCodec):
         return self.coder.decode(frames, encoded.num_samples)
 
 
-def point(**settings: float) -> OperatingPoint:
+def point(**settings: float | str) -> OperatingPoint:
     return pick(POINTS, settings)
 
 

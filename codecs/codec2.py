@@ -78,7 +78,7 @@ def _run(program: str, mode: str, data: bytes) -> bytes:
     return subprocess.run([program, mode, "-", "-"], input=data, capture_output=True, check=True).stdout
 
 
-def point(**settings: float) -> OperatingPoint:
+def point(**settings: float | str) -> OperatingPoint:
     return pick(POINTS, settings)
 
 

@@ -8,8 +8,8 @@ import torch
 
 from bench.codec import Codec, Need, OperatingPoint
 from bench.codecs.adapters.dac import info, load_dac, weights_need
-from bench.codecs.adapters.published import Published
 from bench.codecs.adapters.points import pick, residual_points
+from bench.codecs.adapters.published import Published
 from bench.codecs.adapters.residual import TRANSFORMERS_FILES
 
 INFO = info("DAC 24 kHz")
@@ -20,7 +20,7 @@ POINTS: Mapping[str, OperatingPoint] = residual_points(FRAME_RATE, 1, 2, 4, 8, 1
 WEIGHTS = Published("descript/dac_24khz", "6ba020b5ba7d9d8076fb90db7e67f27e31980f6e", TRANSFORMERS_FILES, 299, "MIT")
 
 
-def point(**settings: float) -> OperatingPoint:
+def point(**settings: float | str) -> OperatingPoint:
     return pick(residual_points(FRAME_RATE, *range(1, MAX_N_Q + 1)), settings)
 
 

@@ -8,8 +8,8 @@ import torch
 
 from bench.codec import Codec, Need, OperatingPoint
 from bench.codecs.adapters.dac import info, load_dac, weights_need
-from bench.codecs.adapters.published import Published
 from bench.codecs.adapters.points import pick, residual_points
+from bench.codecs.adapters.published import Published
 from bench.codecs.adapters.residual import TRANSFORMERS_FILES
 
 INFO = info("DAC 44.1 kHz")
@@ -20,7 +20,7 @@ POINTS: Mapping[str, OperatingPoint] = residual_points(FRAME_RATE, 1, 2, 4, 6, 9
 WEIGHTS = Published("descript/dac_44khz", "c1bc521685adf9cfe247bc39a5ca58917eda1ac4", TRANSFORMERS_FILES, 307, "MIT")
 
 
-def point(**settings: float) -> OperatingPoint:
+def point(**settings: float | str) -> OperatingPoint:
     return pick(residual_points(FRAME_RATE, *range(1, MAX_N_Q + 1)), settings)
 
 

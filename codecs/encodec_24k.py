@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from bench.codec import Codec, CodecInfo, Need, OperatingPoint
-from bench.codecs.adapters.published import Published
 from bench.codecs.adapters.points import pick
+from bench.codecs.adapters.published import Published
 from bench.codecs.adapters.residual import TRANSFORMERS_FILES, ResidualCodec, load_model
 
 INFO = CodecInfo(
@@ -36,7 +36,7 @@ class EnCodec(ResidualCodec):
         return self.model.decode(tokens[None], [None]).audio_values
 
 
-def point(**settings: float) -> OperatingPoint:
+def point(**settings: float | str) -> OperatingPoint:
     return pick(POINTS, settings)
 
 

@@ -79,7 +79,7 @@ class NeMoCodec:
         return F.pad(audio, (0, encoded.num_samples - len(audio)))  # cuts where the pad is negative
 
 
-def point(**settings: float) -> OperatingPoint:
+def point(**settings: float | str) -> OperatingPoint:
     """LFSC's own point, or the `frame_rate` and `n_q` of a sibling."""
     for name in settings:
         if name not in ("frame_rate", "n_q"):

@@ -95,7 +95,7 @@ def _count_constants(path: Path) -> int:
     return sum(math.prod(tensor.shape) for tensor in stored)
 
 
-def point(**settings: float) -> OperatingPoint:
+def point(**settings: float | str) -> OperatingPoint:
     return pick(POINTS, settings)
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from bench.codec import Codec, CodecInfo, Need, OperatingPoint
-from bench.codecs.adapters.published import Published
 from bench.codecs.adapters.points import pick, residual_points
+from bench.codecs.adapters.published import Published
 from bench.codecs.adapters.residual import TRANSFORMERS_FILES, ResidualCodec, load_model
 
 INFO = CodecInfo(
@@ -36,7 +36,7 @@ class Mimi(ResidualCodec):
         return self.model.decode(tokens).audio_values
 
 
-def point(**settings: float) -> OperatingPoint:
+def point(**settings: float | str) -> OperatingPoint:
     return pick(residual_points(FRAME_RATE, *range(1, MAX_N_Q + 1)), settings)
 
 

@@ -34,7 +34,7 @@ class Opus(PacketCodec):
         return Encoded((), len(latent), packets)
 
 
-def point(**settings: float) -> OperatingPoint:
+def point(**settings: float | str) -> OperatingPoint:
     return pick(POINTS, settings)
 
 

@@ -44,7 +44,7 @@ class PCM:
         return torch.from_numpy(fit_length(audio, encoded.num_samples).copy())
 
 
-def point(**settings: float) -> OperatingPoint:
+def point(**settings: float | str) -> OperatingPoint:
     return pick(POINTS, settings)
 
 

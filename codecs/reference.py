@@ -32,7 +32,7 @@ class Reference:
         return torch.from_numpy(np.frombuffer(encoded.packets[0], "<f4").astype(np.float32))
 
 
-def point(**settings: float) -> OperatingPoint:
+def point(**settings: float | str) -> OperatingPoint:
     return pick(POINTS, settings)
 
 

@@ -56,7 +56,7 @@ class SNAC:
         return F.pad(audio, (0, encoded.num_samples - len(audio)))  # cuts where the pad is negative
 
 
-def point(**settings: float) -> OperatingPoint:
+def point(**settings: float | str) -> OperatingPoint:
     return pick(POINTS, settings)
 
 
@@ -74,7 +74,8 @@ def load(checkpoint: str | None, device: torch.device) -> Codec:
     except TypeError as error:
         raise UserError(f"{folder / 'config.json'}: not a configuration of SNAC: {error}") from None
     if (model.sampling_rate, model.vq_strides) != (24000, [4, 2, 1]):
-        raise UserError(f"{folder / 'config.json'}: {model.sampling_rate} Hz, strides {model.vq_strides}; this codec is 24000 Hz, [4, 2, 1]")
+        found = f"{model.sampling_rate} Hz, strides {model.vq_strides}"
+        raise UserError(f"{folder / 'config.json'}: {found}; this codec has 24000 Hz, strides [4, 2, 1]")
     weights = folder / "pytorch_model.bin"
     files.load_strictly(model, files.load_torch(weights), weights)
     return SNAC(model, weights, device)

@@ -35,7 +35,7 @@ class Speex(PacketCodec):
         return Encoded((), len(latent), self.coder.encode(latent, cbr_quality=str(int(point.options["quality"]))))
 
 
-def point(**settings: float) -> OperatingPoint:
+def point(**settings: float | str) -> OperatingPoint:
     return pick(POINTS, settings)
 
 

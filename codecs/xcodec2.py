@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,7 +33,9 @@ WEIGHTS = Published("HKUSTAudio/xcodec2-hf", "64bd034d12d441299cdd535b15c33efd6c
 class XCodec2(ResidualCodec):
     """One codebook; its encoder also takes filter-bank features of the padded signal, which the extractor computes."""
 
-    extractor: Any
+    def __init__(self, model: Any, weights: Path, device: torch.device, extractor: Any) -> None:
+        super().__init__(model, weights, device, model.config.hop_length, math.prod(model.config.quantization_levels))
+        self.extractor = extractor
 
     def tokens_of(self, audio: Tensor) -> Tensor:
         inputs = self.extractor(audio[0, 0].cpu().numpy(), sampling_rate=self.sample_rate, return_tensors="pt").to(self.device)
@@ -42,12 +45,13 @@ class XCodec2(ResidualCodec):
         return self.model.decode(tokens).audio_values
 
 
-def point(**settings: float) -> OperatingPoint:
+def point(**settings: float | str) -> OperatingPoint:
     return pick(POINTS, settings)
 
 
 def needs(checkpoint: str | None) -> list[Need]:
-    return [Need("package", "torchaudio", importlib.util.find_spec("torchaudio") is not None, "pip install torchaudio"), WEIGHTS.need(checkpoint)]
+    has_torchaudio = importlib.util.find_spec("torchaudio") is not None
+    return [Need("package", "torchaudio", has_torchaudio, "pip install torchaudio"), WEIGHTS.need(checkpoint)]
 
 
 def load(checkpoint: str | None, device: torch.device) -> Codec:
@@ -56,7 +60,5 @@ def load(checkpoint: str | None, device: torch.device) -> Codec:
 
     folder = WEIGHTS.folder(checkpoint, "xcodec2")
     model = load_model(Xcodec2Model, folder, {"sampling_rate": 16000})
-    codebook_size = math.prod(model.config.quantization_levels)
-    codec = XCodec2(model, folder / "model.safetensors", device, model.config.hop_length, codebook_size)
-    codec.extractor = Xcodec2FeatureExtractor(hop_length=model.config.hop_length)
-    return codec
+    extractor = Xcodec2FeatureExtractor(hop_length=model.config.hop_length)
+    return XCodec2(model, folder / "model.safetensors", device, extractor)

@@ -228,3 +228,5 @@ def test_a_sweep_that_fits_no_point_hears_the_choices():
         pick(codec_file("opus").POINTS, {})
     with pytest.raises(ValueError, match="n_q 33 is not a choice"):
         codec_file("mimi").point(n_q=33)
+    with pytest.raises(ValueError, match="bitrate 12k is not a choice"):
+        codec_file("opus").point(bitrate="12k")

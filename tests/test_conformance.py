@@ -9,7 +9,24 @@ import pytest
 import torch
 
 from bench import registry
-from bench.codec import Encoded, OperatingPoint, Stream, check_audio
+from bench.codec import CodecModule, Encoded, OperatingPoint, Stream, check_audio
+from bench.codecs import (
+    amr_nb,
+    codec2,
+    dac_16k,
+    dac_24k,
+    dac_44k,
+    encodec_24k,
+    lfsc,
+    lyra,
+    mimi,
+    opus,
+    pcm,
+    reference,
+    snac,
+    speex,
+    xcodec2,
+)
 from bench.conformance import check, check_codec, delay_ms, gain_db
 from bench.errors import Unavailable
 from tests.speech import at_rate, sentence
@@ -208,6 +225,12 @@ def test_a_codec_that_can_not_run_here_says_what_it_lacks(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "/nowhere")
     with pytest.raises(Unavailable, match="hf download kyutai/mimi"):
         check("mimi", None, torch.device("cpu"))
+
+
+# mypy holds each against the protocol
+ADAPTERS: list[CodecModule] = [
+    amr_nb, codec2, dac_16k, dac_24k, dac_44k, encodec_24k, lfsc, lyra, mimi, opus, pcm, reference, snac, speex, xcodec2
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", registry.codec_names())

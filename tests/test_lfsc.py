@@ -104,9 +104,7 @@ def test_a_missing_checkpoint_is_named_with_its_command(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     need = lfsc.needs(None)[-1]
     assert (need.available, need.size_mb) == (False, 619)
-    assert need.how == (
-        "hf download nvidia/low-frame-rate-speech-codec-22khz low-frame-rate-speech-codec-22khz.nemo --revision main"
-    )
+    assert need.how == ("hf download nvidia/low-frame-rate-speech-codec-22khz low-frame-rate-speech-codec-22khz.nemo --revision main")
     with pytest.raises(Unavailable, match="hf download nvidia/low-frame-rate"):
         lfsc.load(None, CPU)
 

@@ -15,7 +15,8 @@ from bench.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
-COMMANDS = [line.partition("#")[0].strip() for language, text in BLOCKS if language == "sh" for line in text.splitlines() if "bench " in line]
+LINES = [line for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
+COMMANDS = [line.partition("#")[0].strip() for line in LINES if "bench " in line]
 MISSING_IS_RIGHT = ("bench doctor",)  # exit code 3 where something is not on this machine
 QUICK = {
     ".venv/bin/bench run suites/low_rate.yaml": ["--limit", "2", "--set", "metrics=[mel_dac_train, stoi]"],

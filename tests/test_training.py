@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,14 @@ import yaml
 
 from bench import audio
 from bench.checkpoint import load_safetensors
+from bench.codecs.training import discriminators
 from bench.codecs.training import train as training
-from bench.codecs.training.data import Crops, open_store, split
-from bench.codecs.training.merging import DirichletSegments, Schedule
+from bench.codecs.training.data import Crops, coloured_noise, open_store, split
+from bench.codecs.training.merging import DirichletSegments, ScheduledSegments, draw_ratios
+from bench.codecs.training.models import build
 from bench.codecs.training.module import CodecTraining, learning_rate
-from bench.codecs.training.recipe import Data, Melt, Optimiser, read_recipe
+from bench.codecs.training.recipe import Cool, Data, Melt, Optimiser, Ratios, read_recipe
+from bench.codecs.training.recogniser import LETTERS, read, spell
 from bench.errors import UserError
 
 RECIPES = sorted((Path(training.__file__).parent / "recipes").glob("*.yaml"))
@@ -85,3 +90,180 @@ def test_killed_training_resumes_onto_the_same_curve(recipe: dict, tmp_path: Pat
         assert values == [values[0]] * len(values)
     for name, tensor in unbroken.items():
         assert torch.equal(tensor, resumed[name]), name
+
+
+def test_a_stage_starts_from_another_ones_result_and_counts_its_steps(recipe: dict, tmp_path: Path) -> None:
+    backbone, _ = load_safetensors(training.train(save(recipe, tmp_path), tmp_path / "out", smoke=True))
+    cool = {**recipe, "name": "cooled", "start": "toy", "freeze": ["encoder"], "merging": {"kind": "cool"}}
+    cooled, metadata = load_safetensors(training.train(save(cool, tmp_path), tmp_path / "out", smoke=True))
+    assert metadata["total_steps"] == "20"
+    for name, tensor in backbone.items():
+        assert torch.equal(tensor, cooled[name]) == name.startswith("encoder."), name
+
+
+def test_widening_to_a_stride_averages_and_repeats(recipe: dict, tmp_path: Path) -> None:
+    tensors, _ = load_safetensors(training.train(save(recipe, tmp_path), tmp_path / "out", smoke=True))
+    narrow = read_recipe(save(recipe, tmp_path))
+    wide = narrow.model_copy(update={"model": narrow.model.model_copy(update={"stride": 2})})
+    first, second = build(narrow, tmp_path), build(wide, tmp_path)
+    first.network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    second.network.load_state_dict({name: tensor.float() for name, tensor in second.from_start(tensors).items()})
+    audio_in = torch.randn(1, 16000, generator=torch.Generator().manual_seed(0)) / 10
+    latents = first.network.encoder(audio_in)
+    means = latents.unflatten(-1, (-1, 2)).mean(-1)
+    assert torch.allclose(second.network.encoder(audio_in), means, atol=1e-5)
+    assert torch.allclose(second.network.decoder(means), first.network.decoder(means.repeat_interleave(2, dim=-1)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("optimiser", {"steps": 0, "learning_rate": 1e-3}, "optimiser.steps"),
+        ("optimiser", {"steps": 9, "learning_rate": 1e-3, "schedule": "exponential"}, "final_learning_rate"),
+        ("data", {"batch_size": 4}, "exactly one of manifest, folder, hf"),
+        ("losses", {"mle": 15}, "losses.mle"),
+        ("merging", {"kind": "ratios"}, "does not fit a model of the family 'spectral'"),
+        ("merging", {"kind": "freeze"}, "merging"),
+        ("model", {"family": "dac"}, "model"),
+        ("start", "no_such_recipe", "no checkpoint 'no_such_recipe'"),
+    ],
+)
+def test_a_mistake_in_a_recipe_is_one_clear_line(recipe: dict, tmp_path: Path, field: str, value: object, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        training.train(save({**recipe, field: value}, tmp_path), tmp_path / "out")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_learning_rates_rise_and_fall_as_the_recipe_says() -> None:
+    settings = {"steps": 1000, "learning_rate": 1e-3, "final_learning_rate": 1e-5, "warmup_steps": 100}
+    for schedule in ("cosine", "linear", "exponential", "trapezoid"):
+        curve = [learning_rate(Optimiser(**settings, schedule=schedule), step) for step in range(1001)]
+        assert curve[0] == pytest.approx(1e-5)
+        assert curve[100] == pytest.approx(1e-3)
+        assert curve[1000] == pytest.approx(1e-5)
+        assert all(later <= earlier + 1e-12 for earlier, later in itertools.pairwise(curve[100:]))
+    flat = Optimiser(**settings, schedule="trapezoid", decay_share=0.2)
+    assert learning_rate(flat, 800) == pytest.approx(1e-3)
+    assert learning_rate(flat, 900) == pytest.approx(5.05e-4)
+
+
+def test_crops_depend_on_seed_and_number_alone_and_spare_the_held_out_speakers(recipe: dict, tmp_path: Path) -> None:
+    data = Data(**recipe["data"])
+    store = open_store(data, tmp_path, tmp_path / "cache")
+    trained, held_out = split(store, 2)
+    assert len(held_out) == 2
+    assert not {clip.speaker for clip in held_out} & {clip.speaker for clip in trained}
+    recorded, _ = audio.read(tmp_path / "speech" / trained[0].speaker / f"{trained[0].id}.wav")
+    assert np.abs(store.audio(trained[0]) - recorded).max() < 1e-4
+    one, other = Crops(store, trained, data, 0, 100), Crops(store, trained, data, 0, 50)
+    assert torch.equal(one[17], other[17])
+    assert not torch.equal(one[17], one[18])
+    assert not torch.equal(one[17], Crops(store, trained, data, 1, 100)[17])
+    assert one[3].dtype == torch.float32
+    assert one[3].shape == (4000,)
+
+
+def test_coloured_noise_has_its_level() -> None:
+    noise = coloured_noise(16000, -50.0, np.random.default_rng(0))
+    assert 20 * np.log10(np.sqrt(np.mean(noise**2))) == pytest.approx(-50, abs=1e-3)
+
+
+def test_melt_begins_without_merging_and_reaches_its_target() -> None:
+    melt = DirichletSegments(Melt(kind="melt", curriculum_steps=100, skip_probability=0.0), seed=0)
+    latents = torch.zeros(64, 4, 80)
+    assert bool((melt.durations(latents, 0) <= 1).all())
+    shares = np.mean([melt.shares(100, np.random.default_rng(seed)) for seed in range(2000)], axis=0)
+    assert np.allclose(shares, [0.1, 0.45, 0.25, 0.2], atol=0.02)
+    for step in (30, 100, 250):
+        durations = melt.durations(latents, step)
+        assert bool((durations.sum(1) == 80).all())
+        assert 0 <= int(durations.min())
+        assert int(durations.max()) <= 4
+    skipping = DirichletSegments(Melt(kind="melt", curriculum_steps=100, skip_probability=0.5), seed=0)
+    assert 0.4 < np.mean([skipping.durations(latents[:1], step) is None for step in range(500)]) < 0.6
+
+
+def test_cool_merges_by_schedfr_and_lets_some_items_escape() -> None:
+    cool = ScheduledSegments(Cool(kind="cool", skip_probability=0.3), seed=0)
+    latents = torch.randn(200, 4, 80, generator=torch.Generator().manual_seed(0))
+    exact = cool.durations(latents, None)
+    assert exact.shape == (200, 40)
+    assert bool((exact.sum(1) == 80).all())
+    durations = cool.durations(latents, 7)
+    escaped = (durations == 1).all(1)
+    assert 0.2 < float(escaped.double().mean()) < 0.4
+    assert torch.equal(durations[~escaped][:, :40], exact[~escaped])
+
+
+def test_ratios_cover_the_papers_shares_the_corners_and_what_lies_between() -> None:
+    rows = draw_ratios(Ratios(kind="ratios"), 2000, np.random.default_rng(0))
+    assert all(min(row) >= 0 and sum(row) == pytest.approx(1) for row in rows)
+    literal = np.mean([row == pytest.approx((0.4, 0.3, 0.3)) for row in rows])
+    corners = {row.index(1.0) for row in rows if max(row) == 1.0}
+    assert 0.45 < literal < 0.55
+    assert corners == {0, 1, 2}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_is_valid_and_its_start_exists(path: Path) -> None:
+    recipe = read_recipe(path)
+    assert recipe.name == path.stem
+    assert recipe.start is None or recipe.start in {other.stem for other in RECIPES}
+
+
+def toy_model(family: str, recogniser: Path) -> dict:
+    """The `codec`, `model` and `merging` of a recipe of seconds."""
+    stft = {"width": 16, "hidden": 24, "encoder_blocks": 1, "decoder_blocks": 1, "n_fft": 640}
+    if family == "tfc":
+        backbone = {"family": "spectral", "latent_dim": 8, "hop_length": 200, **stft}
+        config = {"backbone": backbone, "sample_rate": 16000, "n_q": 3, "codebook_size": 16, "codebook_dim": 4}
+        return {"codec": "tfc", "model": {"family": "tfc", "config": config}, "merging": {"kind": "ratios"}}
+    transformer = {"width": 16, "hidden": 32, "num_heads": 2, "num_layers": 1}
+    sizes = {"semantic_dim": 16, "latent_dim": 16, "fsq_levels": [4, 3], "rvq_codebooks": 2, "codebook_size": 16, "codebook_dim": 4}
+    sizes |= {"convnext_width": 12, "convnext_hidden": 24, "convnext_blocks": 1, "aggregator": transformer, "unmerger": transformer}
+    config = {"backbone": {"hop_length": 160, "stride": 8, **stft}, "sizes": sizes}
+    model = {"family": "flexicodec", "recogniser": str(recogniser), "config": config}
+    return {"codec": "flexicodec", "model": model, "merging": {"kind": "thresholds", "lowest": 0.5}}
+
+
+@pytest.fixture
+def recogniser(recipe: dict, speech_folder: Path, tmp_path: Path) -> Path:
+    """A recogniser of ten steps, on clips that are all said to be "a toy"."""
+    for path in speech_folder.rglob("*.wav"):
+        path.with_suffix(".txt").write_text("a toy")
+    sizes = {"width": 16, "hidden": 16, "num_heads": 2, "num_blocks": 2, "num_tp_blocks": 1, "kernel_size": 3}
+    toy = {**recipe, "name": "recogniser", "codec": "flexicodec", "model": {"family": "recogniser", "config": sizes}}
+    toy["hardware"] = {"accelerator": "cpu", "devices": 1, "precision": "32-true"}
+    return training.train(save(toy, tmp_path), tmp_path / "out", smoke=True)
+
+
+@pytest.mark.parametrize("family", ["tfc", "flexicodec"])
+def test_the_other_codecs_train_and_their_results_load(family: str, recipe: dict, recogniser: Path, tmp_path: Path) -> None:
+    toy = {**recipe, **toy_model(family, recogniser), "data": {**recipe["data"], "crop_s": 1.28}}
+    module = importlib.import_module(f"bench.codecs.{toy['codec']}")
+    codec = module.load(str(training.train(save(toy, tmp_path), tmp_path / "out", smoke=True)), torch.device("cpu"))
+    point = module.point(ratios="training", n_q=2) if family == "tfc" else module.point(threshold=0.9, n_q=2)
+    encoded = codec.encode(codec.analyse(torch.randn(20000, generator=torch.Generator().manual_seed(0)) / 10), point)
+    assert codec.decode(encoded).shape == (20000,)
+
+
+def test_with_discriminators_both_sides_learn(recipe: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def small() -> discriminators.Discriminators:
+        return discriminators.Discriminators([discriminators.PeriodDiscriminator(2, (4, 4)), discriminators.BandDiscriminator(512, 4)])
+
+    monkeypatch.setattr(discriminators, "dac_discriminators", small)
+    seen: list[CodecTraining] = []
+    monkeypatch.setattr(CodecTraining, "on_fit_end", lambda self: seen.append(self))
+    toy = {**recipe, "losses": {"mel": 15, "stft": 1, "adversarial": 1, "feature_matching": 2}}
+    training.train(save(toy, tmp_path), tmp_path / "out", smoke=True)
+    judge, judges_start = seen[0].discriminators, seen[0].optimizers()
+    assert judge is not None
+    assert [len(optimiser.state) > 0 for optimiser in judges_start] == [True, True]
+    assert seen[0].step == 10
+
+
+def test_spelling_and_reading_are_inverse() -> None:
+    letters = spell("It's A 2nd toy!")
+    blanks = [index for letter in letters for index in (letter, letter, 0)]
+    assert read(torch.nn.functional.one_hot(torch.tensor(blanks), len(LETTERS)).float()) == "it's a nd toy"

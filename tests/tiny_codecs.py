@@ -74,7 +74,6 @@ def dac(sample_rate: int, strides: tuple[int, ...], n_codebooks: int) -> Any:
         codebook_dim=4,
         sampling_rate=sample_rate,
         downsampling_ratios=list(strides),
-        upsampling_ratios=list(strides[::-1]),
     )
     return DacModel(config).eval()
 
@@ -90,7 +89,7 @@ def xcodec2() -> Any:
     from transformers import Wav2Vec2BertConfig, Xcodec2Config, Xcodec2Model
 
     torch.manual_seed(0)
-    small = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    small: dict[str, Any] = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     semantic = Wav2Vec2BertConfig(hidden_size=16, output_hidden_size=16, conv_depthwise_kernel_size=3, **small)
-    sizes = {"hidden_size": 64, "head_dim": 8, "num_key_value_heads": 2, "encoder_hidden_size": 2, "quantization_dim": 80}
+    sizes: dict[str, Any] = {"hidden_size": 64, "head_dim": 8, "num_key_value_heads": 2, "encoder_hidden_size": 2, "quantization_dim": 80}
     return Xcodec2Model(Xcodec2Config(semantic_model_config=semantic, initializer_range=0.5, **sizes, **small)).eval()

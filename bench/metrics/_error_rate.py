@@ -71,10 +71,14 @@ class _Transcripts:
 
     def __init__(self, recogniser: Recogniser) -> None:
         self.languages = recogniser.languages
-        self._memo = lru_cache(maxsize=2)(lambda samples, language: recogniser.transcribe(np.frombuffer(samples, np.float32), language))
+        self._recogniser = recogniser
+        self._memo = lru_cache(maxsize=2)(self._transcribe)
 
     def __call__(self, audio: Audio, language: str) -> str:
         return self._memo(np.asarray(audio, np.float32).tobytes(), language)
+
+    def _transcribe(self, samples: bytes, language: str) -> str:
+        return self._recogniser.transcribe(np.frombuffer(samples, np.float32).copy(), language)
 
 
 @dataclass(frozen=True)

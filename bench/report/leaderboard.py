@@ -61,7 +61,7 @@ def page_data(merged: Merged, table: Table, laid_out: Sequence[Grid], curves: Ma
         "p": [_p_values(part, ranking, points, laid_out if kind == "all" else None, merged.seed) for kind, _, part in scopes],
         "pairs": _pairs(laid_out, ranking, merged.seed),
         "curves": _curve_pairs(curves, ranking, list(merged.codecs)),
-        "published": [entry for run in merged.runs for entry in run.get("published", [])],
+        "published": [entry for run in merged.runs for entry in run["suite"].get("published", [])],
         "tokens": {str(number): merged.tokens[name] for number, name in enumerate(map("@".join, points)) if name in merged.tokens},
         "frame_rates": _frame_rates(merged.records, points, kinds),
         "runs": [{key: run.get(key) for key in _PROVENANCE} for run in merged.runs],

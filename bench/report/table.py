@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ from bench.summary import Cell, Table
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.table import Table as RichTable
+    from rich.text import Text
 
 ARROW = {True: "↑", False: "↓"}
 MISSING = "–"
@@ -40,9 +42,14 @@ class Layout:
     notes: tuple[str, ...]
 
 
-def decimals(info_cells: Sequence[Cell]) -> int:
-    """Decimals at which a metric's usual interval shows two digits."""
-    halves = sorted(half for cell in info_cells if (half := half_width(cell)) > 0)
+def decimals(cells: Iterable[Cell]) -> int:
+    """Of a metric's means."""
+    return usual_decimals(half_width(cell) for cell in cells)
+
+
+def usual_decimals(half_widths: Iterable[float]) -> int:
+    """Decimals at which the usual interval shows two digits, of the half-widths that are known."""
+    halves = sorted(half for half in half_widths if half > 0)
     typical = halves[len(halves) // 2] if halves else 0.01
     return min(4, max(0, 1 - math.floor(math.log10(typical))))
 
@@ -132,10 +139,8 @@ def _clusters(table: Table) -> str:
 
 
 def render_terminal(table: Table, width: int) -> Group:
-    """For a rich console of `width` characters; columns that do not fit follow in further blocks under the same names."""
-    from rich.box import SIMPLE_HEAD
+    """For a rich console of `width` characters."""
     from rich.console import Group
-    from rich.table import Table as RichTable
     from rich.text import Text
 
     styles = {"best": "bold green", "tied": "green", "": ""}
@@ -148,28 +153,37 @@ def render_terminal(table: Table, width: int) -> Group:
         rendered.append(f" ({entry.note})" if entry.note else "", style="yellow")
         return rendered
 
-    texts = [[text(entry) for entry in row] for row in layout.body]
-    widths = [max([len(title), *(row[column].cell_len for row in texts)]) + 3 for column, title in enumerate(layout.heads)]
-    blocks = []
-    for columns in _blocks(widths, layout.keys, width - 1):
-        block = RichTable(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-        for column in columns:
-            block.add_column(Text(layout.heads[column]), justify="left" if column < layout.keys else "right", overflow="fold")
-        for position, row in enumerate(texts):
-            last_of_group = position + 1 < len(table.rows) and table.rows[position + 1].group != table.rows[position].group
-            block.add_row(*(row[column] for column in columns), end_section=last_of_group)
-        blocks.append(block)
-    return Group(*blocks, *(Text(note, style="dim") for note in layout.notes))
+    body = [[text(entry) for entry in row] for row in layout.body]
+    ends = [row + 1 for row in range(len(body) - 1) if table.rows[row + 1].group != table.rows[row].group]
+    return Group(*terminal_tables(layout.heads, body, layout.keys, width, ends), *(Text(note, style="dim") for note in layout.notes))
 
 
-def _blocks(widths: Sequence[int], keys: int, width: int) -> list[list[int]]:
-    """Column numbers of each block: the key columns, then as many others as fit, one at least."""
+def terminal_tables(
+    heads: Sequence[str], body: Sequence[Sequence[Text]], keys: int, width: int, ends: Sequence[int] = ()
+) -> list[RichTable]:
+    """One table, or several where `width` asks for it: each has the first `keys` columns, then as many others as fit, one at least.
+
+    ends   numbers of rows before which a line is drawn
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    widths = [max([len(title), *(row[column].cell_len for row in body)]) + 3 for column, title in enumerate(heads)]
     blocks = [list(range(keys))]
     for column in range(keys, len(widths)):
-        if sum(widths[c] for c in blocks[-1]) + widths[column] > width and len(blocks[-1]) > keys:
+        if sum(widths[chosen] for chosen in blocks[-1]) + widths[column] >= width and len(blocks[-1]) > keys:
             blocks.append(list(range(keys)))
         blocks[-1].append(column)
-    return blocks
+    tables = []
+    for columns in blocks:
+        table = RichTable(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(Text(heads[column]), justify="left" if column < keys else "right", overflow="fold")
+        for number, row in enumerate(body):
+            table.add_row(*(row[column] for column in columns), end_section=number + 1 in ends)
+        tables.append(table)
+    return tables
 
 
 def render_markdown(table: Table) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -75,7 +74,6 @@ def _from_release(path: Path, sample_rate: int) -> Any:
             encoder_hidden_size=kwargs["encoder_dim"],
             downsampling_ratios=kwargs["encoder_rates"],
             decoder_hidden_size=kwargs["decoder_dim"],
-            upsampling_ratios=kwargs["decoder_rates"],
             n_codebooks=kwargs["n_codebooks"],
             codebook_size=kwargs["codebook_size"],
             codebook_dim=kwargs["codebook_dim"],
@@ -85,10 +83,12 @@ def _from_release(path: Path, sample_rate: int) -> Any:
         raise UserError(f"{path}: not a release file of DAC: {error} is missing") from None
     if config.sampling_rate != sample_rate:
         raise UserError(f"{path}: the model runs at {config.sampling_rate} Hz, this codec at {sample_rate}")
-    config.hidden_size = config.encoder_hidden_size * 2 ** len(config.downsampling_ratios)
     model = _model_class()(config)
-    num_blocks = len(config.downsampling_ratios)
-    files.load_strictly(model, {_hub_name(name, num_blocks): tensor for name, tensor in _unnormalised(tensors).items()}, path)
+    layers, renamed = _hub_layers(len(config.downsampling_ratios)), {}
+    for name, tensor in _unnormalised(tensors).items():
+        layer, _, leaf = name.rpartition(".")
+        renamed[f"{layers.get(layer, layer)}.{leaf}"] = tensor  # the quantiser's layers have the same names
+    files.load_strictly(model, renamed, path)
     return model
 
 
@@ -102,24 +102,25 @@ def _unnormalised(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return plain
 
 
-_UNIT = ("snake1", "conv1", "snake2", "conv2")  # of a residual unit, in the order of the release's nn.Sequential
+_RESIDUAL_UNIT = ("snake1", "conv1", "snake2", "conv2")
 
 
-def _hub_name(name: str, num_blocks: int) -> str:
-    """What transformers calls a tensor of the release, whose encoder and decoder are lists: in, blocks, activation, out."""
-    listed = re.fullmatch(r"(encoder)\.block\.(\d+)\.(.+)|(decoder)\.model\.(\d+)\.(.+)", name)
-    if listed is None:
-        return name  # the quantiser's names are the same
-    part, number, rest = (group for group in listed.groups() if group is not None)
-    index = int(number)
-    if index in (0, num_blocks + 1, num_blocks + 2):
-        return f"{part}.{ {0: 'conv1', num_blocks + 1: 'snake1', num_blocks + 2: 'conv2'}[index] }.{rest}"
-    inner = re.fullmatch(r"block\.(\d+)\.(?:block\.(\d+)\.)?(.+)", rest)
-    if inner is None:
-        return name
-    layer, unit_layer, tensor = int(inner[1]), inner[2], inner[3]
-    first_unit = 0 if part == "encoder" else 2
-    if unit_layer is not None:
-        return f"{part}.block.{index - 1}.res_unit{layer - first_unit + 1}.{_UNIT[int(unit_layer)]}.{tensor}"
-    names = {3: "snake1", 4: "conv1"} if part == "encoder" else {0: "snake1", 1: "conv_t1"}
-    return f"{part}.block.{index - 1}.{names.get(layer, layer)}.{tensor}"
+def _hub_layers(num_blocks: int) -> dict[str, str]:
+    """What transformers calls each layer of a release file, whose encoder and decoder are lists in lists."""
+    names: dict[str, str] = {}
+    for part, layers, first_unit, others in (
+        ("encoder", "encoder.block", 0, {3: "snake1", 4: "conv1"}),
+        ("decoder", "decoder.model", 2, {0: "snake1", 1: "conv_t1"}),
+    ):
+        names |= {
+            f"{layers}.0": f"{part}.conv1",
+            f"{layers}.{num_blocks + 1}": f"{part}.snake1",
+            f"{layers}.{num_blocks + 2}": f"{part}.conv2",
+        }
+        for block in range(num_blocks):
+            released, ours = f"{layers}.{block + 1}.block", f"{part}.block.{block}"
+            names |= {f"{released}.{layer}": f"{ours}.{name}" for layer, name in others.items()}
+            for unit in range(3):
+                unit_layers = f"{released}.{first_unit + unit}.block"
+                names |= {f"{unit_layers}.{layer}": f"{ours}.res_unit{unit + 1}.{name}" for layer, name in enumerate(_RESIDUAL_UNIT)}
+    return names

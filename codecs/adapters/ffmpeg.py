@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ class Coder:
         """Packets that hold all of `audio` float32 [T], 16 bits deep; the fewest that reach its last sample through the delay."""
         import av
 
-        coder = av.CodecContext.create(self.name, "w")
+        coder: Any = av.CodecContext.create(self.name, "w")
         coder.sample_rate, coder.layout, coder.format, coder.options = self.sample_rate, "mono", "s16", options
         if bit_rate:
             coder.bit_rate = bit_rate
@@ -52,7 +53,7 @@ class Coder:
         """float32 [num_samples], aligned with what went in."""
         import av
 
-        decoder = av.CodecContext.create(self.name, "r")
+        decoder: Any = av.CodecContext.create(self.name, "r")
         decoder.sample_rate, decoder.layout = self.decoded_rate, "mono"
         frames = [frame for packet in packets for frame in decoder.decode(av.Packet(packet))]
         pcm = np.concatenate([frame.to_ndarray()[0] for frame in frames + decoder.decode(None)])

@@ -9,14 +9,14 @@ from bench.codec import OperatingPoint
 from bench.errors import unknown
 
 
-def pick(points: Mapping[str, OperatingPoint], settings: Mapping[str, float]) -> OperatingPoint:
+def pick(points: Mapping[str, OperatingPoint], settings: Mapping[str, float | str]) -> OperatingPoint:
     """The only point that agrees with `settings` (frame_rate, n_q or options); ValueError names the setting and the choices."""
     fitting = list(points.values())
     for name, value in settings.items():
         choices = sorted({_setting(point, name) for point in fitting})
-        fitting = [point for point in fitting if math.isclose(_setting(point, name), value, rel_tol=2e-3)]
+        fitting = [point for point in fitting if not isinstance(value, str) and math.isclose(_setting(point, name), value, rel_tol=2e-3)]
         if not fitting:
-            raise ValueError(f"{name} {value:g} is not a choice; {name} is one of {', '.join(f'{choice:g}' for choice in choices)}")
+            raise ValueError(f"{name} {value} is not a choice; {name} is one of {', '.join(f'{choice:g}' for choice in choices)}")
     if len(fitting) > 1:
         raise ValueError(f"{len(fitting)} points have these settings: {', '.join(point.name for point in fitting)}")
     return fitting[0]
@@ -28,7 +28,7 @@ def residual_points(frame_rate: float, *numbers: int) -> dict[str, OperatingPoin
 
 
 def _setting(point: OperatingPoint, name: str) -> float:
-    known = {"frame_rate": point.frame_rate, "n_q": float(point.n_q), **point.options}
+    known = {"frame_rate": point.frame_rate, "n_q": point.n_q, **point.options}
     if name not in known:
         raise ValueError(unknown("setting", name, known))
-    return known[name]
+    return float(known[name])

@@ -31,7 +31,7 @@ class Published:
         source = self._source(checkpoint)
         if isinstance(source, Path):
             present = all((source / name).is_file() for name in self.files)
-            return Need("weights", str(source), present, f"put {' and '.join(self.files)} into {source}", licence=self.licence)
+            return Need("weights", str(source), present, f"put {' and '.join(self.files)} into {source}")
         return Need("weights", source.repo, source._cached() is not None, source._command(), self.size_mb, self.licence)
 
     def folder(self, checkpoint: str | None, codec: str) -> Path:
@@ -49,7 +49,8 @@ class Published:
             return cached
         if files.offline():
             raise Unavailable(f"codec '{codec}': {source.repo} is not on this machine; get it with: {source._command()}")
-        return [files.resolve(source._address(name), codec) for name in self.files][0].parent
+        paths = [files.resolve(source._address(name), codec) for name in self.files]
+        return paths[0].parent
 
     def _source(self, checkpoint: str | None) -> Published | Path:
         if checkpoint is None or checkpoint == self.repo:

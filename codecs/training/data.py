@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -87,10 +88,29 @@ def recordings(data: Data, recipe_folder: Path) -> Iterator[tuple[dict, np.ndarr
             text = path.with_suffix(".txt")
             row = {"id": path.stem, "speaker": path.parent.name, "corpus": "", "text": text.read_text().strip() if text.exists() else None}
             yield row, decode(path, data.sample_rate)
+    else:
+        yield from hub_recordings(data)
 
 
-def decode(path: Path, sample_rate: int) -> np.ndarray:
-    samples, source_rate = audio_files.read(path)
+def hub_recordings(data: Data) -> Iterator[tuple[dict, np.ndarray]]:
+    """Of a data set of the `datasets` library that has a column `audio`; its undecoded bytes are read by this project's own reader."""
+    from datasets import Audio, load_dataset
+
+    rows = load_dataset(data.hf, data.hf_config, split=data.hf_split, revision=data.hf_revision, streaming=True)
+    for number, entry in enumerate(rows.cast_column("audio", Audio(decode=False))):
+        row = {
+            "id": str(entry.get("id", number)),
+            "speaker": str(entry.get("speaker_id", "")),
+            "corpus": data.hf or "",
+            "text": entry.get(data.hf_text),
+        }
+        source = io.BytesIO(entry["audio"]["bytes"]) if entry["audio"]["bytes"] is not None else entry["audio"]["path"]
+        yield row, decode(source, data.sample_rate)
+
+
+def decode(source: Path | io.BytesIO, sample_rate: int) -> np.ndarray:
+    """int16 [T] at `sample_rate`."""
+    samples, source_rate = audio_files.read(source)
     resampled = audio_files.resample(samples, source_rate, sample_rate)
     return (np.clip(resampled, -1.0, 32767 / 32768) * 32768.0).round().astype(np.int16)
 

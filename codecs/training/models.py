@@ -109,6 +109,14 @@ class TrainableTFC(Trainable):
         return Reconstruction(passed.audio, {"commitment": passed.commitment_loss.mean(), "codebook": passed.codebook_loss.mean()})
 
 
+    def from_start(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Of a fixed-rate model of the tiny family, its encoder and decoder; the ladder of rates and the RVQ start anew."""
+        if "quantizer.project_in.weight" not in tensors:
+            return tensors
+        kept = {name: tensor for name, tensor in tensors.items() if name.startswith(("encoder.", "decoder."))}
+        return {**self.network.state_dict(), **kept}
+
+
 class TrainableFlexiCodec(Trainable):
     """FlexiCodec with one random threshold a step; its projection for the REPA loss exists in training alone."""
 
@@ -175,8 +183,7 @@ def flexicodec_network(model: FlexiCodecModel, folder: Path) -> tuple[nn.Module,
     recogniser = json.loads(metadata["config"])
     config = {**model.config, "semantic_model": recogniser["semantic_model"], "cmvn": recogniser["cmvn"]}
     network = flexicodec.tiny_network(config)
-    encoder = {name.removeprefix("encoder."): tensor for name, tensor in tensors.items() if name.startswith("encoder.")}
-    checkpoints.load_strictly(network.semantic_model, encoder, path)
+    checkpoints.load_strictly(network.semantic_model, tensors, path)
     return network, json.dumps(config)
 
 

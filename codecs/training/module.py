@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,28 +38,21 @@ def learning_rate(optimiser: Optimiser, step: int) -> float:
     return peak * (final / peak) ** progress
 
 
-class CodecTraining(L.LightningModule):
-    """One training run. Optimisation is manual: with discriminators there are two optimisers, and `step` counts batches, not updates.
+class Training(L.LightningModule):
+    """What every training shares: resumable steps, the learning rate, the moving average of the weights, one update.
 
-    folder   where other recipes left their results
+    Optimisation is manual: with discriminators there are two optimisers, and `step` counts batches, not updates.
     """
 
-    def __init__(self, recipe: Recipe, store: AudioStore, folder: Path) -> None:
+    def __init__(self, recipe: Recipe, store: AudioStore, model: Trainable) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.recipe, self.store = recipe, store
+        self.recipe, self.store, self.model = recipe, store, model
         self.step = 0
-        self.model = build(recipe, folder)
         for name in recipe.freeze:
-            self.model.network.get_submodule(name).requires_grad_(False)
+            model.network.get_submodule(name).requires_grad_(False)
         decay = recipe.optimiser.average_decay
-        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(decay)).requires_grad_(False) if decay else None
-        self.discriminators = None
-        if recipe.losses.adversarial:
-            makers = {"dac": discriminators.dac_discriminators, "bigcodec": discriminators.bigcodec_discriminators}
-            self.discriminators = makers[recipe.losses.discriminators]()
-        self.mel = losses.MelLoss(recipe.data.sample_rate, turns=recipe.losses.mel_turns)
-        self.stft = losses.StftLoss() if recipe.losses.stft else None
+        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)).requires_grad_(False) if decay else None
         self.training_clips, self.validation_clips = split(store, recipe.data.held_out)
 
     @property
@@ -73,12 +67,49 @@ class CodecTraining(L.LightningModule):
         self.step = checkpoint["step"]
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        return [self._adamw(self.model)] + ([self._adamw(self.discriminators)] if self.discriminators else [])
+        return [self.adamw(self.model)]
 
-    def _adamw(self, module: torch.nn.Module) -> torch.optim.Optimizer:
+    def adamw(self, module: torch.nn.Module) -> torch.optim.Optimizer:
         settings = self.recipe.optimiser
         trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
         return torch.optim.AdamW(trained, lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay)
+
+    def update(self, index: int, module: torch.nn.Module, loss: Tensor) -> Tensor:
+        """One update by the optimiser of that index; returns the norm of the gradients before clipping."""
+        optimisers = self.optimizers()
+        optimiser = optimisers[index] if isinstance(optimisers, list) else optimisers
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(self.recipe.optimiser, self.step)
+        optimiser.zero_grad()
+        self.manual_backward(loss)
+        norm = torch.nn.utils.clip_grad_norm_(module.parameters(), self.recipe.optimiser.clip_norm)
+        optimiser.step()
+        return norm
+
+    def finish_step(self, logged: Mapping[str, Tensor]) -> None:
+        """Counts the step, moves the average, and logs every so often."""
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        self.step += 1
+        if self.step % LOG_EVERY_STEPS == 0:
+            self.log_dict({f"train/{name}": value.detach() for name, value in logged.items()})
+            self.log("train/learning_rate", learning_rate(self.recipe.optimiser, self.step - 1))
+
+
+class CodecTraining(Training):
+    """Trains a codec on crops; `folder` is where other recipes left their results."""
+
+    def __init__(self, recipe: Recipe, store: AudioStore, folder: Path) -> None:
+        super().__init__(recipe, store, build(recipe, folder))
+        self.discriminators = None
+        if recipe.losses.adversarial:
+            makers = {"dac": discriminators.dac_discriminators, "bigcodec": discriminators.bigcodec_discriminators}
+            self.discriminators = makers[recipe.losses.discriminators]()
+        self.mel = losses.MelLoss(recipe.data.sample_rate, turns=recipe.losses.mel_turns)
+        self.stft = losses.StftLoss() if recipe.losses.stft else None
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        return [self.adamw(self.model)] + ([self.adamw(self.discriminators)] if self.discriminators else [])
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         data = self.recipe.data
@@ -93,7 +124,7 @@ class CodecTraining(L.LightningModule):
         logged: dict[str, Tensor] = {}
         if self.discriminators is not None:
             logged["discriminator"] = losses.discriminator_loss(self.discriminators(passed.audio.detach()), self.discriminators(batch))
-            self._update(1, self.discriminators, logged["discriminator"])
+            self.update(1, self.discriminators, logged["discriminator"])
 
         weights = self.recipe.losses
         terms = {"mel": self.mel(passed.audio, batch, self.step), **passed.losses}
@@ -103,26 +134,8 @@ class CodecTraining(L.LightningModule):
             judged, target = self.discriminators(passed.audio), self.discriminators(batch)
             terms["adversarial"] = losses.adversarial_loss(judged)
             terms["feature_matching"] = losses.feature_matching_loss(judged, target)
-        norm = self._update(0, self.model, torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum())
-        if self.average is not None:
-            self.average.update_parameters(self.model)
-        self.step += 1
-        if self.step % LOG_EVERY_STEPS == 0:
-            rate = torch.tensor(learning_rate(self.recipe.optimiser, self.step - 1))
-            logged |= {**terms, "gradient_norm": norm, "learning_rate": rate}
-            self.log_dict({f"train/{name}": value.detach() for name, value in logged.items()})
-
-    def _update(self, index: int, module: torch.nn.Module, loss: Tensor) -> Tensor:
-        """One update by the optimiser of that index; returns the norm of the gradients before clipping."""
-        optimisers = self.optimizers()
-        optimiser = optimisers[index] if isinstance(optimisers, list) else optimisers
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(self.recipe.optimiser, self.step)
-        optimiser.zero_grad()
-        self.manual_backward(loss)
-        norm = torch.nn.utils.clip_grad_norm_(module.parameters(), self.recipe.optimiser.clip_norm)
-        optimiser.step()
-        return norm
+        norm = self.update(0, self.model, torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum())
+        self.finish_step({**logged, **terms, "gradient_norm": norm})
 
     def on_validation_epoch_start(self) -> None:
         self.scores: dict[str, list[float]] = {}

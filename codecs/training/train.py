@@ -12,8 +12,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from bench import checkpoint as checkpoints
 from bench.codecs.training.data import AudioStore, open_store
-from bench.codecs.training.module import CodecTraining
+from bench.codecs.training.module import CodecTraining, Training
 from bench.codecs.training.recipe import read_recipe
+from bench.codecs.training.recogniser import RecogniserTraining
 from bench.errors import UserError
 
 SMOKE_STEPS = 10
@@ -45,7 +46,7 @@ class Export(Callback):
             export(module, self.path, self.start_steps)
 
 
-def export(module: CodecTraining, path: Path, start_steps: int) -> None:
+def export(module: Training, path: Path, start_steps: int) -> None:
     """The weights in float16, with all that says where they come from as metadata."""
     from safetensors.torch import save_file
 
@@ -90,7 +91,9 @@ def train(recipe_path: Path, out: Path = Path("results/training"), smoke: bool =
     folder = out / recipe.name
     last, exported = folder / "last.ckpt", folder / f"{recipe.name}.safetensors"
     L.seed_everything(recipe.seed, workers=True, verbose=False)
-    module = CodecTraining(recipe, open_store(recipe.data, recipe_path.parent, out / "cache"), out)
+    store = open_store(recipe.data, recipe_path.parent, out / "cache")
+    is_recogniser = recipe.model.family == "recogniser"
+    module = RecogniserTraining(recipe, store) if is_recogniser else CodecTraining(recipe, store, out)
     start_steps = load_start(module, recipe.start, out)
     steps = recipe.optimiser.last_step
     trainer = L.Trainer(
@@ -110,7 +113,7 @@ def train(recipe_path: Path, out: Path = Path("results/training"), smoke: bool =
     return exported
 
 
-def load_start(module: CodecTraining, start: str | None, out: Path) -> int:
+def load_start(module: Training, start: str | None, out: Path) -> int:
     """Fills the model from what its recipe starts from; returns the steps that went into it.
 
     start   another recipe's name, whose result is taken from `out` or else from the shipped checkpoints; or a path

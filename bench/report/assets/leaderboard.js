@@ -115,9 +115,8 @@ bench.views.leaderboard = (() => {
 
   // What a paper printed for this system; its doubts are one hover away.
   function published(point, name, text) {
-    const entry = `${bench.codecOf(point).label}@${bench.report.points[point].name}`;
-    const found = bench.report.published.find((row) => row.entry === entry && row.metric === name);
-    return found ? el("span", { class: "published", title: [found.system, found.source, found.doubt].filter(Boolean).join("; ") }, `paper ${text(Number(found.value))}${found.doubt ? "?" : ""}`) : null;
+    const found = bench.report.published.find((row) => row.codec === bench.codecOf(point).label && row.point === bench.report.points[point].name && row.metric === name);
+    return found ? el("span", { class: "published", title: [found.source, found.doubt].filter(Boolean).join("; ") }, `paper ${text(Number(found.value))}${found.doubt ? "?" : ""}`) : null;
   }
 
   function metricCell(point, column, mark, usual) {

@@ -1,0 +1,153 @@
+"""`bench compare`: everything against one point, for the terminal and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.compare import Comparison as Numbers
+from bench.compare import CurveDifference, Difference, compare, find_point
+from bench.errors import UserError
+from bench.metric import MetricInfo
+from bench.report.merge import merge
+from bench.report.table import MISSING, head, kbps, number, terminal_tables, usual_decimals
+from bench.summary import ALPHA
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+SHOWN_AGAINST = {"bitrate": "kbps", "token_rate": "tokens/s", "frame_rate": "Hz"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The numbers with the facts of their metrics."""
+
+    numbers: Numbers
+    metrics: Mapping[str, MetricInfo]
+
+
+def comparison_of(folder: Path, baseline: str) -> Comparison:
+    """The run in `folder` against `baseline` (CODEC@POINT); where that is "", the suite's compare.baseline, else the first point."""
+    merged = merge([folder])
+    present = set(zip(merged.records["codec"], merged.records["point"], strict=True))
+    points = [point for point in merged.points if point in present]
+    ranked = [point for point in points if merged.codecs[point[0]]["kind"] != "ceiling"]
+    if not ranked:
+        raise UserError(f"{folder}: holds no codec to compare")
+    name = baseline or merged.baseline or "@".join(ranked[0])
+    numbers = compare(merged.records, merged.metrics, find_point(name, points), order=points, seed=merged.seed)
+    return Comparison(numbers, merged.metrics)
+
+
+def render_json(comparison: Comparison) -> str:
+    """All numbers, unrounded; null where there is none."""
+    numbers = asdict(comparison.numbers)
+    numbers["baseline"] = "@".join(comparison.numbers.baseline)
+    numbers["pareto"] = [
+        {"metric": metric, "against": against, "points": ["@".join(point) for point in points]}
+        for (metric, against), points in comparison.numbers.pareto.items()
+    ]
+    return json.dumps(_without_nan(numbers), ensure_ascii=False, indent=1)
+
+
+def render_terminal(comparison: Comparison, width: int) -> Group:
+    """Differences, curves and Pareto front for a rich console of `width` characters."""
+    from rich.console import Group
+    from rich.text import Text
+
+    numbers = comparison.numbers
+    parts: list[Any] = [Text(f"Against {'@'.join(numbers.baseline)}", style="bold"), *_differences(comparison, width)]
+    parts.append(
+        Text(
+            "Difference ± half of its 95 % interval (paired, bootstrap-t), and the share of utterances on which it is better. "
+            f"*: significant at {100 * ALPHA:.0f} % (sign flips, Holm over all of these); green is better, red worse.\n",
+            style="dim",
+        )
+    )
+    if curves := [curve for curve in numbers.curves if not curve.undefined]:
+        parts += _curves(curves, comparison.metrics, width)
+        parts.append(Text("BD: piecewise cubic over the logarithm of the rate, averaged over the rates shown.\n", style="dim"))
+    else:
+        parts.append(Text("No other codec's curve overlaps with the baseline's: no BD-rate.\n", style="dim"))
+    parts.append(_pareto(numbers))
+    return Group(*parts)
+
+
+def _differences(comparison: Comparison, width: int) -> list[RichTable]:
+    from rich.text import Text
+
+    by_place = {(each.codec, each.point, each.metric): each for each in comparison.numbers.differences}
+    points = list(dict.fromkeys((each.codec, each.point) for each in comparison.numbers.differences))
+    metrics = list(dict.fromkeys(each.metric for each in comparison.numbers.differences))
+    columns = []
+    for metric in metrics:
+        found = [by_place.get((*point, metric)) for point in points]
+        places = usual_decimals((each.high - each.low) / 2 for each in found if each)
+        columns.append([_difference(each, comparison.metrics[metric], places) for each in found])
+    body = [[*map(Text, point), *(column[row] for column in columns)] for row, point in enumerate(points)]
+    return terminal_tables(["codec", "point", *(head(comparison.metrics[metric]) for metric in metrics)], body, 2, width)
+
+
+def _difference(found: Difference | None, info: MetricInfo, places: int) -> Text:
+    from rich.text import Text
+
+    if found is None:
+        return Text(MISSING)
+    significant = found.p_holm < ALPHA
+    better = (found.mean > 0) == info.higher_is_better
+    text = Text(_signed(found.mean, places), style=("green" if better else "red") if significant else "")
+    half = (found.high - found.low) / 2
+    text.append(f" ±{number(half, places)}" if math.isfinite(half) else "", style="dim")
+    text.append("*" if significant else " ")
+    text.append(f" {100 * found.better / found.n:3.0f} %", style="dim")
+    return text
+
+
+def _curves(curves: Iterable[CurveDifference], metrics: Mapping[str, MetricInfo], width: int) -> list[RichTable]:
+    from rich.text import Text
+
+    body = []
+    for curve in curves:
+        places = usual_decimals([(curve.bd_quality_high - curve.bd_quality_low) / 2])
+        low, high = curve.rate_overlap
+        rates = f"{kbps(low)} to {kbps(high)}" if curve.against == "bitrate" else f"{low:.3g} to {high:.3g}"
+        names = [Text(curve.codec), Text(head(metrics[curve.metric])), Text(SHOWN_AGAINST[curve.against])]
+        style = "green" if curve.bd_rate_high < 0 else "red" if curve.bd_rate_low > 0 else ""
+        spend = Text(f"{_signed(curve.bd_rate, 1)} %", style=style).append(_interval(curve.bd_rate_low, curve.bd_rate_high, 1), style="dim")
+        gain = Text(_signed(curve.bd_quality, places)).append(_interval(curve.bd_quality_low, curve.bd_quality_high, places), style="dim")
+        body.append([*names, spend, gain, Text(rates)])
+    return terminal_tables(["codec", "metric", "against", "BD-rate", "BD-quality", "rates"], body, 3, width)
+
+
+def _pareto(numbers: Numbers) -> Text:
+    from rich.text import Text
+
+    text = Text("Pareto front against kbps\n", style="bold")
+    for (metric, against), points in numbers.pareto.items():
+        if against == "bitrate" and points:
+            text.append(f"  {metric}: {', '.join('@'.join(point) for point in points)}\n", style="not bold")
+    return text
+
+
+def _signed(value: float, places: int) -> str:
+    return ("+" if value > 0 else "") + number(value, places)
+
+
+def _interval(low: float, high: float, places: int) -> str:
+    return f" ({_signed(low, places)} to {_signed(high, places)})" if math.isfinite(low) else ""
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,119 @@
+"""Several runs as one: what is refused and why, what is kept apart, what is joined."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.errors import UserError
+from bench.report.compare import comparison_of, render_json
+from bench.report.merge import merge
+from bench.summary import summary
+from tests.runs import CODECS, METRICS, run_info, synthetic_records, write_run
+
+
+def without(codec: str) -> dict[str, Any]:
+    return {name: points for name, points in CODECS.items() if name != codec}
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Path:
+    return write_run(tmp_path / "first", synthetic_records(codecs=without("opus")), run_info(without("opus")))
+
+
+def other_run(folder: Path, records: pd.DataFrame | None = None, **changes: Any) -> Path:
+    only = {"reference": CODECS["reference"], "opus": CODECS["opus"]}
+    info = run_info(only) | changes
+    return write_run(folder, synthetic_records(codecs=only) if records is None else records, info)
+
+
+def test_one_run_is_itself(first: Path) -> None:
+    merged = merge([first])
+    assert merged.metrics == METRICS
+    assert len(merged.records) == 24 * 8
+    assert merged.baseline == "fixed_40@2q"
+    assert list(merged.points)[:2] == [("reference", "original"), ("fixed_40", "1q")]
+
+
+def test_two_runs_share_their_reference_and_keep_all_codecs(first: Path, tmp_path: Path) -> None:
+    merged = merge([first, other_run(tmp_path / "second")])
+    assert set(merged.codecs) == set(CODECS)
+    assert len(merged.records) == 24 * 10
+    assert len(summary(merged.records, merged.metrics, nominal_frame_rates=merged.points).rows) == 10
+
+
+def test_scores_of_one_thing_in_two_runs_come_together(first: Path, tmp_path: Path) -> None:
+    reference = synthetic_records(codecs={"reference": CODECS["reference"]})
+    second = reference.assign(si_sdr=30.0, failures=json.dumps({"si_sdr": "silence"})).drop(columns=["stoi"])
+    info = run_info({"reference": CODECS["reference"]})
+    info["metrics"] = {"si_sdr": {**info["metrics"]["stoi"], "name": "si_sdr"}}
+    merged = merge([first, write_run(tmp_path / "second", second, info)])
+    rows = merged.records[merged.records["codec"] == "reference"]
+    assert len(rows) == 24
+    assert rows["stoi"].notna().all()
+    assert (rows["si_sdr"] == 30.0).all()
+    assert set(rows["failures"]) == {json.dumps({"si_sdr": "silence"})}
+    assert merged.records.loc[merged.records["codec"] == "slime", "si_sdr"].isna().all()
+
+
+def test_other_weights_under_one_label_are_kept_apart(first: Path, tmp_path: Path) -> None:
+    codecs = {"slime": CODECS["slime"]}
+    records = synthetic_records(codecs=codecs, seed=5)
+    records["key"] = "new/" + records["key"]
+    info = run_info(codecs)
+    info["suite"]["name"] = "october"
+    merged = merge([first, write_run(tmp_path / "second", records, info)])
+    assert {"slime", "slime (october)"} <= set(merged.codecs)
+    assert {("slime (october)", "50hz"), ("slime", "50hz")} <= set(merged.points)
+    third = write_run(tmp_path / "third", records.assign(key="newer/" + records["key"]), info)
+    assert "slime (october 2)" in merge([first, tmp_path / "second", third]).codecs
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda info: info["metrics"]["stoi"].update(version=2), "metric 'stoi' has version 1 in the first and 2 in the second"),
+        (lambda info: info["metrics"]["stoi"].update(sample_rate=10000), "metric 'stoi' has sample_rate 16000"),
+        (lambda info: info["datasets"][0].update(revision="r2"), "data set 'bundled' has revision r1 in the first and r2 in the second"),
+        (lambda info: info.update(resampler="scipy poly"), "resampled by soxr"),
+    ],
+    ids=["metric version", "sample rate", "data revision", "resampler"],
+)
+def test_what_does_not_compare_is_refused_with_the_reason(first: Path, tmp_path: Path, change: Any, reason: str) -> None:
+    only = {"opus": CODECS["opus"]}
+    info = run_info(only)
+    change(info)
+    second = write_run(tmp_path / "second", synthetic_records(codecs=only), info)
+    with pytest.raises(UserError, match=reason):
+        merge([first, second])
+
+
+def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no finished run"):
+        merge([tmp_path])
+
+
+def test_compare_takes_the_suites_baseline_or_the_one_asked_for(first: Path) -> None:
+    assert comparison_of(first, "").numbers.baseline == ("fixed_40", "2q")
+    assert comparison_of(first, "slime@50hz").numbers.baseline == ("slime", "50hz")
+    with pytest.raises(UserError, match="did you mean"):
+        comparison_of(first, "slime@50")
+
+
+def test_compare_as_json_is_valid_and_complete(first: Path) -> None:
+    comparison = comparison_of(first, "")
+    read = json.loads(render_json(comparison))
+    assert read["baseline"] == "fixed_40@2q"
+    assert len(read["differences"]) == 7 * 4
+    undefined = [curve for curve in read["curves"] if curve["undefined"]]
+    assert undefined
+    assert all(curve["bd_rate"] is None for curve in undefined)
+    found = {(entry["metric"], entry["against"]): entry["points"] for entry in read["pareto"]}
+    assert "fixed_40@1q" in found["pesq_wb", "bitrate"]
+    defined = next(curve for curve in read["curves"] if not curve["undefined"])
+    assert np.isfinite(defined["bd_rate"])

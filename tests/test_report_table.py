@@ -1,0 +1,150 @@
+"""Printed tables: what stands in them, what is escaped, and that LaTeX compiles."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from bench.report.table import render_csv, render_latex, render_markdown, render_terminal
+from bench.summary import Table, summary
+from tests.runs import CODECS, METRICS, synthetic_records
+
+NOMINAL = {(codec, point): rate for codec, (_, points) in CODECS.items() for point, (rate, _) in points.items()}
+NASTY = "a|b_c&d%e<script>alert(1)</script>#$~^{}\\"
+
+
+@pytest.fixture(scope="module")
+def records() -> pd.DataFrame:
+    return synthetic_records(num_utterances=40, num_speakers=12)
+
+
+@pytest.fixture(scope="module")
+def table(records: pd.DataFrame) -> Table:
+    return summary(records, METRICS, nominal_frame_rates=NOMINAL)
+
+
+@pytest.fixture(scope="module")
+def nasty(records: pd.DataFrame) -> Table:
+    return summary(records.replace({"codec": {"opus": NASTY}, "point": {"6kbps": "[bold]6[/]"}}), METRICS)
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def printed(table: Table, width: int) -> list[str]:
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    console.print(render_terminal(table, width))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def test_markdown_shows_mean_half_width_rates_and_the_best_in_bold(table: Table) -> None:
+    lines = render_markdown(table).splitlines()
+    heads = cells(lines[0])
+    assert heads[:6] == ["codec", "point", "n", "Hz", "kbps", "nominal kbps"]
+    assert "pesq\\_wb ↑ MOS" in heads
+    assert "mel\\_dac\\_train ↓" in heads
+    assert "delay\\_ms ms" in heads  # a diagnostic has no direction
+    rows = {tuple(cells(line)[:2]): cells(line) for line in lines[2 : 2 + len(table.rows)]}
+    row = next(row for row in table.rows if (row.codec, row.point) == ("slime", "50hz"))
+    cell = row.cells["pesq_wb"]
+    shown = rows["slime", "50hz"]
+    assert shown[heads.index("pesq\\_wb ↑ MOS")] == f"{cell.mean:.3f} ± {(cell.high - cell.low) / 2:.3f}"
+    assert shown[3] == f"50 / {row.rates.frame_rate:.3g}"
+    assert shown[4] == f"{row.rates.bitrate / 1000:.3g}"
+    assert rows["opus", "12kbps"][heads.index("stoi ↑")].startswith("**")
+    assert not any(cell.startswith("**") for cell in rows["reference", "original"])
+
+
+def test_n_stands_in_the_head_where_all_share_it_and_in_the_cell_where_one_differs(table: Table) -> None:
+    text = render_markdown(table)
+    assert "wer\\_pocketsphinx ↓ % (n=20)" in text
+    failing = next(line for line in text.splitlines() if line.startswith("| fixed\\_40 | 1q"))
+    assert "(n=35, 5 failed)" in failing
+    assert "n=20" not in failing
+
+
+def test_clusters_are_told_for_each_metric(records: pd.DataFrame) -> None:
+    english = records["language"] == "en"
+    few = records.assign(speaker=records["speaker"].where(~english, "e" + records["speaker"].str[-1]))
+    table = summary(few, METRICS)
+    speakers, english = table.rows[0].cells["stoi"].clusters, table.rows[0].cells["wer_pocketsphinx"].clusters
+    assert table.rows[0].cells["wer_pocketsphinx"].clustered_by == "utterance"
+    assert f"resampling {speakers} speakers (wer_pocketsphinx: {english} utterances)" in render_markdown(table)
+
+
+def test_names_are_escaped_in_markdown(nasty: Table) -> None:
+    lines = render_markdown(nasty).splitlines()
+    assert "<script" not in "\n".join(lines)
+    assert len({line.replace("\\|", "").count("|") for line in lines if line.startswith("|")}) == 1
+
+
+def test_csv_holds_every_number_unrounded(table: Table) -> None:
+    rows = list(csv.DictReader(io.StringIO(render_csv(table))))
+    assert len(rows) == len(table.rows)
+    for row, read in zip(table.rows, rows, strict=True):
+        assert (read["codec"], read["point"], int(read["stoi:n"])) == (row.codec, row.point, row.cells["stoi"].n)
+        assert float(read["stoi"]) == row.cells["stoi"].mean
+        assert float(read["stoi:low"]) == row.cells["stoi"].low
+        assert read["bitrate"] == ("" if np.isnan(row.rates.bitrate) else str(row.rates.bitrate))
+    assert rows[1]["pesq_wb:failed"] == "5"
+
+
+def test_csv_keeps_names_as_they_are(nasty: Table) -> None:
+    assert NASTY in {row["codec"] for row in csv.DictReader(io.StringIO(render_csv(nasty)))}
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 300])
+def test_terminal_fits_and_repeats_the_names(table: Table, width: int) -> None:
+    lines = printed(table, width)
+    assert max(map(len, lines)) <= width
+    headed = [line for line in lines if "codec" in line and "point" in line]
+    assert len(headed) == (1 if width == 300 else len(headed))
+    assert all(any(name in line for line in headed) for name in METRICS)
+
+
+def test_markup_in_names_is_text_on_the_terminal(nasty: Table) -> None:
+    assert any("[bold]6[/]" in line for line in printed(nasty, 300))
+
+
+def test_grouped_tables_name_the_group_in_each_row(records: pd.DataFrame) -> None:
+    by_language = summary(records, METRICS, by=("language",), nominal_frame_rates=NOMINAL)
+    lines = render_markdown(by_language).splitlines()
+    assert cells(lines[0])[0] == "language"
+    assert [cells(line)[0] for line in lines[2 : 2 + 3 * len(NOMINAL)]] == [tag for tag in ("de", "en", "he") for _ in NOMINAL]
+    assert render_latex(by_language).count("\\midrule") == 3
+
+
+def test_an_empty_column_and_a_missing_interval_are_dashes(table: Table) -> None:
+    row = table.rows[1]
+    nan = float("nan")
+    empty = replace(row.cells["stoi"], mean=nan, low=nan, high=nan, n=0, failed=7)
+    few = replace(row.cells["pesq_wb"], low=nan, high=nan)
+    lines = render_markdown(Table((replace(row, cells={**row.cells, "stoi": empty, "pesq_wb": few}),), METRICS)).splitlines()
+    heads, shown = cells(lines[0]), cells(lines[2])
+    assert next(cell for name, cell in zip(heads, shown, strict=True) if name.startswith("stoi")) == "– (7 failed)"
+    assert "±" not in next(cell for name, cell in zip(heads, shown, strict=True) if name.startswith("pesq"))
+
+
+@pytest.mark.parametrize("which", ["table", "nasty"])
+def test_latex_compiles(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    if shutil.which("pdflatex") is None:
+        pytest.skip("needs pdflatex")
+    text = render_latex(request.getfixturevalue(which))
+    assert "\\textbf{" in text
+    document = (
+        "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs}\\begin{document}\\tiny\n" + text + "\\end{document}\n"
+    )
+    (tmp_path / "table.tex").write_text(document, encoding="utf-8")
+    done = subprocess.run(["pdflatex", "-halt-on-error", "table.tex"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-1500:]
