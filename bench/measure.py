@@ -29,7 +29,7 @@ from bench.registry import codec_module, metric_modules
 from bench.suite import Entry, MetricSpec
 
 R = TypeVar("R")
-_KEPT_REFERENCES = 64  # utterances whose prepared reference stays in memory: about 4 MB each
+_KEPT_REFERENCES = 16  # utterances whose prepared reference stays in memory: up to 9 MB each
 
 
 @dataclass(frozen=True)

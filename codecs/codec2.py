@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.audio import fit_length
-from bench.codec import Codec, CodecInfo, Encoded, Need, OperatingPoint
+from bench.codec import Codec, CodecInfo, Encoded, Need, OperatingPoint, Stream
 from bench.codecs.adapters.points import pick
 
 INFO = CodecInfo(
@@ -41,7 +41,7 @@ POINTS: Mapping[str, OperatingPoint] = {
 
 
 class Codec2:
-    """Two packets: a byte that names the mode, and all frames bit by bit.
+    """Frames as the tokens of their bytes, the last one as wide as its bits, so that they cost what they hold; one byte names the mode.
 
     The programs, not a binding to the library: its noise generator has one state a process, so a decoder in this process would
     answer differently each time.
@@ -61,17 +61,22 @@ class Codec2:
         num_frames = math.ceil((len(latent) + delay) / length)
         samples = fit_length(latent.numpy(), num_frames * length)
         pcm = np.round(np.clip(samples, -1.0, 1.0) * 32767).astype("<i2")
-        frames = np.frombuffer(_run("c2enc", mode, pcm.tobytes()), np.uint8).reshape(num_frames, -1)
-        payload = np.packbits(np.unpackbits(frames, axis=1)[:, :bits]).tobytes()
-        return Encoded((), len(latent), (bytes([index]), payload))
+        frames = np.frombuffer(_run("c2enc", mode, pcm.tobytes()), np.uint8).reshape(num_frames, -1).T
+        widths = _widths(bits)
+        tokens = torch.from_numpy(frames.astype(np.int64) >> (8 - widths[:, None]))
+        return Encoded((Stream(tokens, tuple(2 ** int(width) for width in widths)),), len(latent), (bytes([index]),))
 
     def decode(self, encoded: Encoded) -> Tensor:
-        header, payload = encoded.packets
-        mode, (bits, length, delay) = list(_MODES.items())[header[0]]
-        num_frames = math.ceil((encoded.num_samples + delay) / length)
-        frames = np.unpackbits(np.frombuffer(payload, np.uint8), count=num_frames * bits).reshape(num_frames, bits)
-        pcm = np.frombuffer(_run("c2dec", mode, np.packbits(frames, axis=1).tobytes()), "<i2")
+        (stream,), (header,) = encoded.streams, encoded.packets
+        mode, (bits, _, delay) = list(_MODES.items())[header[0]]
+        frames = (stream.tokens.numpy() << (8 - _widths(bits)[:, None])).astype(np.uint8).T
+        pcm = np.frombuffer(_run("c2dec", mode, frames.tobytes()), "<i2")
         return torch.from_numpy(fit_length(pcm[delay:].astype(np.float32) / 32768, encoded.num_samples))
+
+
+def _widths(bits: int) -> np.ndarray:
+    """Bits in use of each byte of a frame, int64."""
+    return np.array([min(8, bits - start) for start in range(0, bits, 8)])
 
 
 def _run(program: str, mode: str, data: bytes) -> bytes:

@@ -92,7 +92,7 @@ def _count_constants(path: Path) -> int:
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
     tensors = {tensor.buffer: tensor for graph in model.subgraphs for tensor in graph.tensors}
     stored = [tensor for buffer, tensor in tensors.items() if model.buffers[buffer].data is not None]
-    return sum(math.prod(tensor.shape) for tensor in stored)
+    return sum(math.prod(map(int, tensor.shape)) for tensor in stored)
 
 
 def point(**settings: float | str) -> OperatingPoint:

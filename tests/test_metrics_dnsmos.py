@@ -20,7 +20,7 @@ def clip(seconds: float) -> np.ndarray:
 
 
 # several windows of a doubled clip; one; one without repetition; the eighth is a sample short by rounding, and skipped
-@pytest.mark.parametrize("seconds", [3.01, 4.75, 10.2, 17.1])
+@pytest.mark.parametrize("seconds", [3.01, 4.75, 10.2, pytest.param(17.1, marks=pytest.mark.slow)])
 def test_scores_equal_speechmos(seconds):
     original = pytest.importorskip("speechmos.dnsmos", exc_type=ImportError)
     audio = clip(seconds)

@@ -1,8 +1,6 @@
-"""PESQ, STOI and SI-SDR against the bare libraries and the formula, and against published reconstructions scored elsewhere."""
+"""PESQ, STOI and SI-SDR against the bare libraries and the formula."""
 
 from __future__ import annotations
-
-import json
 
 import numpy as np
 import pesq
@@ -21,19 +19,6 @@ BARE = {
     "stoi": lambda x, y: pystoi.stoi(x, y, 16000, extended=False),
     "estoi": lambda x, y: pystoi.stoi(x, y, 16000, extended=True),
 }
-# n = 15, measured for the project's specification: PESQ-WB, narrow band fed with 16 kHz, STOI
-PUBLISHED = {
-    "flexicodec_12hz__1q": (1.129, 1.302, 0.623),
-    "flexicodec_12hz__8q": (2.855, 3.367, 0.948),
-    "flexicodec_8hz__1q": (1.126, 1.295, 0.622),
-    "flexicodec_8hz__8q": (2.586, 3.137, 0.935),
-    "flexicodec_6hz__1q": (1.125, 1.277, 0.613),
-    "flexicodec_6hz__8q": (2.395, 2.938, 0.922),
-    "official_encodec__2q": (1.533, 1.900, 0.851),
-    "official_encodec__8q": (2.721, 3.129, 0.943),
-    "official_mimi__2q": (1.260, 1.498, 0.777),
-    "official_mimi__8q": (2.293, 2.823, 0.917),
-}
 
 
 @pytest.mark.parametrize("name", BARE)
@@ -51,28 +36,12 @@ def test_narrow_band_at_8_khz_is_not_narrow_band_fed_with_16_khz():
     assert abs(score("pesq_nb", reference, audio.resample(degraded, 16000, 8000)) - score("pesq_nb16", reference, degraded)) > 0.02
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("variant", PUBLISHED)
-def test_published_reconstructions_score_as_in_the_specification(shared, variant):
-    folder = shared / "data" / "recon"
-    rows = [row for line in (folder / "manifest.jsonl").open(encoding="utf-8") if (row := json.loads(line))["variant"] == variant]
-    assert len(rows) == 15
-    values: dict[str, list[float]] = {"pesq_wb": [], "pesq_nb16": [], "stoi": []}
-    for row in rows:
-        samples, sample_rate = audio.read(folder / row["reference"])
-        reference = Utterance(row["id"], samples, sample_rate)
-        decoded, decoded_rate = audio.read(folder / row["path"])
-        degraded = audio.fit_length(audio.resample(decoded, decoded_rate, 16000), len(at_rate(reference, 16000)))
-        for name, scores in values.items():
-            scores.append(score(name, reference, degraded))
-    np.testing.assert_allclose([np.mean(scores) for scores in values.values()], PUBLISHED[variant], atol=0.01)
-
-
 @pytest.mark.parametrize("name", ["stoi", "estoi"])
 def test_stoi_of_too_little_speech_is_a_failure_not_1e_5(name):
     reference = sentence()
     short = Utterance("short", reference.audio[16000:20000], 16000)
-    assert pystoi.stoi(short.audio, short.audio, 16000) == 1e-5
+    with pytest.warns(RuntimeWarning, match="Not enough STFT frames"):
+        assert pystoi.stoi(short.audio, short.audio, 16000) == 1e-5
     with pytest.raises(MetricFailure, match="30 frames"):
         full_score(name, short, short.audio)
 

@@ -222,6 +222,7 @@ def test_a_model_that_is_not_here_is_named_with_the_command_that_gets_it(monkeyp
     (need,) = [need for need in wer_nemo.needs(["wer_nemo"], {}) if need.kind == "weights"]
     assert not need.available
     assert "stt_en_fastconformer_transducer_large" in need.how
+    assert wer_whisper.needs(["wer_whisper"], {"checkpoint": "/no/such/folder"})[1].how == "put the model's folder at /no/such/folder"
     with pytest.raises(Unavailable, match="hf download"):
         wer_nemo.load(["wer_nemo"], CPU, {})
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -62,6 +64,12 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def page(browser: Any, index: Path) -> Iterator[Any]:
+    with opened_page(browser, index) as opened:
+        yield opened
+
+
+@contextmanager
+def opened_page(browser: Any, index: Path) -> Iterator[Any]:
     """The page, opened from the file system; fails the test if it ever complains, or asks for more than files beside it."""
     context = browser.new_context(viewport={"width": 1360, "height": 900})
     opened = context.new_page()
@@ -365,3 +373,33 @@ def test_the_folder_is_whole_and_small_without_audio(index: Path) -> None:
     assert page_bytes < 5_000_000
     assert METRICS.keys() - {"pesq_wb", "wer_pocketsphinx", "delay_ms"}  # columns of metrics that the suite did not ask for are not shown
     assert "stoi" not in (out / "data/report.js").read_text(encoding="utf-8")
+
+
+ODD_RUNS: dict[str, Any] = {
+    "one utterance": lambda records: records[records["utterance"] == "utt/00000"],
+    "one point": lambda records: records[records["point"] == "1q"],
+    "only the reference": lambda records: records[records["codec"] == "reference"],
+    "a metric without a score": lambda records: records.assign(pesq_wb=np.nan, failures='{"pesq_wb": "never"}'),
+    "no speakers, no texts, no languages": lambda records: records.assign(speaker="", text="", language=""),
+    "two data sets": lambda records: records.assign(dataset=np.where(records["utterance"] < "utt/00012", "a", "b")),
+    "a codec that never loaded": lambda records: records.assign(
+        **{name: records[name].where(records["codec"] != "slime", 0) for name in ("bits_total", "bitrate", "frame_rate", "token_rate")},
+        pesq_wb=records["pesq_wb"].where(records["codec"] != "slime"),
+        failures=records["failures"].where(records["codec"] != "slime", '{"codec": "load: no such file"}'),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ODD_RUNS)
+def test_odd_runs_have_a_report_without_errors(what: str, browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.report.plot.save", lambda *_: None)  # drawn, not written: that takes most of the time
+    records = ODD_RUNS[what](synthetic_records())
+    info = run_info()
+    info["metrics"] = {name: info["metrics"][name] for name in ("pesq_wb", "wer_pocketsphinx")}
+    index = build([write_run(tmp_path / "run", records, info)], tmp_path / "report")
+    with opened_page(browser, index) as opened:
+        for view in ("curves", "rates", "listen", "compare", "provenance", "leaderboard"):
+            show(opened, view)
+            opened.wait_for_timeout(60)
+            assert opened.locator(f"#{view} [role=alert]").count() == 0
+        assert opened.locator("#leaderboard h2").is_visible()

@@ -7,13 +7,13 @@ import pytest
 from bench.errors import UserError
 from bench.text import NORMALISERS, normaliser, primary_tag, spelling
 
-ENGLISH = "Mr. O'Neil's colour TV cost twenty-one pounds, didn't it?"
+ENGLISH = "Mr. Neil's colour TV cost twenty-one dollars, didn't it?"
 
 
 @pytest.mark.parametrize(
     ("name", "language", "text", "expected"),
     [
-        ("whisper", "en", ENGLISH, "mister o'neil is color tv cost 21 pounds did not it"),
+        ("whisper", "en", ENGLISH, "mister neil is color tv cost $21 did not it"),
         ("whisper_english", "de", "colour", "color"),
         ("whisper", "de", "Grüße, aus Köln!", "grüße aus köln"),
         ("whisper_basic", "en", "I'll go [laughs] now.", "i ll go now"),

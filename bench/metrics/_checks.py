@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from bench.codec import Need
 from bench.errors import Unavailable, UserError, unknown
 from bench.metric import Audio, MetricFailure
 
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 SILENCE_DB = -80.0  # dB relative to a full-scale square wave; 16-bit dither lies near -96
 
 
@@ -32,8 +34,12 @@ def pretrained(metric: str, checkpoint: str, size_mb: float | None = None, licen
     from huggingface_hub import try_to_load_from_cache
 
     repo, revision = split_revision(checkpoint)
-    available = Path(repo).is_dir() or isinstance(try_to_load_from_cache(repo, "config.json", revision=revision), str)
-    return Need("weights", f"{metric} {checkpoint}", available, f"hf download {repo} --revision {revision}", size_mb, licence)
+    if not _HUB_ID.fullmatch(repo) or Path(repo).is_dir():
+        available, how = Path(repo).is_dir(), f"put the model's folder at {repo}"
+    else:
+        available = isinstance(try_to_load_from_cache(repo, "config.json", revision=revision), str)
+        how = f"hf download {repo} --revision {revision}"
+    return Need("weights", f"{metric} {checkpoint}", available, how, size_mb, licence)
 
 
 def load_pretrained(model_class: Any, checkpoint: str) -> Any:
@@ -51,7 +57,9 @@ def load_pretrained(model_class: Any, checkpoint: str) -> Any:
 
 
 def split_revision(checkpoint: str) -> tuple[str, str]:
-    """Repository (or path) and revision of owner/repo@revision."""
+    """Repository and revision of owner/repo@revision; the path of a folder as it stands."""
+    if Path(checkpoint).is_dir():
+        return checkpoint, "main"
     repo, _, revision = checkpoint.partition("@")
     return repo, revision or "main"
 

@@ -94,10 +94,10 @@ def _with_audio(records: pd.DataFrame, unit: tuple[str, str], points: Sequence[t
 
 def _write_media(records: pd.DataFrame, point: int, heard: Mapping[tuple[str, str], int], out: Path) -> None:
     """Audio and drawings of the utterances to hear at one point, under their numbers: ids may hold what no file name can."""
-    for row in records.itertuples():
+    for row in records[records["audio_file"] != ""].itertuples():
         unit = heard.get((str(row.dataset), str(row.utterance)))
         source = Path(str(row.audio_file))
-        if unit is None or not row.audio_file or not source.is_file():
+        if unit is None or not source.is_file():
             continue
         _link(source, out / f"audio/u{unit}/p{point}{source.suffix}")
         drawn = media.drawing(source)

@@ -92,11 +92,10 @@ def render_junit(regression: Regression, suite: str, strict: bool) -> str:
     cases = ElementTree.SubElement(root, "testsuite", {"name": f"bench regress {suite}", **counts})
     for check in regression.checks:
         case = ElementTree.SubElement(cases, "testcase", {"classname": f"{suite}.{regression.codec}@{check.point}", "name": check.metric})
-        message = sentence(check)
         if check in failed or check in skipped:
-            ElementTree.SubElement(case, "failure" if check in failed else "skipped", {"message": f"{check.verdict}: {message}"})
+            ElementTree.SubElement(case, "failure" if check in failed else "skipped", {"message": sentence(check)})
         else:
-            ElementTree.SubElement(case, "system-out").text = f"{check.verdict}: {message}"
+            ElementTree.SubElement(case, "system-out").text = sentence(check)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -105,7 +104,7 @@ def sentence(check: Check) -> str:
     """What one check found, in one line."""
     heads, row = _row(check, with_equal_bits=check.equal_bits is not None)
     told = dict(zip(heads, row, strict=True))
-    text = f"{told['metric']} {told['baseline']} -> {told['candidate']}, change {told['change']}, margin {told['margin']}, n {told['n']}"
+    text = f"{told['verdict']}: {told['metric']} {told['baseline']} -> {told['candidate']}, change {told['change']}, margin {told['margin']}, n {told['n']}"
     return text + (f"; {told['at equal bits']} at equal bits" if check.equal_bits else "")
 
 

@@ -38,6 +38,8 @@ class SpectralEncoder(nn.Module):
     The blocks run on one frame a hop at any stride; the last projection takes `stride` neighbouring frames together.
     """
 
+    window: Tensor
+
     def __init__(
         self, width: int, hidden: int, blocks: int, latent_dim: int, n_fft: int = 800, hop_length: int = 200, stride: int = 1
     ) -> None:
@@ -68,6 +70,8 @@ class SpectralEncoder(nn.Module):
 class SpectralDecoder(nn.Module):
     """Latents [B, D, F] to audio [B, F * stride * hop_length]: each frame's log magnitudes and phases, inverted and overlapped."""
 
+    window: Tensor
+
     def __init__(
         self, width: int, hidden: int, blocks: int, latent_dim: int, n_fft: int = 800, hop_length: int = 200, stride: int = 1
     ) -> None:
@@ -94,9 +98,9 @@ class SpectralDecoder(nn.Module):
         margin = (self.n_fft - hop) // 2
         pieces = torch.fft.irfft(spectrum, self.n_fft) * self.window
         length = (frames - 1) * hop + self.n_fft
-        fold = {"output_size": (1, length), "kernel_size": (1, self.n_fft), "stride": (1, hop)}
-        audio = F.fold(pieces.transpose(1, 2), **fold)[:, 0, 0]
-        envelope = F.fold(self.window.square().expand(1, frames, -1).transpose(1, 2), **fold)[0, 0, 0]
+        fold = nn.Fold((1, length), (1, self.n_fft), stride=(1, hop))
+        audio = fold(pieces.transpose(1, 2))[:, 0, 0]
+        envelope = fold(self.window.square().expand(1, frames, -1).transpose(1, 2))[0, 0, 0]
         return (audio / envelope.clamp(min=1e-8))[:, margin : length - margin]
 
 

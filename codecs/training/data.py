@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from bench import audio as audio_files
 from bench.codecs.training.recipe import Data
 from bench.errors import UserError
-
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
+from bench.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -50,29 +49,29 @@ class AudioStore:
 def open_store(data: Data, recipe_folder: Path, cache: Path) -> AudioStore:
     """The store of `data`, decoded into `cache` on first use; paths are relative to the recipe."""
     source = data.hf or str((recipe_folder / (data.manifest or data.folder or "")).resolve())
-    key = hashlib.sha256(f"{source}|{data.hf_config}|{data.hf_split}|{data.sample_rate}".encode()).hexdigest()[:16]
+    identity = (source, data.hf_config, data.hf_split, data.hf_revision, data.sample_rate)
+    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
     index, array = cache / f"{key}.json", cache / f"{key}.int16"
     if not index.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        clips = []
-        position = 0
-        partial = array.with_suffix(f".{os.getpid()}")
-        with partial.open("wb") as file:
-            for row, samples in recordings(data, recipe_folder):
-                file.write(samples.tobytes())
-                clips.append({**row, "start": position, "stop": position + len(samples)})
-                position += len(samples)
-        if not clips:
-            raise UserError(f"{source}: no audio found")
-        os.replace(partial, array)
-        index_partial = index.with_suffix(f".{os.getpid()}")
-        index_partial.write_text(json.dumps(clips))
-        os.replace(index_partial, index)
+        rows: list[dict[str, Any]] = []
+
+        def fill(partial: Path) -> None:
+            position = 0
+            with partial.open("wb") as file:
+                for row, samples in recordings(data, recipe_folder):
+                    file.write(samples.tobytes())
+                    rows.append({**row, "start": position, "stop": position + len(samples)})
+                    position += len(samples)
+            if not rows:
+                raise UserError(f"{source}: no audio found")
+
+        write_atomically(array, fill)
+        write_atomically(index, lambda partial: partial.write_text(json.dumps(rows)))
     clips = tuple(Clip(**row) for row in json.loads(index.read_text()))
     return AudioStore(np.memmap(array, dtype=np.int16, mode="r"), clips, data.sample_rate)
 
 
-def recordings(data: Data, recipe_folder: Path) -> Iterator[tuple[dict, np.ndarray]]:
+def recordings(data: Data, recipe_folder: Path) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """Every recording's row (id, speaker, corpus, text) and its int16 samples at the store's rate."""
     if data.manifest is not None:
         manifest = recipe_folder / data.manifest
@@ -84,7 +83,7 @@ def recordings(data: Data, recipe_folder: Path) -> Iterator[tuple[dict, np.ndarr
             yield row, decode(manifest.parent / entry["path"], data.sample_rate)
     elif data.folder is not None:
         folder = recipe_folder / data.folder
-        for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES):
+        for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in audio_files.SUFFIXES):
             text = path.with_suffix(".txt")
             row = {"id": path.stem, "speaker": path.parent.name, "corpus": "", "text": text.read_text().strip() if text.exists() else None}
             yield row, decode(path, data.sample_rate)
@@ -92,11 +91,11 @@ def recordings(data: Data, recipe_folder: Path) -> Iterator[tuple[dict, np.ndarr
         yield from hub_recordings(data)
 
 
-def hub_recordings(data: Data) -> Iterator[tuple[dict, np.ndarray]]:
+def hub_recordings(data: Data) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """Of a data set of the `datasets` library that has a column `audio`; its undecoded bytes are read by this project's own reader."""
     from datasets import Audio, load_dataset
 
-    rows = load_dataset(data.hf, data.hf_config, split=data.hf_split, revision=data.hf_revision, streaming=True)
+    rows = load_dataset(data.hf, data.hf_config, split=data.hf_split, revision=data.hf_revision)
     for number, entry in enumerate(rows.cast_column("audio", Audio(decode=False))):
         row = {
             "id": str(entry.get("id", number)),
@@ -104,13 +103,15 @@ def hub_recordings(data: Data) -> Iterator[tuple[dict, np.ndarray]]:
             "corpus": data.hf or "",
             "text": entry.get(data.hf_text),
         }
-        source = io.BytesIO(entry["audio"]["bytes"]) if entry["audio"]["bytes"] is not None else entry["audio"]["path"]
-        yield row, decode(source, data.sample_rate)
+        with tempfile.NamedTemporaryFile(suffix=Path(entry["audio"]["path"] or "").suffix) as file:
+            file.write(entry["audio"]["bytes"])
+            file.flush()
+            yield row, decode(Path(file.name), data.sample_rate)
 
 
-def decode(source: Path | io.BytesIO, sample_rate: int) -> np.ndarray:
+def decode(path: Path, sample_rate: int) -> np.ndarray:
     """int16 [T] at `sample_rate`."""
-    samples, source_rate = audio_files.read(source)
+    samples, source_rate = audio_files.read(path)
     resampled = audio_files.resample(samples, source_rate, sample_rate)
     return (np.clip(resampled, -1.0, 32767 / 32768) * 32768.0).round().astype(np.int16)
 
@@ -181,4 +182,4 @@ def crop_loader(crops: Crops, batch_size: int, first_step: int, rank: int, world
     if batch_size % world_size:
         raise UserError(f"data.batch_size: {batch_size} crops can not be shared evenly by {world_size} devices")
     sampler = FromStep(first_step * batch_size, len(crops), rank, world_size)
-    return DataLoader(crops, batch_size=batch_size // world_size, sampler=sampler, drop_last=True)
+    return DataLoader(crops, batch_size=batch_size // world_size, sampler=sampler, num_workers=crops.data.workers, drop_last=True)

@@ -47,6 +47,8 @@ class PeriodDiscriminator(nn.Module):
 class BandDiscriminator(nn.Module):
     """Convolutions over the complex STFT [B, 2, F, bins], each of five bands with weights of its own, joined at the end."""
 
+    window: Tensor
+
     def __init__(self, window: int, channels: int = 64) -> None:
         super().__init__()
         self.window_length, self.hop = window, window // 4
@@ -55,11 +57,13 @@ class BandDiscriminator(nn.Module):
         self.bands = list(itertools.pairwise(edges))
         self.register_buffer("window", torch.hann_window(window), persistent=False)
 
-        def band() -> nn.ModuleList:
+        def band() -> nn.Sequential:
             shapes = [(2, (3, 9), (1, 1)), *[(channels, (3, 9), (1, 2))] * 3, (channels, (3, 3), (1, 1))]
-            return nn.ModuleList(
-                nn.Sequential(WNConv2d(width, channels, kernel, stride, (kernel[0] // 2, kernel[1] // 2)), nn.LeakyReLU(0.1))
-                for width, kernel, stride in shapes
+            return nn.Sequential(
+                *(
+                    nn.Sequential(WNConv2d(width, channels, kernel, stride, (kernel[0] // 2, kernel[1] // 2)), nn.LeakyReLU(0.1))
+                    for width, kernel, stride in shapes
+                )
             )
 
         self.band_convs = nn.ModuleList(band() for _ in self.bands)
@@ -70,7 +74,7 @@ class BandDiscriminator(nn.Module):
         outputs, ends = [], []
         for (low, high), convs in zip(self.bands, self.band_convs, strict=True):
             x = spectrum[..., low:high]
-            for conv in convs:
+            for conv in convs.children():
                 x = conv(x)
                 outputs.append(x)
             ends.append(x)
@@ -87,6 +91,8 @@ class BandDiscriminator(nn.Module):
 
 class MagnitudeDiscriminator(nn.Module):
     """Convolutions over STFT magnitudes [B, 1, F, bins] (BigCodec's)."""
+
+    window: Tensor
 
     def __init__(self, window: int) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,9 @@ from bench.codecs.nn.spectral import SpectralCodec
 from bench.codecs.training.merging import DirichletSegments, Merger, ScheduledSegments, draw_ratios, generator
 from bench.codecs.training.recipe import BigCodecModel, Cool, FlexiCodecModel, Melt, Ratios, Recipe, SpectralModel, TFCModel, Thresholds
 from bench.errors import UserError
+
+if TYPE_CHECKING:
+    from bench.codecs import codecslime, flexicodec, tfc
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class Trainable(nn.Module):
 class MergingCodec(Trainable):
     """Encoder, quantiser, decoder; segments of frames are averaged before the quantiser and repeated after it (CodecSlime's stages)."""
 
+    network: SpectralCodec | codecslime.Released
+
     def __init__(self, model: SpectralModel | BigCodecModel, merger: Merger | None) -> None:
         super().__init__()
         self.merger = merger
@@ -74,7 +80,7 @@ class MergingCodec(Trainable):
 
     def from_start(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """A spectral model widens to a larger stride: it starts by averaging neighbouring frames and repeating what comes out."""
-        if "decoder.embed.bias" not in tensors:
+        if not isinstance(self.network, SpectralCodec):
             return tensors
         widening = self.network.decoder.embed.out_features // len(tensors["decoder.embed.bias"])
         return {
@@ -87,6 +93,8 @@ class MergingCodec(Trainable):
 
 class TrainableTFC(Trainable):
     """TFC with random shares of the three rates, and codebook dropout."""
+
+    network: tfc.TFC
 
     def __init__(self, model: TFCModel, ratios: Ratios, seed: int) -> None:
         super().__init__()
@@ -108,7 +116,6 @@ class TrainableTFC(Trainable):
             passed = self.network(audio, draw_ratios(self.ratios, batch, random), n_q.to(audio.device))
         return Reconstruction(passed.audio, {"commitment": passed.commitment_loss.mean(), "codebook": passed.codebook_loss.mean()})
 
-
     def from_start(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Of a fixed-rate model of the tiny family, its encoder and decoder; the ladder of rates and the RVQ start anew."""
         if "quantizer.project_in.weight" not in tensors:
@@ -119,6 +126,8 @@ class TrainableTFC(Trainable):
 
 class TrainableFlexiCodec(Trainable):
     """FlexiCodec with one random threshold a step; its projection for the REPA loss exists in training alone."""
+
+    network: flexicodec.Network
 
     def __init__(self, model: FlexiCodecModel, thresholds: Thresholds, seed: int, folder: Path) -> None:
         super().__init__()
@@ -164,7 +173,7 @@ class TrainableFlexiCodec(Trainable):
         return Reconstruction(decoded, losses)
 
 
-def flexicodec_network(model: FlexiCodecModel, folder: Path) -> tuple[nn.Module, str]:
+def flexicodec_network(model: FlexiCodecModel, folder: Path) -> tuple[flexicodec.Network, str]:
     """The network with its recogniser filled in, and the `config` that a checkpoint keeps ("" for the released sizes)."""
     from bench.codecs import flexicodec
     from bench.codecs.nn.fbank import FilterBank, read_cmvn
@@ -176,8 +185,8 @@ def flexicodec_network(model: FlexiCodecModel, folder: Path) -> tuple[nn.Module,
         if model.cmvn is None:
             raise UserError("model.cmvn: the released recogniser needs its am.mvn")
         network = flexicodec.released_network(FilterBank(*read_cmvn(Path(model.cmvn))))
-        tensors = checkpoints.load_torch(path) if path.suffix == ".pt" else checkpoints.load_safetensors(path)[0]
-        checkpoints.load_strictly(network.semantic_model, tensors.get("state_dict", tensors), path)
+        content: Any = checkpoints.load_torch(path) if path.suffix == ".pt" else checkpoints.load_safetensors(path)[0]
+        checkpoints.load_strictly(network.semantic_model, content.get("state_dict", content), path)
         return network, ""
     tensors, metadata = checkpoints.load_safetensors(path)
     recogniser = json.loads(metadata["config"])

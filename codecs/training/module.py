@@ -58,7 +58,10 @@ class Training(L.LightningModule):
     @property
     def best_model(self) -> Trainable:
         """What is validated and shipped: the averaged weights where there are any."""
-        return self.model if self.average is None else self.average.module
+        if self.average is None:
+            return self.model
+        assert isinstance(self.average.module, Trainable)
+        return self.average.module
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["step"] = self.step

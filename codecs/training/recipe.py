@@ -133,6 +133,7 @@ class Data(Section):
     """Where the training audio comes from: exactly one of `manifest`, `folder` and `hf`.
 
     batch_size  crops a step over all devices together
+    workers     processes that cut crops; 0: the training itself does
     weights     how often each corpus of a manifest is drawn, relative to its hours; 1 where it is not named
     held_out    clips, each of another speaker, kept for validation; their speakers are not trained on
     gain_db     each crop is scaled by a uniform draw from -gain_db..gain_db
@@ -150,6 +151,7 @@ class Data(Section):
     sample_rate: Positive = 16000
     crop_s: Annotated[float, Field(gt=0)] = 1.0
     batch_size: Positive = 16
+    workers: Annotated[int, Field(ge=0)] = 0
     weights: dict[str, Weight] = {}
     held_out: Positive = 16
     gain_db: Weight = 0.0
@@ -221,13 +223,13 @@ class Validation(Section):
 
 
 class Hardware(Section):
-    """Lightning's own switches, passed on to its Trainer."""
+    """Lightning's own switches, passed on to its Trainer. (Not "16-mixed": gradients would be clipped while they are still scaled.)"""
 
     accelerator: str = "auto"
     devices: int | str = "auto"
     num_nodes: Positive = 1
     strategy: str = "auto"
-    precision: str = "bf16-mixed"
+    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
 
 
 class Recipe(Section):

@@ -13,9 +13,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from bench import checkpoint as checkpoints
 from bench.codecs.training.data import AudioStore, open_store
 from bench.codecs.training.module import CodecTraining, Training
-from bench.codecs.training.recipe import read_recipe
+from bench.codecs.training.recipe import Recipe, read_recipe
 from bench.codecs.training.recogniser import RecogniserTraining
 from bench.errors import UserError
+from bench.files import write_atomically
 
 SMOKE_STEPS = 10
 LICENCE = "Apache-2.0"
@@ -28,6 +29,7 @@ class Checkpoint(Callback):
         self.path, self.every_steps = path, every_steps
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: object, batch: object, batch_index: int) -> None:
+        assert isinstance(module, Training)
         if module.step % self.every_steps == 0:
             partial = self.path.with_suffix(".partial")
             trainer.save_checkpoint(partial)
@@ -42,7 +44,8 @@ class Export(Callback):
         self.path, self.start_steps = path, start_steps
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        if not trainer.sanity_checking and trainer.is_global_zero:
+        assert isinstance(module, Training)
+        if trainer.is_global_zero:
             export(module, self.path, self.start_steps)
 
 
@@ -66,9 +69,7 @@ def export(module: Training, path: Path, start_steps: int) -> None:
     if model.config:
         metadata["config"] = model.config
     tensors = {name: tensor.detach().half().contiguous().cpu() for name, tensor in model.network.state_dict().items()}
-    partial = path.with_suffix(f".{os.getpid()}")
-    save_file(tensors, partial, metadata=metadata)
-    os.replace(partial, path)
+    write_atomically(path, lambda partial: save_file(tensors, partial, metadata=metadata))
 
 
 def hours_by_corpus(store: AudioStore) -> dict[str, float]:
@@ -81,13 +82,12 @@ def hours_by_corpus(store: AudioStore) -> dict[str, float]:
 def train(recipe_path: Path, out: Path = Path("results/training"), smoke: bool = False, resume: bool = True) -> Path:
     """Trains `recipe_path` in the folder `out`/<its name> and returns the checkpoint that inference loads.
 
-    smoke    ten steps, in a folder of their own
+    smoke    ten steps of two crops on the CPU: does it run at all
     resume   goes on from where a killed training of this recipe stopped; otherwise it starts anew
     """
     recipe = read_recipe(recipe_path)
     if smoke:
-        optimiser = recipe.optimiser.model_copy(update={"steps": SMOKE_STEPS, "stop_after": None, "warmup_steps": 2})
-        recipe = recipe.model_copy(update={"optimiser": optimiser})
+        recipe = shortened(recipe)
     folder = out / recipe.name
     last, exported = folder / "last.ckpt", folder / f"{recipe.name}.safetensors"
     L.seed_everything(recipe.seed, workers=True, verbose=False)
@@ -111,6 +111,13 @@ def train(recipe_path: Path, out: Path = Path("results/training"), smoke: bool =
     )
     trainer.fit(module, ckpt_path=str(last) if resume and last.exists() else None, weights_only=False)
     return exported
+
+
+def shortened(recipe: Recipe) -> Recipe:
+    optimiser = recipe.optimiser.model_copy(update={"steps": SMOKE_STEPS, "stop_after": None, "warmup_steps": 2})
+    data = recipe.data.model_copy(update={"batch_size": 2, "held_out": 1, "workers": 0})
+    hardware = recipe.hardware.model_copy(update={"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"})
+    return recipe.model_copy(update={"optimiser": optimiser, "data": data, "hardware": hardware})
 
 
 def load_start(module: Training, start: str | None, out: Path) -> int:

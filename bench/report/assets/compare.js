@@ -127,6 +127,7 @@ el("p", { class: "legend" }, `Paired over the utterances that both have. Interva
     const section = document.getElementById("compare");
     const title = el("h2", { id: "compare-title" }, "Compare two");
     if (a === undefined || b === undefined) return section.replaceChildren(title, el("p", { class: "empty" }, "There is one point only."));
+    if (!bench.report.ranking.length) return section.replaceChildren(title, el("p", { class: "empty" }, "No metric here ranks systems."));
     const options = points.map((point) => [point, bench.nameOf(point)]);
     const pick = el("div", { class: "tools" },
       bench.select("A", options, a, (choice) => bench.go({ view: "compare", a: choice, b })),
