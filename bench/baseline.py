@@ -108,7 +108,7 @@ def kept(records: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     floats = [*_SPENT, *(name for name in metrics if name in records), *counts]
     rounded = {name: _rounded(records[name].to_numpy(np.float64, na_value=np.nan)) for name in floats}
     others = [name for name in (*_NAMES, *_COUNTS, *_REASONS, "audio_file") if name in records]
-    return pd.concat([records[others], pd.DataFrame(rounded, index=records.index)], axis=1)
+    return pd.concat([records[others], pd.DataFrame(rounded, index=records.index)], axis=1).reset_index(drop=True)
 
 
 def reference_keys(suite: Suite, datasets: Sequence[Dataset]) -> dict[tuple[str, str], str]:
@@ -220,7 +220,8 @@ def _data_differences(baseline: Baseline, suite: Suite, label: str, datasets: Se
         places = [(dataset.name, source.id) for source in dataset.entries]
         if missing := [utterance for name, utterance in places if (name, utterance) not in known]:
             found.append(f"data set '{dataset.name}': {len(missing)} utterances are not in the baseline (first: {missing[0]})")
-        if other := [place[1] for place in places if known.get(place, keys[place]) != keys[place]]:
+        # a candidate's own run has no reference, and so no keys to compare
+        if other := [place[1] for place in places if known.get(place) and known[place] != keys[place]]:
             found.append(f"data set '{dataset.name}': {len(other)} utterances have other audio, text or language (first: {other[0]})")
     return found
 

@@ -18,8 +18,8 @@ from bench.errors import UserError, unknown
 from bench.measure import Describe, Failed, describe
 from bench.registry import RECORDINGS
 from bench.regress import Regression, regress
-from bench.session import Options, metrics_of, open_datasets, score
-from bench.store import read_run
+from bench.session import Options, open_datasets, score
+from bench.store import metrics_of, read_run
 from bench.suite import Suite
 
 _MACHINE = ("processor", "device")  # what speed depends on

@@ -53,7 +53,9 @@ def run_suite(suite: Suite, options: Options) -> int:
             console.print(f"  and {len(failed) - _SHOWN_FAILURES} more")
     from bench.report.build import build
 
-    console.print(f"\nreport: {build([options.out], Path('reports') / options.out.name)}", highlight=False, markup=False, soft_wrap=True)
+    with console.status("writing the report"):
+        page = build([options.out], Path("reports") / options.out.name)
+    console.print(f"\nreport: {page}", highlight=False, markup=False, soft_wrap=True)
     return 1 if failed else 0
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -14,9 +12,8 @@ from bench import preflight
 from bench.dataset import Dataset, open_dataset, problems
 from bench.engine import default_jobs, open_engine
 from bench.errors import Unavailable, UserError
-from bench.metric import MetricInfo
 from bench.runner import run
-from bench.store import Store, read_run
+from bench.store import Store, metrics_of, read_run
 from bench.suite import Suite
 from bench.summary import Table, summary
 from bench.terminal import RunProgress
@@ -70,17 +67,6 @@ def open_datasets(suite: Suite, limit: int | None = None) -> list[Dataset]:
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserError(f"{suite.source}: data set '{twice[0]}' comes twice")
     return datasets
-
-
-def metrics_of(about: dict[str, Any]) -> dict[str, MetricInfo]:
-    """The metrics' facts as run.json keeps them."""
-    fields = {field.name for field in dataclasses.fields(MetricInfo)}
-    infos = {}
-    for name, facts in about["metrics"].items():
-        kept = {key: value for key, value in facts.items() if key in fields}
-        kept["languages"] = tuple(kept["languages"]) if kept["languages"] is not None else None
-        infos[name] = MetricInfo(**kept)
-    return infos
 
 
 def table_of(folder: Path, by: tuple[str, ...] = ()) -> Table:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from bench.errors import UserError
 from bench.files import write_atomically
-from bench.metric import Score
+from bench.metric import MetricInfo, Score
 from bench.record import CODEC, Record
 
 SCHEMA = 1
@@ -93,6 +93,17 @@ def read_run(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     if run.get("schema") != SCHEMA:
         raise UserError(f"{folder / RUN}: schema {run.get('schema')}, this version reads {SCHEMA}; run the suite again")
     return pd.read_parquet(folder / RECORDS), run
+
+
+def metrics_of(about: dict[str, Any]) -> dict[str, MetricInfo]:
+    """The metrics' facts as run.json keeps them."""
+    fields = {field.name for field in dataclasses.fields(MetricInfo)}
+    infos = {}
+    for name, facts in about["metrics"].items():
+        kept = {key: value for key, value in facts.items() if key in fields}
+        kept["languages"] = tuple(kept["languages"]) if kept["languages"] is not None else None
+        infos[name] = MetricInfo(**kept)
+    return infos
 
 
 def to_frame(records: Sequence[Record], columns: Mapping[str, str]) -> pd.DataFrame:

@@ -27,8 +27,8 @@ from bench.errors import UserError
 from bench.files import write_atomically
 from bench.metric import MetricInfo
 from bench.regress import regress
-from bench.session import Options, metrics_of, open_datasets, score
-from bench.store import read_run
+from bench.session import Options, open_datasets, score
+from bench.store import metrics_of, read_run
 from bench.suite import Suite
 from bench.summary import summary
 
@@ -292,7 +292,8 @@ def _nulls(value: Any) -> Any:
 
 def _evaluation(row: dict[str, Any]) -> Evaluation:
     def mean(facts: dict[str, Any]) -> Mean:
-        return Mean(**{key: math.nan if value is None else value for key, value in facts.items()})
+        level, low, high = (math.nan if facts[key] is None else float(facts[key]) for key in ("mean", "low", "high"))
+        return Mean(level, low, high, facts["n"])
 
     means = {point: {name: mean(facts) for name, facts in metrics.items()} for point, metrics in row["means"].items()}
     return Evaluation(**{**row, "means": means, "worse": tuple((point, metric) for point, metric in row["worse"])})
@@ -301,7 +302,8 @@ def _evaluation(row: dict[str, Any]) -> Evaluation:
 def _line(evaluation: Evaluation, history: History) -> str:
     if evaluation.refused:
         return f"refused: {evaluation.refused}"
-    best = [f"{metric} at {point}" for point, metric in history.places() if history.best((point, metric)) == evaluation]
+    leaders = {place: history.best(place) for place in history.places()}
+    best = [f"{metric} at {point}" for (point, metric), leader in leaders.items() if leader and leader.sha256 == evaluation.sha256]
     told = [f"step {evaluation.step}: {evaluation.file}"]
     told += [f"best so far in {', '.join(best)}"] if best else []
     told += [f"WORSE in {', '.join(f'{metric} at {point}' for point, metric in evaluation.worse)}"] if evaluation.worse else []

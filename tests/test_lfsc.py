@@ -9,11 +9,11 @@ import pytest
 import torch
 import yaml
 
-from bench import torchaudio_guard
 from bench.bitstream import pack
 from bench.codecs import lfsc
 from bench.conformance import check_codec
 from bench.errors import Unavailable, UserError
+from tests import tiny_nemo
 from tests.tiny_codecs import noise
 
 CPU = torch.device("cpu")
@@ -21,31 +21,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def nemo_file(tmp_path_factory) -> Path:
-    torchaudio_guard.install()
-    pytest.importorskip("nemo.collections.tts", reason="needs nemo_toolkit[asr]")
-    from nemo.collections.tts.models import AudioCodecModel
-    from omegaconf import OmegaConf
-
-    modules = "nemo.collections.tts.modules.audio_codec_modules."
-    losses = "nemo.collections.tts.losses.audio_codec_loss."
-    encoder = {"down_sample_rates": [2, 2, 4, 8, 8], "encoded_dim": 32, "base_channels": 2, "resblock_dilation_sizes": [1]}
-    decoder = {"up_sample_rates": [8, 8, 4, 2, 2], "input_dim": 32, "base_channels": 32, "output_activation": "tanh"}
-    config = {
-        "sample_rate": 22050,
-        "samples_per_frame": 1024,
-        "loss_resolutions": [[64, 16, 64]],
-        "mel_loss_dims": [5],
-        "commit_loss_scale": 0.0,
-        "audio_encoder": {"_target_": f"{modules}HiFiGANEncoder", "activation": "lrelu", **encoder},
-        "audio_decoder": {"_target_": f"{modules}HiFiGANDecoder", "activation": "lrelu", **decoder},
-        "vector_quantizer": {"_target_": f"{modules}GroupFiniteScalarQuantizer", "num_groups": 8, "num_levels_per_group": [8, 7, 6, 6]},
-        "generator_loss": {"_target_": f"{losses}GeneratorSquaredLoss"},
-        "discriminator_loss": {"_target_": f"{losses}DiscriminatorSquaredLoss"},
-    }
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("nemo") / "lfsc.nemo"
-    AudioCodecModel(OmegaConf.create(config)).eval().save_to(str(path))
-    return path
+    return tiny_nemo.save_codec(tmp_path_factory.mktemp("nemo"))
 
 
 @pytest.mark.slow

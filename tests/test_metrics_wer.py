@@ -15,7 +15,8 @@ from bench.errors import Unavailable, UserError
 from bench.metric import Metric, NotApplicable, Score
 from bench.metrics import wer_nemo, wer_pocketsphinx, wer_whisper
 from bench.metrics._error_rate import error_rates
-from tests.speech import CORPUS, load, score, sentence, with_noise
+from tests import tiny_nemo
+from tests.speech import load, score, sentence, with_noise
 
 CPU = torch.device("cpu")
 
@@ -250,8 +251,7 @@ def test_unknown_normaliser_is_refused():
 
 @pytest.mark.slow
 def test_nemo_recogniser_from_a_nemo_file(tmp_path):
-    pytest.importorskip("nemo.collections.asr", exc_type=ImportError)
-    path = tiny_nemo(tmp_path)
+    path = tiny_nemo.save_recogniser(tmp_path)
     options = {"checkpoint": str(path), "checkpoint_de": str(path)}
     (metric,) = wer_nemo.load(["wer_nemo", "cer_nemo"], CPU, options)
     for reference in (sentence("en-07"), sentence("de-18")):
@@ -261,48 +261,3 @@ def test_nemo_recogniser_from_a_nemo_file(tmp_path):
         assert isinstance(second["wer_nemo"].details["hypothesis"], str)
     with pytest.raises(NotApplicable, match="en, de, not fr"):
         metric.prepare(dataclasses.replace(reference, language="fr"), reference.audio)
-
-
-def tiny_nemo(folder: Path) -> Path:
-    """A random CTC model with a vocabulary trained on the bundled texts, written by NeMo's own save_to."""
-    import json
-
-    import sentencepiece
-    from nemo.collections.asr.models import EncDecCTCModelBPE
-    from omegaconf import OmegaConf
-
-    texts = [json.loads(line)["text"].lower() for line in (CORPUS / "manifest.jsonl").open(encoding="utf-8")]
-    (folder / "texts.txt").write_text("\n".join(texts), encoding="utf-8")
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(folder / "texts.txt"), model_prefix=str(folder / "tokenizer"), vocab_size=64, model_type="bpe", character_coverage=1.0
-    )
-    (folder / "vocab.txt").write_text((folder / "tokenizer.vocab").read_text(encoding="utf-8"), encoding="utf-8")
-    asr = "nemo.collections.asr.modules."
-    layer = {
-        "filters": 16,
-        "repeat": 1,
-        "kernel": [11],
-        "stride": [2],
-        "dilation": [1],
-        "dropout": 0.0,
-        "residual": False,
-        "separable": True,
-    }
-    config = {
-        "sample_rate": 16000,
-        "preprocessor": {
-            "_target_": asr + "AudioToMelSpectrogramPreprocessor",
-            "sample_rate": 16000,
-            "features": 16,
-            "dither": 0.0,
-            "pad_to": 0,
-        },
-        "encoder": {"_target_": asr + "ConvASREncoder", "feat_in": 16, "activation": "relu", "conv_mask": True, "jasper": [layer]},
-        "decoder": {"_target_": asr + "ConvASRDecoder", "feat_in": 16, "num_classes": -1, "vocabulary": []},
-        "tokenizer": {"dir": str(folder), "type": "bpe"},
-        "optim": {"name": "adam", "lr": 0.001},
-    }
-    torch.manual_seed(0)
-    model = EncDecCTCModelBPE(OmegaConf.create(config)).eval()
-    model.save_to(str(folder / "tiny.nemo"))
-    return folder / "tiny.nemo"

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
 from bench.cli import main
+from tests.browser import opened_page
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -23,11 +26,20 @@ QUICK = {
 }
 
 
-def test_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    for folder in ("suites", "codecs"):
-        (tmp_path / folder).symlink_to(ROOT / folder)
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder in which a new user has run everything."""
+    folder = tmp_path_factory.mktemp("readme")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        _run_all(folder, monkeypatch)
+        yield folder
+
+
+def _run_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("suites", "codecs"):
+        (folder / name).symlink_to(ROOT / name)
     soundfile.write("my.wav", 0.3 * np.sin(np.arange(32000) / 15), 16000)
     for language, text in BLOCKS:
         if language in {"yaml", "python"} and (name := re.match(r"# (\S+\.(?:yaml|py))\n", text)):
@@ -38,8 +50,16 @@ def test_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
         monkeypatch.setattr(sys, "argv", [*arguments, *quick])
         with pytest.raises(SystemExit) as ended:
             main()
-        told = capsys.readouterr()
         allowed = {0, 3} if command.startswith(MISSING_IS_RIGHT) else {0}
-        assert (ended.value.code or 0) in allowed, f"{command}\n{told.out}\n{told.err}"
-    assert (tmp_path / "reports/low_rate/index.html").is_file()
-    assert (tmp_path / "results/my_suite/records.parquet").is_file()
+        assert (ended.value.code or 0) in allowed, command
+
+
+def test_the_examples_leave_what_the_readme_says(done: Path) -> None:
+    for made in ("results/low_rate/records.parquet", "results/low_rate/table.tex", "results/my_suite/records.parquet", "decoded.wav"):
+        assert (done / made).is_file(), made
+
+
+def test_the_report_of_the_first_command_opens_in_a_browser(done: Path, browser: Any) -> None:
+    with opened_page(browser, done / "reports/low_rate/index.html") as page:
+        page.wait_for_selector("table tbody tr")
+        assert "codecslime" in page.inner_text("table")

@@ -295,10 +295,7 @@ def test_a_release_file_must_be_one(released, tmp_path):
 
 @pytest.fixture(scope="module")
 def snac_folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("snac")
-    (folder / "config.json").write_text(json.dumps(SNAC_CONFIG), encoding="utf-8")
-    torch.save(tiny_codecs.snac().state_dict(), folder / "pytorch_model.bin")
-    return folder
+    return tiny_codecs.save_snac(tmp_path_factory.mktemp("snac"))
 
 
 def test_snac_sends_three_streams_at_three_rates(snac_folder):

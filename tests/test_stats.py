@@ -14,7 +14,7 @@ def clustered(kind: str, num_clusters: int, experiments: int, rng: np.random.Gen
     """Sums of independent experiments, a column each, and the ratio they estimate; clusters of 1 to 11 correlated members."""
     size = rng.integers(1, 12, (num_clusters, experiments))
     if kind == "word errors":
-        words = sum(np.where(member < size, rng.integers(5, 40, size.shape), 0) for member in range(11))
+        words = np.sum([np.where(member < size, rng.integers(5, 40, size.shape), 0) for member in range(11)], axis=0)
         errors = rng.binomial(words, rng.beta(1, 9, size.shape))
         return stats.ClusterSums(errors.astype(float), words.astype(float)), 0.1
     own = rng.normal(0, 0.5, size.shape)

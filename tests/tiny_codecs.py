@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -83,6 +85,14 @@ def snac() -> Any:
 
     torch.manual_seed(0)
     return snac.SNAC(**SNAC_CONFIG).eval()
+
+
+def save_snac(folder: Path) -> Path:
+    """The model in the format of its hub repository."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(SNAC_CONFIG), encoding="utf-8")
+    torch.save(snac().state_dict(), folder / "pytorch_model.bin")
+    return folder
 
 
 def xcodec2() -> Any:

@@ -46,12 +46,7 @@ def page_data(merged: Merged, table: Table, laid_out: Sequence[Grid], curves: Ma
         "ranking": [list(merged.metrics).index(name) for name in ranking],
         "codecs": [{"label": label, **asdict(style[label]), **_codec(facts)} for label, facts in merged.codecs.items()],
         "points": [
-            {
-                "codec": list(merged.codecs).index(codec),
-                "name": point,
-                "n_q": _n_q(merged, codec, point),
-                "options": _options(merged, codec, point),
-            }
+            {"codec": list(merged.codecs).index(codec), "name": point, **_settings(merged.codecs[codec]["points"][point])}
             for codec, point in points
         ],
         "baseline": next((number for number, (codec, point) in enumerate(points) if f"{codec}@{point}" == merged.baseline), None),
@@ -144,12 +139,8 @@ def _codec(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: facts.get(name, "") for name in names}
 
 
-def _n_q(merged: Merged, codec: str, point: str) -> int:
-    return int(merged.codecs[codec]["points"][point]["n_q"])
-
-
-def _options(merged: Merged, codec: str, point: str) -> dict[str, Any]:
-    return dict(merged.codecs[codec]["points"][point]["options"])
+def _settings(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {"n_q": facts["n_q"], "options": facts["options"]}
 
 
 def _rows(table: Table, points: Sequence[Point]) -> list[dict[str, Any] | None]:
@@ -245,6 +236,8 @@ def _frame_rates(records: pd.DataFrame, points: Sequence[Point], kinds: Mapping[
     histograms = {}
     for number, values in rates.items():
         if len(values):
-            counts, edges = np.histogram(values, bins=HISTOGRAM_BINS)
+            centre = float(np.median(values))
+            span = (min(values.min(), 0.95 * centre), max(values.max(), 1.05 * centre))  # rates held exactly are not blown up
+            counts, edges = np.histogram(values, bins=HISTOGRAM_BINS, range=span)
             histograms[str(number)] = {"from": _number(edges[0]), "to": _number(edges[-1]), "counts": counts.tolist()}
     return histograms

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import pandas as pd
 
 from bench.errors import UserError
 from bench.metric import MetricInfo
-from bench.store import POINTS, read_run
+from bench.store import POINTS, metrics_of, read_run
 from bench.summary import Point
 
 SAME = ["codec", "point", "dataset", "utterance"]  # two records that agree in these are of one thing
@@ -78,17 +77,6 @@ def merge(folders: Sequence[Path]) -> Merged:
         (abouts[0]["suite"].get("compare") or {}).get("baseline", ""),
         abouts[0]["seed"],
     )
-
-
-def metrics_of(about: Mapping[str, Any]) -> dict[str, MetricInfo]:
-    """The metrics' facts as run.json keeps them."""
-    names = {field.name for field in dataclasses.fields(MetricInfo)}
-    infos = {}
-    for name, facts in about["metrics"].items():
-        kept = {key: value for key, value in facts.items() if key in names}
-        kept["languages"] = tuple(kept["languages"]) if kept["languages"] is not None else None
-        infos[name] = MetricInfo(**kept)
-    return infos
 
 
 def _check_comparable(one: Mapping[str, Any], other: Mapping[str, Any], one_folder: Path, other_folder: Path) -> None:

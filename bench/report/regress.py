@@ -84,8 +84,7 @@ def render_json(regression: Regression, strict: bool) -> str:
 
 def render_junit(regression: Regression, suite: str, strict: bool) -> str:
     """One test case a check: worse fails, undecided is skipped (`strict`: fails too)."""
-    fails = {"worse", "undecided"} if strict else {"worse"}
-    failed = [check for check in regression.checks if check.verdict in fails]
+    failed = regression.failing(strict)
     skipped = [check for check in regression.checks if check.verdict == "undecided" and check not in failed]
     counts = {"tests": str(len(regression.checks)), "failures": str(len(failed)), "errors": "0", "skipped": str(len(skipped))}
     root = ElementTree.Element("testsuites", counts)

@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from bench import checkpoint as checkpoints
 from bench.codecs.training.data import AudioStore, open_store
-from bench.codecs.training.module import CodecTraining, Training
+from bench.codecs.training.module import LOG_EVERY_STEPS, CodecTraining, Training
 from bench.codecs.training.recipe import Recipe, read_recipe
 from bench.codecs.training.recogniser import RecogniserTraining
 from bench.errors import UserError
@@ -107,7 +107,7 @@ def train(recipe_path: Path, out: Path = Path("results/training"), smoke: bool =
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=os.isatty(1),
-        log_every_n_steps=1,  # the module logs only every so many steps
+        log_every_n_steps=min(LOG_EVERY_STEPS, steps),
     )
     trainer.fit(module, ckpt_path=str(last) if resume and last.exists() else None, weights_only=False)
     return exported

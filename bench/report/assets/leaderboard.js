@@ -142,6 +142,12 @@ bench.views.leaderboard = (() => {
     return el("td", { class: "num" }, el("span", { class: "value" }, text), nominal && nominal !== text ? el("span", { class: "spread" }, `of ${nominal}`) : null, published(point, column.rate, column.text));
   }
 
+  // What stands behind a point's name: a threshold that was solved for, say.
+  function settings(point) {
+    const { n_q: codebooks, options } = bench.report.points[point];
+    return [codebooks ? `${codebooks} codebook${codebooks > 1 ? "s" : ""}` : "", ...Object.entries(options).map(([name, value]) => `${name} ${value}`)].filter(Boolean).join(", ") || null;
+  }
+
   function body(points, all) {
     const scored = all.filter((column) => column.metric !== undefined).map((column) => column.metric);
     const found = new Map(scored.map((metric) => [metric, bench.marks(points, metric)]));
@@ -150,7 +156,7 @@ bench.views.leaderboard = (() => {
       const codec = bench.codecOf(point);
       return el("tr", { class: codec.kind === "ceiling" ? "ceiling" : null, "data-point": point },
         el("th", { scope: "row", class: "key codec" }, bench.marker(codec), el("span", { dir: "auto" }, codec.label), el("span", { class: "kind" }, codec.kind)),
-        el("td", { class: "key point" }, el("a", { href: `#view=listen&point=${point}`, dir: "auto" }, bench.report.points[point].name)),
+        el("td", { class: "key point" }, el("a", { href: `#view=listen&point=${point}`, dir: "auto", title: settings(point) }, bench.report.points[point].name)),
         el("td", { class: "num" }, String(bench.rowOf(point).utterances)),
         all.map((column) => (column.metric === undefined ? rateCell(point, column) : metricCell(point, column, found.get(column.metric).get(point), usual.get(column.metric)))),
       );

@@ -181,7 +181,9 @@ bench.views.listen = (() => {
     button.textContent = playing() ? "Pause" : "Play";
     document.getElementById("clock").textContent = `${slot.audio.currentTime.toFixed(2)} s`;
     const longest = Math.max(...[...slots.values()].map((each) => each.drawing.seconds));
-    document.getElementById("tracks").style.setProperty("--at", String(slot.audio.currentTime / longest));
+    const [strip, at] = [document.getElementById("tracks"), slot.audio.currentTime / longest];
+    strip.style.setProperty("--at", String(at));
+    if (zoom > 1) strip.parentElement.scrollLeft = at * strip.clientWidth - strip.parentElement.clientWidth / 2;
     if (playing()) ticking = requestAnimationFrame(follow);
   }
 
@@ -287,6 +289,8 @@ bench.views.listen = (() => {
 
   function drawFrames(pen, axis, x, colour, { top, lane, over, dark }) {
     const longest = Math.max(...axis.durations, 2);
+    const spacing = x(axis.base_s * axis.durations.reduce((sum, duration) => sum + duration, 0)) / axis.durations.length;
+    const line = Math.max(0.12, Math.min(0.5, spacing / 16)); // many lines must not hide what they divide
     let at = 0;
     for (const duration of axis.durations) {
       const [from, to] = [x(at * axis.base_s), x((at + duration) * axis.base_s)];
@@ -294,7 +298,7 @@ bench.views.listen = (() => {
       pen.fillStyle = colour;
       pen.fillRect(from, top, Math.max(0.5, to - from - (to - from > 3 ? 1 : 0)), lane);
       if (axis.dynamic && boundaries) {
-        pen.globalAlpha = dark ? 0.4 : 0.5;
+        pen.globalAlpha = line;
         pen.fillStyle = colour;
         pen.fillRect(to - 0.4, 0, 0.8, over);
       }

@@ -77,6 +77,7 @@
   theme();
   show();
   window.addEventListener("hashchange", show);
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => bench.views.listen.repaint());
   window.addEventListener("resize", () => bench.views.listen.repaint());
   window.addEventListener("keydown", (event) => { if (state.view === "listen") bench.views.listen.onKey(event); });
   window.addEventListener("keydown", (event) => { if (event.key === "Escape") bench.hideTooltip(); });

@@ -1,0 +1,87 @@
+"""Whole suites with the real components: random weights in files of the real formats, given through the suite's own paths."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from bench import session
+from bench.session import Options
+from bench.suite import load_suite
+from tests import toys
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> pd.DataFrame:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(session, "open_engine", lambda name, jobs: toys.SerialEngine())
+    return session.score(load_suite(path, overrides), Options(folder / "results/run"), Console(quiet=True))
+
+
+@pytest.mark.slow
+def test_a_papers_suite_runs_on_local_files(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    from bench.codecs import tfc
+    from tests import tiny_codecs
+
+    tiny_codecs.encodec().save_pretrained(tmp_path / "encodec")
+    tiny_codecs.save_snac(tmp_path / "snac")
+    sizes = {"backbone": {"family": "dac", "encoder_channels": 4, "decoder_channels": 32, "latent_dim": 24}, "n_q": 4, "codebook_size": 64}
+    torch.manual_seed(0)
+    network = tfc.TFC(tfc.Config.from_json(json.dumps(sizes)))
+    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    save_file(tensors, tmp_path / "tfc.safetensors", {"config": json.dumps(sizes)})
+    golden = shared / "golden/codecslime"
+    frame = run(
+        ROOT / "suites/papers/codecslime_main.yaml",
+        tmp_path,
+        monkeypatch,
+        "datasets=[{name: bundled, limit: 2}]",
+        "metrics=[stoi, pesq_wb, mel_dac_train]",
+        f"codecs.0.checkpoint={tmp_path / 'encodec'}",
+        f"codecs.1.checkpoint={tmp_path / 'snac'}",
+        f"codecs.2.checkpoint={tmp_path / 'tfc.safetensors'}",
+        f"codecs.3.checkpoint={golden / 'small_vq8k.safetensors'}",
+        f"codecs.4.checkpoint={golden / 'small_fsq18k.safetensors'}",
+    )
+    assert frame.groupby(["codec", "point"]).size().to_dict() == dict.fromkeys(
+        [
+            ("reference", "original"),
+            ("encodec_24k", "1.5kbps"),
+            ("snac", "0.98kbps"),
+            *(("tfc", point) for point in ("coarse_4q", "medium_2q", "fine_1q")),
+            ("codecslime_vq8k", "40hz"),
+            ("codecslime_fsq18k", "40hz"),
+        ],
+        2,
+    )
+    assert frame["mel_dac_train"].notna().all()
+
+
+SUITE = """
+name: nemo
+datasets: [{name: bundled, limit: 2, languages: en}]
+codecs: [{codec: lfsc, checkpoint: lfsc.nemo}]
+metrics: [stoi, {metric: wer_nemo, options: {checkpoint: tiny.nemo}}]
+"""
+
+
+@pytest.mark.slow
+def test_nemos_codec_and_recogniser_run_in_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.tiny_nemo import save_codec, save_recogniser
+
+    save_codec(tmp_path)
+    save_recogniser(tmp_path)
+    (tmp_path / "suite.yaml").write_text(SUITE, encoding="utf-8")
+    frame = run(tmp_path / "suite.yaml", tmp_path, monkeypatch)
+    assert frame[frame.codec == "lfsc"]["frame_rate"].mean() == pytest.approx(22050 / 1024, rel=0.05)
+    assert frame["wer_nemo"].notna().all()
+    assert (frame["wer_nemo:words"] > 3).all()
+    assert (frame["wer_nemo:hypothesis"] != "").any()

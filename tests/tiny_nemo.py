@@ -1,0 +1,85 @@
+"""Random models in NeMo's own format, written by NeMo's own save_to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import torchaudio_guard
+from tests.speech import CORPUS
+
+
+def save_codec(folder: Path) -> Path:
+    """An AudioCodecModel with LFSC's rates and quantiser, as lfsc.nemo."""
+    torchaudio_guard.install()
+    pytest.importorskip("nemo.collections.tts", reason="needs nemo_toolkit[asr]")
+    from nemo.collections.tts.models import AudioCodecModel
+    from omegaconf import OmegaConf
+
+    modules = "nemo.collections.tts.modules.audio_codec_modules."
+    losses = "nemo.collections.tts.losses.audio_codec_loss."
+    encoder = {"down_sample_rates": [2, 2, 4, 8, 8], "encoded_dim": 32, "base_channels": 2, "resblock_dilation_sizes": [1]}
+    decoder = {"up_sample_rates": [8, 8, 4, 2, 2], "input_dim": 32, "base_channels": 32, "output_activation": "tanh"}
+    config = {
+        "sample_rate": 22050,
+        "samples_per_frame": 1024,
+        "loss_resolutions": [[64, 16, 64]],
+        "mel_loss_dims": [5],
+        "commit_loss_scale": 0.0,
+        "audio_encoder": {"_target_": f"{modules}HiFiGANEncoder", "activation": "lrelu", **encoder},
+        "audio_decoder": {"_target_": f"{modules}HiFiGANDecoder", "activation": "lrelu", **decoder},
+        "vector_quantizer": {"_target_": f"{modules}GroupFiniteScalarQuantizer", "num_groups": 8, "num_levels_per_group": [8, 7, 6, 6]},
+        "generator_loss": {"_target_": f"{losses}GeneratorSquaredLoss"},
+        "discriminator_loss": {"_target_": f"{losses}DiscriminatorSquaredLoss"},
+    }
+    torch.manual_seed(0)
+    path = folder / "lfsc.nemo"
+    AudioCodecModel(OmegaConf.create(config)).eval().save_to(str(path))
+    return path
+
+
+def save_recogniser(folder: Path) -> Path:
+    """A random CTC model with a vocabulary trained on the bundled texts, written by NeMo's own save_to."""
+    pytest.importorskip("nemo.collections.asr", reason="needs nemo_toolkit[asr]", exc_type=ImportError)
+    import sentencepiece
+    from nemo.collections.asr.models import EncDecCTCModelBPE
+    from omegaconf import OmegaConf
+
+    texts = [json.loads(line)["text"].lower() for line in (CORPUS / "manifest.jsonl").open(encoding="utf-8")]
+    (folder / "texts.txt").write_text("\n".join(texts), encoding="utf-8")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(folder / "texts.txt"), model_prefix=str(folder / "tokenizer"), vocab_size=64, model_type="bpe", character_coverage=1.0
+    )
+    (folder / "vocab.txt").write_text((folder / "tokenizer.vocab").read_text(encoding="utf-8"), encoding="utf-8")
+    asr = "nemo.collections.asr.modules."
+    layer = {
+        "filters": 16,
+        "repeat": 1,
+        "kernel": [11],
+        "stride": [2],
+        "dilation": [1],
+        "dropout": 0.0,
+        "residual": False,
+        "separable": True,
+    }
+    config = {
+        "sample_rate": 16000,
+        "preprocessor": {
+            "_target_": asr + "AudioToMelSpectrogramPreprocessor",
+            "sample_rate": 16000,
+            "features": 16,
+            "dither": 0.0,
+            "pad_to": 0,
+        },
+        "encoder": {"_target_": asr + "ConvASREncoder", "feat_in": 16, "activation": "relu", "conv_mask": True, "jasper": [layer]},
+        "decoder": {"_target_": asr + "ConvASRDecoder", "feat_in": 16, "num_classes": -1, "vocabulary": []},
+        "tokenizer": {"dir": str(folder), "type": "bpe"},
+        "optim": {"name": "adam", "lr": 0.001},
+    }
+    torch.manual_seed(0)
+    model = EncDecCTCModelBPE(OmegaConf.create(config)).eval()
+    model.save_to(str(folder / "tiny.nemo"))
+    return folder / "tiny.nemo"

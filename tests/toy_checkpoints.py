@@ -1,0 +1,72 @@
+"""A toy codec whose checkpoint is a line of JSON that says how much noise it adds, for the tests of what is done with checkpoints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from bench import baseline, candidate, runner, session
+from bench.checkpoint import resolve, sha256
+from bench.codec import CodecInfo, Encoded
+from bench.errors import UserError
+from bench.suite import Suite, load_suite
+from tests import toys
+
+SUITE = """
+name: toy
+datasets: [{manifest: manifest.jsonl}]
+codecs: [{codec: noisy, checkpoint: good.json, points: [16levels, 256levels]}]
+metrics: [distance]
+"""
+
+
+class NoisyCodec(toys.ToyCodec):
+    """ToyCodec with uniform noise on its output, always the same."""
+
+    def __init__(self, noise: float, weights_sha256: str) -> None:
+        super().__init__()
+        self.noise, self.weights_sha256 = noise, weights_sha256
+
+    def decode(self, encoded: Encoded) -> torch.Tensor:
+        decoded = super().decode(encoded)
+        return decoded + self.noise * (2 * torch.rand(decoded.shape, generator=torch.Generator().manual_seed(1)) - 1)
+
+
+def _load(checkpoint: str | None, device: torch.device) -> NoisyCodec:
+    path = resolve(checkpoint or "good", "noisy")
+    try:
+        noise = json.loads(path.read_text(encoding="utf-8"))["noise"]
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: not a checkpoint: {error.msg}") from None
+    return NoisyCodec(noise, sha256(path))
+
+
+def install(monkeypatch: pytest.MonkeyPatch, metric: toys.ToyMetric, version: int = 1) -> None:
+    """The codec `noisy`, the metric and an engine in this process."""
+    points = toys.codec_module(None).POINTS
+    codec: Any = SimpleNamespace(
+        INFO=CodecInfo("fixed", "Noisy", "Apache-2.0"), VERSION=1, POINTS=points, needs=lambda checkpoint: [], load=_load
+    )
+    toys.install(monkeypatch, {"noisy": codec}, [toys.metric_module(metric, version=version)])
+    monkeypatch.setattr(baseline, "metric_infos", runner.metric_infos)
+    for module in (session, candidate):
+        monkeypatch.setattr(module, "open_engine", lambda name, jobs: toys.SerialEngine())
+
+
+def write_checkpoint(path: Path, noise: float) -> Path:
+    path.write_text(json.dumps({"noise": noise}), encoding="utf-8")
+    return path
+
+
+def write_suite(folder: Path, text: str = SUITE) -> Suite:
+    """The suite with twelve utterances of six speakers beside it, and `good.json`."""
+    if not (folder / "manifest.jsonl").exists():
+        toys.corpus(folder, languages=("en",) * 12)
+        write_checkpoint(folder / "good.json", 0.0)
+    (folder / "toy.yaml").write_text(text, encoding="utf-8")
+    return load_suite(folder / "toy.yaml")
