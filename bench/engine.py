@@ -125,7 +125,7 @@ class RayEngine:
             local = {} if address else {"num_cpus": jobs, "include_dashboard": False}
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
         self._ray = ray
-        self._actor = ray.remote(num_cpus=1, max_restarts=-1, runtime_env={"env_vars": dict.fromkeys(_THREADS, "1")})(_Actor)
+        self._actor = ray.remote(num_cpus=1, runtime_env={"env_vars": dict.fromkeys(_THREADS, "1")})(_Actor)
         self._actors = [self._actor.remote() for _ in range(jobs)]
 
     def map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[tuple[T, R | Lost]]:
@@ -140,11 +140,15 @@ class RayEngine:
                 return
             (done,), _ = self._ray.wait(list(under_way), num_returns=1)
             task, actor = under_way.pop(done)
-            idle.append(actor)
             try:
-                yield task, self._ray.get(done)
+                result = self._ray.get(done)
             except self._ray.exceptions.RayActorError as error:
-                yield task, Lost(f"the Ray actor died on it: {error}".splitlines()[0])
+                result = Lost(f"the Ray actor died on it: {error}".splitlines()[0])
+                self._actors.remove(actor)
+                actor = self._actor.remote()
+                self._actors.append(actor)
+            idle.append(actor)
+            yield task, result
 
     def close(self) -> None:
         self._ray.shutdown()

@@ -1,7 +1,7 @@
 """A candidate's records against a baseline's -> verdicts: is the new checkpoint worse anywhere that matters? No I/O.
 
 Each metric at each point is one check: the paired difference over the utterances that both have, tested three times by a one-sided
-bootstrap-t that resamples whole speakers, Holm over all checks:
+bootstrap-t that resamples speakers (utterances, where fewer than stats.MIN_SPEAKERS are known), Holm over all checks:
   improved    a gain is shown
   same        a loss of the margin or more is excluded (non-inferiority)
   worse       a loss is shown and the best estimate of it exceeds the margin; or utterances fail that the baseline could score
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -193,20 +194,41 @@ def regress(
     points = [point for side, point in laid_out.points if side == "candidate" and ("baseline", point) in laid_out.points]
     failures = _new_failures(sides["baseline"], candidate, ranking)
 
-    upward = np.array([1.0 if info.higher_is_better else -1.0 for info in asked.values()])
-    gains = [_gains(laid_out, point, list(asked), upward) for point in points]
-    sums = stats.ClusterSums(np.hstack([s.numerator for s in gains]), np.hstack([s.denominator for s in gains]))
-    means = np.stack([_paired_means(laid_out, point, list(asked)) for point in points])  # [points, columns, (baseline, candidate, n)]
-    own = margins or {}
-    allowed = np.array([[margin(name, own, means[row, col, 0]) for col, name in enumerate(asked)] for row in range(len(points))])
-    tested = _tests(sums, allowed.ravel(), alpha, seed)
-    checks = [
-        _check(tested, row * len(asked) + col, point, info, means[row, col], allowed[row, col], failures.get((point, info.name), {}), alpha)
-        for row, point in enumerate(points)
-        for col, info in enumerate(asked.values())
-    ]
-    notes = [f"{check.metric} at {check.point}: no utterance has it in both" for check in checks if not check.n + check.failed]
-    checks = _with_equal_bits([check for check in checks if check.n + check.failed], laid_out, ranking, seed)
+    places = list(itertools.product(points, asked.values()))
+    gains = _gains(laid_out, points, asked)
+    means = np.concatenate([_paired_means(laid_out, point, list(asked)) for point in points])
+    losses = np.array([margin(info.name, margins or {}, means[row, 0]) for row, (_, info) in enumerate(places)])
+    checks, notes = [], []
+    for (point, info), test, (before, after, n), loss in zip(places, _tests(gains, losses, alpha, seed), means, losses, strict=True):
+        failed = len(failures.get((point, info.name), ()))
+        if not n and not failed:
+            notes.append(f"{info.name} at {point}: no utterance has it in both")
+            continue
+        sign = 1.0 if info.higher_is_better else -1.0
+        low, high = sorted((sign * test.low, sign * test.high))
+        verdict = "worse" if failed else _verdict(test, loss, alpha)
+        checks.append(
+            Check(
+                point=point,
+                metric=info.name,
+                unit=info.unit,
+                higher_is_better=info.higher_is_better,
+                n=int(n),
+                failed=failed,
+                baseline=float(before),
+                candidate=float(after),
+                change=sign * test.gain,
+                low=low,
+                high=high,
+                margin=float(loss),
+                p_loss=test.p_loss,
+                p_within=test.p_within,
+                p_gain=test.p_gain,
+                verdict=verdict,
+                needed=_needed(test, loss, int(n), alpha / len(places)) if verdict == "undecided" else None,
+            )
+        )
+    checks = _with_equal_bits(checks, laid_out, ranking, seed)
     worst = _worst(sides["baseline"], candidate, ranking, checks, failures)
     clusters = len(np.unique(laid_out.cluster))
     return Regression(codec, tuple(checks), tuple(worst), clusters, laid_out.clustered_by, alpha, tuple(notes))
@@ -215,7 +237,7 @@ def regress(
 def margin(metric: str, own: Mapping[str, float | str], baseline_mean: float) -> float:
     """The loss in the metric's unit that still passes: the suite's own, else that of MARGINS."""
     loss = own[metric] if metric in own else next(each.loss for each in MARGINS if fnmatch.fnmatchcase(metric, each.pattern))
-    return float(loss.rstrip("% ")) / 100 * abs(baseline_mean) if isinstance(loss, str) else float(loss)
+    return float(loss.rstrip("%")) / 100 * abs(baseline_mean) if isinstance(loss, str) else float(loss)
 
 
 def _side(records: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -224,12 +246,15 @@ def _side(records: pd.DataFrame, name: str) -> pd.DataFrame:
     return records.assign(codec=name, **{column: speed.where(speed > 0) for column, speed in speeds.items()})
 
 
-def _gains(laid_out: Grid, point: str, names: Sequence[str], upward: np.ndarray) -> stats.ClusterSums:
-    """Candidate less baseline at one point, positive where better: [C, columns]."""
-    numbers = [laid_out.columns.index(name) for name in names]
-    candidate, baseline = laid_out.points.index(("candidate", point)), laid_out.points.index(("baseline", point))
-    sums = laid_out.differences([candidate], baseline, numbers)
-    return stats.ClusterSums(sums.numerator * upward, sums.denominator)
+def _gains(laid_out: Grid, points: Sequence[str], asked: Mapping[str, MetricInfo]) -> stats.ClusterSums:
+    """Candidate less baseline, positive where better: [C, points * asked]."""
+    numbers = [laid_out.columns.index(name) for name in asked]
+    upward = np.array([1.0 if info.higher_is_better else -1.0 for info in asked.values()])
+    sums = []
+    for point in points:
+        candidate, baseline = laid_out.points.index(("candidate", point)), laid_out.points.index(("baseline", point))
+        sums.append(laid_out.differences([candidate], baseline, numbers))
+    return stats.ClusterSums(np.hstack([s.numerator * upward for s in sums]), np.hstack([s.denominator for s in sums]))
 
 
 def _paired_means(laid_out: Grid, point: str, names: Sequence[str]) -> np.ndarray:
@@ -246,52 +271,53 @@ def _paired_means(laid_out: Grid, point: str, names: Sequence[str]) -> np.ndarra
 
 
 @dataclass(frozen=True)
-class _Tested:
-    """K checks as arrays [K]; p after Holm, NaN where there are too few clusters."""
+class _Test:
+    """The gain of one check, positive where better; p after Holm, NaN where there are too few clusters.
 
-    gain: np.ndarray
-    error: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    p_loss: np.ndarray
-    p_within: np.ndarray
-    p_gain: np.ndarray
-    clusters: np.ndarray
-    unchanged: np.ndarray
+    clusters    that hold something
+    unchanged   not one utterance differs
+    """
+
+    gain: float
+    error: float
+    low: float
+    high: float
+    p_loss: float
+    p_within: float
+    p_gain: float
+    clusters: int
+    unchanged: bool
 
 
-def _tests(gains: stats.ClusterSums, margin: np.ndarray, alpha: float, seed: int) -> _Tested:
-    """One-sided bootstrap-t tests of every column of `gains` against 0 and against -margin.
+def _tests(gains: stats.ClusterSums, margins: np.ndarray, alpha: float, seed: int) -> list[_Test]:
+    """One-sided bootstrap-t tests of every column of `gains` [C, K] against 0 and against -margins [K].
 
     So many replicates that the smallest of K p values can pass Holm's first step, in portions that bound the memory.
     """
     num_clusters, num_tests = gains.numerator.shape
     portions = max(1, math.ceil(_PER_TEST * num_tests / alpha / stats.REPLICATES))
-    gain, error = np.zeros(num_tests), np.zeros(num_tests)
-    low, high = gain, gain
+    seeds = np.random.SeedSequence(seed).generate_state(portions)
+    first = stats.bootstrap(gains, stats.resampling_weights(num_clusters, int(seeds[0])))
+    beyond_0, beyond_margin = _over(first.estimate, first.error), _over(first.estimate + margins, first.error)
     as_high, as_low, as_high_within = (np.zeros(num_tests) for _ in range(3))
     for portion in range(portions):
-        portion_seed = int(np.random.SeedSequence([seed, portion]).generate_state(1)[0])
-        resampled = stats.bootstrap(gains, stats.resampling_weights(num_clusters, portion_seed))
-        if portion == 0:
-            gain, error = resampled.estimate, resampled.error
-            low, high = resampled.interval(1 - 2 * alpha)
-        statistic, within = _over(gain, error), _over(gain + margin, error)
-        as_high += (resampled.t >= statistic).sum(axis=0)
-        as_low += (resampled.t <= statistic).sum(axis=0)
-        as_high_within += (resampled.t >= within).sum(axis=0)
-
+        resampled = first if portion == 0 else stats.bootstrap(gains, stats.resampling_weights(num_clusters, int(seeds[portion])))
+        as_high += (resampled.t >= beyond_0).sum(axis=0)
+        as_low += (resampled.t <= beyond_0).sum(axis=0)
+        as_high_within += (resampled.t >= beyond_margin).sum(axis=0)
     clusters = (gains.denominator != 0).sum(axis=0)
 
     def adjusted(as_extreme: np.ndarray, statistic: np.ndarray) -> np.ndarray:
         # the bootstrap alone is too sure of itself with a dozen speakers, Student's t with skewed scores
         by_bootstrap = (1 + as_extreme) / (1 + portions * stats.REPLICATES)
         by_student = special.stdtr(np.maximum(clusters - 1, 1), -statistic)
-        return stats.holm(np.where(np.isnan(error), np.nan, np.maximum(by_bootstrap, by_student)))
+        return stats.holm(np.where(np.isnan(first.error), np.nan, np.maximum(by_bootstrap, by_student)))
 
+    low, high = first.interval(1 - 2 * alpha)
+    p_loss, p_within, p_gain = adjusted(as_low, -beyond_0), adjusted(as_high_within, beyond_margin), adjusted(as_high, beyond_0)
     unchanged = (clusters > 0) & ~gains.numerator.any(axis=0)
-    p_loss, p_within, p_gain = adjusted(as_low, -statistic), adjusted(as_high_within, within), adjusted(as_high, statistic)
-    return _Tested(gain, error, low, high, p_loss, p_within, p_gain, clusters, unchanged)
+    columns = (first.estimate, first.error, low, high, p_loss, p_within, p_gain, clusters, unchanged)
+    return [_Test(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
 def _over(value: np.ndarray, error: np.ndarray) -> np.ndarray:
@@ -300,65 +326,26 @@ def _over(value: np.ndarray, error: np.ndarray) -> np.ndarray:
     return np.divide(value, error, out=certain, where=error != 0)
 
 
-def _check(
-    tested: _Tested,
-    at: int,
-    point: str,
-    info: MetricInfo,
-    means: np.ndarray,
-    margin: float,
-    failures: Mapping[tuple[str, str], str],
-    alpha: float,
-) -> Check:
-    sign = 1.0 if info.higher_is_better else -1.0
-    gain, p_loss, p_within, p_gain = (float(values[at]) for values in (tested.gain, tested.p_loss, tested.p_within, tested.p_gain))
-    low, high = sorted((sign * float(tested.low[at]), sign * float(tested.high[at])))
-    n, verdict = int(means[2]), _verdict(gain, margin, p_loss, p_within, p_gain, alpha, bool(failures), bool(tested.unchanged[at]))
-    return Check(
-        point=point,
-        metric=info.name,
-        unit=info.unit,
-        higher_is_better=info.higher_is_better,
-        n=n,
-        failed=len(failures),
-        baseline=float(means[0]),
-        candidate=float(means[1]),
-        change=sign * gain,
-        low=low,
-        high=high,
-        margin=margin,
-        p_loss=p_loss,
-        p_within=p_within,
-        p_gain=p_gain,
-        verdict=verdict,
-        needed=_needed(tested, at, margin, n, alpha) if verdict == "undecided" else None,
-    )
-
-
-def _verdict(
-    gain: float, margin: float, p_loss: float, p_within: float, p_gain: float, alpha: float, fails: bool, unchanged: bool
-) -> Verdict:
-    if fails or (p_loss <= alpha and gain < -margin):
+def _verdict(test: _Test, margin: float, alpha: float) -> Verdict:
+    if test.p_loss <= alpha and test.gain < -margin:
         return "worse"
-    if unchanged:
+    if test.unchanged:
         return "same"
-    if p_gain <= alpha:
+    if test.p_gain <= alpha:
         return "improved"
-    return "same" if p_within <= alpha else "undecided"
+    return "same" if test.p_within <= alpha else "undecided"
 
 
-def _needed(tested: _Tested, at: int, margin: float, n: int, alpha: float) -> int | None:
+def _needed(test: _Test, margin: float, n: int, level: float) -> int | None:
     """Utterances at which the present estimate would be enough for `same`, or for `worse` if it is beyond the margin.
 
-    By the normal approximation, at Holm's first step: the error falls with the root of n.
+    By the normal approximation, at Holm's first step (`level`): the error falls with the root of n.
     """
-    gain, error, clusters = float(tested.gain[at]), float(tested.error[at]), int(tested.clusters[at])
-    if math.isnan(error):  # too few clusters to tell the spread: as many as any test takes
-        return math.ceil(n * stats.MIN_CLUSTERS / clusters) if clusters else None
-    distance = gain + margin if gain > -margin else -gain
-    tests = int(np.isfinite(tested.p_within).sum())
-    quantiles = float(special.ndtri(1 - alpha / tests) + special.ndtri(POWER))
-    return max(n + 1, math.ceil(n * (quantiles * error / distance) ** 2)) if distance > 0 else None
+    if math.isnan(test.error):  # too few clusters to tell the spread: as many as any test takes
+        return math.ceil(n * stats.MIN_CLUSTERS / test.clusters)
+    distance = test.gain + margin if test.gain > -margin else -test.gain
+    quantiles = float(special.ndtri(1 - level) + special.ndtri(POWER))
+    return max(n + 1, math.ceil(n * (quantiles * test.error / distance) ** 2)) if distance > 0 else None
 
 
 # --- beside the verdicts --------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,11 +14,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+import typer
+import yaml
 from rich.console import Console
 from scipy import stats as scipy_stats
 
 from bench import candidate, regress, session, stats
 from bench.checkpoint import find
+from bench.cli import app
 from bench.metric import MetricInfo
 from bench.registry import metric_infos
 from bench.regress import Regression, margin
@@ -27,6 +31,7 @@ from bench.store import read_run
 from bench.suite import SPENT, load_suite
 from tests import toys
 
+ROOT = Path(__file__).resolve().parent.parent
 METRICS = {
     info.name: info
     for info in (
@@ -179,18 +184,17 @@ def test_the_n_of_an_undecided_check_decides_it(mel: float) -> None:
 
 def test_p_values_are_those_of_students_test_where_both_hold() -> None:
     differences = np.random.default_rng(3).normal(-0.1, 1.0, (200, 1))
-    sums = stats.ClusterSums(differences, np.ones_like(differences))
-    tested = regress._tests(sums, np.array([0.3]), 0.05, seed=0)
-    for p, mean, alternative in ((tested.p_within, -0.3, "greater"), (tested.p_gain, 0.0, "greater"), (tested.p_loss, 0.0, "less")):
+    (test,) = regress._tests(stats.ClusterSums(differences, np.ones_like(differences)), np.array([0.3]), 0.05, seed=0)
+    for p, mean, alternative in ((test.p_within, -0.3, "greater"), (test.p_gain, 0.0, "greater"), (test.p_loss, 0.0, "less")):
         expected = scipy_stats.ttest_1samp(differences[:, 0], mean, alternative=alternative).pvalue
-        assert p[0] == pytest.approx(expected, abs=0.02)
-        assert p[0] >= expected * 0.999  # never surer than Student's
+        assert p == pytest.approx(expected, abs=0.02)
+        assert p >= expected * 0.999  # never surer than Student's
 
 
 def test_so_many_checks_that_holm_asks_for_a_tiny_p_can_still_be_decided() -> None:
     differences = np.random.default_rng(3).normal(1.0, 1.0, (100, 300))
-    tested = regress._tests(stats.ClusterSums(differences, np.ones_like(differences)), np.full(300, 0.1), 0.05, seed=0)
-    assert (tested.p_gain < 0.05).all()
+    tests = regress._tests(stats.ClusterSums(differences, np.ones_like(differences)), np.full(300, 0.1), 0.05, seed=0)
+    assert all(test.p_gain < 0.05 for test in tests)
 
 
 def test_word_error_rate_is_of_the_corpus() -> None:
@@ -298,6 +302,20 @@ def test_reports_say_the_same_in_every_form() -> None:
     console = Console(width=140, file=io.StringIO(), record=True)
     console.print(render_terminal(result))
     assert "mel_dac_train" in console.export_text()
+
+
+@pytest.mark.parametrize("strict", ["", "1"])
+def test_the_workflow_calls_the_command_as_it_is(strict: str) -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/regress.yml").read_text(encoding="utf-8"))
+    (step,) = [step for step in workflow["jobs"]["regress"]["steps"] if "bench regress" in step.get("run", "")]
+    inputs = {"SUITE": "a suite.yaml", "BASELINE": "b", "CODEC": "c", "CHECKPOINT": "d", "STRICT": strict}
+    assert set(step["env"]) == set(inputs)
+    script = step["run"].replace("bench regress", "printf '%s\\n'")
+    told = subprocess.run(["bash", "-eu", "-c", script], env=inputs, capture_output=True, text=True, check=True).stdout.splitlines()
+    command = typer.main.get_command(app).commands["regress"]  # type: ignore[attr-defined]
+    context = command.make_context("regress", told)
+    given = {name: str(context.params[name]) for name in ("suite", "baseline", "codec", "checkpoint", "strict")}
+    assert given == {"suite": "a suite.yaml", "baseline": "b", "codec": "c", "checkpoint": "d", "strict": str(bool(strict))}
 
 
 # --- the tiny models, damaged ---------------------------------------------------------------------------------------------------

@@ -101,6 +101,15 @@ def test_a_stage_starts_from_another_ones_result_and_counts_its_steps(recipe: di
         assert torch.equal(tensor, cooled[name]) == name.startswith("encoder."), name
 
 
+def test_a_finished_training_is_not_repeated(recipe: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = {**recipe, "validation": {"every_steps": 12, "checkpoint_steps": 6}}
+    first, _ = load_safetensors(training.train(save(toy, tmp_path), tmp_path / "out"))
+    monkeypatch.setattr(CodecTraining, "training_step", lambda *_: pytest.fail("a step was run"))
+    again, metadata = load_safetensors(training.train(save(toy, tmp_path), tmp_path / "out"))
+    assert metadata["steps"] == "12"
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
 def test_widening_to_a_stride_averages_and_repeats(recipe: dict, tmp_path: Path) -> None:
     tensors, _ = load_safetensors(training.train(save(recipe, tmp_path), tmp_path / "out", smoke=True))
     narrow = read_recipe(save(recipe, tmp_path))
@@ -125,6 +134,7 @@ def test_widening_to_a_stride_averages_and_repeats(recipe: dict, tmp_path: Path)
         ("merging", {"kind": "ratios"}, "does not fit a model of the family 'spectral'"),
         ("merging", {"kind": "freeze"}, "merging"),
         ("model", {"family": "dac"}, "model"),
+        ("validation", {"every_steps": 5}, "does not divide the 12 steps"),
         ("start", "no_such_recipe", "no checkpoint 'no_such_recipe'"),
     ],
 )

@@ -15,6 +15,8 @@ from rich.console import Console
 from bench import watch
 from bench.cli import main
 from bench.errors import UserError
+from bench.report import plot
+from bench.report.plot import save
 from bench.session import Options
 from bench.suite import load_suite
 from bench.watch import Evaluation, History, Mean, draw, look, read_history
@@ -33,8 +35,9 @@ def metric(monkeypatch: pytest.MonkeyPatch) -> toys.ToyMetric:
 
 
 @pytest.fixture
-def looked(tmp_path: Path, metric: toys.ToyMetric) -> Callable[[], History]:
-    """Writes nothing itself: scores what is new in tmp_path/training."""
+def looked(tmp_path: Path, metric: toys.ToyMetric, monkeypatch: pytest.MonkeyPatch) -> Callable[[], History]:
+    """Scores what is new in tmp_path/training, and draws nothing: that takes longer than all the rest."""
+    monkeypatch.setattr(plot, "save", lambda figure, folder, name: None)
     write_suite(tmp_path)
     (tmp_path / "training").mkdir()
 
@@ -136,7 +139,7 @@ def test_another_suite_needs_another_history(looked, tmp_path, metric) -> None:
 
 def test_the_figure_shows_every_metric_with_its_marks(looked, tmp_path) -> None:
     trained(tmp_path / "training", [0.05, 0.02, 0.04])
-    looked()
+    save(draw(looked()), tmp_path / "watched", "history")
     svg = ElementTree.parse(tmp_path / "watched" / "history.svg").getroot()
     texts = {"".join(element.itertext()).strip() for element in svg.iter("{http://www.w3.org/2000/svg}text")}
     assert {"step", "16levels", "256levels"} <= texts

@@ -254,6 +254,12 @@ class Recipe(Section):
     hardware: Hardware = Hardware()
 
     @model_validator(mode="after")
+    def _end_is_validated(self) -> Recipe:
+        if self.optimiser.last_step % self.validation.every_steps:
+            raise ValueError(f"validation.every_steps: {self.validation.every_steps} does not divide the {self.optimiser.last_step} steps")
+        return self
+
+    @model_validator(mode="after")
     def _merging_fits_model(self) -> Recipe:
         needed = {"spectral": (None, "melt", "cool"), "bigcodec": (None, "melt", "cool"), "tfc": ("ratios",), "flexicodec": ("thresholds",)}
         kind = self.merging.kind if self.merging else None

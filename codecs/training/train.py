@@ -82,16 +82,17 @@ def hours_by_corpus(store: AudioStore) -> dict[str, float]:
 def train(recipe_path: Path, out: Path = Path("results/training"), smoke: bool = False, resume: bool = True) -> Path:
     """Trains `recipe_path` in the folder `out`/<its name> and returns the checkpoint that inference loads.
 
-    smoke    ten steps of two crops on the CPU: does it run at all
+    smoke    ten steps of two crops on the CPU, in `out`/smoke: does it run at all
     resume   goes on from where a killed training of this recipe stopped; otherwise it starts anew
     """
     recipe = read_recipe(recipe_path)
+    cache = out / "cache"
     if smoke:
-        recipe = shortened(recipe)
+        recipe, out = shortened(recipe), out / "smoke"
     folder = out / recipe.name
     last, exported = folder / "last.ckpt", folder / f"{recipe.name}.safetensors"
     L.seed_everything(recipe.seed, workers=True, verbose=False)
-    store = open_store(recipe.data, recipe_path.parent, out / "cache")
+    store = open_store(recipe.data, recipe_path.parent, cache)
     is_recogniser = recipe.model.family == "recogniser"
     module = RecogniserTraining(recipe, store) if is_recogniser else CodecTraining(recipe, store, out)
     start_steps = load_start(module, recipe.start, out)
@@ -99,7 +100,7 @@ def train(recipe_path: Path, out: Path = Path("results/training"), smoke: bool =
     trainer = L.Trainer(
         **recipe.hardware.model_dump(),
         max_epochs=1,  # an epoch is the whole training: crops are drawn, not enumerated
-        val_check_interval=min(recipe.validation.every_steps, steps),
+        val_check_interval=recipe.validation.every_steps,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         logger=TensorBoardLogger(folder, name="", version=""),
@@ -109,7 +110,7 @@ def train(recipe_path: Path, out: Path = Path("results/training"), smoke: bool =
         enable_progress_bar=os.isatty(1),
         log_every_n_steps=min(LOG_EVERY_STEPS, steps),
     )
-    trainer.fit(module, ckpt_path=str(last) if resume and last.exists() else None, weights_only=False)
+    trainer.fit(module, ckpt_path=str(last) if resume and last.exists() else None, weights_only=True)
     return exported
 
 
@@ -117,7 +118,8 @@ def shortened(recipe: Recipe) -> Recipe:
     optimiser = recipe.optimiser.model_copy(update={"steps": SMOKE_STEPS, "stop_after": None, "warmup_steps": 2})
     data = recipe.data.model_copy(update={"batch_size": 2, "held_out": 1, "workers": 0})
     hardware = recipe.hardware.model_copy(update={"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"})
-    return recipe.model_copy(update={"optimiser": optimiser, "data": data, "hardware": hardware})
+    validation = recipe.validation.model_copy(update={"every_steps": SMOKE_STEPS})
+    return recipe.model_copy(update={"optimiser": optimiser, "data": data, "hardware": hardware, "validation": validation})
 
 
 def load_start(module: Training, start: str | None, out: Path) -> int:

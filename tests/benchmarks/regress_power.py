@@ -23,7 +23,7 @@ from bench.session import Options, score
 from bench.store import metrics_of, read_run
 from bench.suite import load_suite
 
-STRENGTHS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
+STRENGTHS = (0.05, 0.1, 0.14, 0.16, 0.18, 0.2, 0.3)
 METRICS = ["mel_dac_train", "stft_dac", "stoi", "pesq_wb"]
 CAUGHT = 0.8
 
@@ -65,7 +65,7 @@ def main() -> None:
 
     by_strength = {label: kept(rows, METRICS) for label, rows in records.groupby("codec")}
     num_utterances = len(by_strength["baseline"])
-    sizes = [n for n in (10, 20, 30, 60, 100, 200) if n < num_utterances] + [num_utterances]
+    sizes = [n for n in (6, 10, 20, 30, 60, 100, 200) if n < num_utterances] + [num_utterances]
     rng = np.random.default_rng(0)
     print("noise  " + "".join(f"n={n:<7d}" for n in sizes) + "change of " + ", ".join(METRICS))
     smallest: dict[int, float] = {}
