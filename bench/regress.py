@@ -45,7 +45,7 @@ class Margin:
 # The first that matches counts; `regress: {margins: {stoi: 0.01}}` in a suite goes before. The yardstick are the smallest gains that
 # CodecSlime's ablation claims (Tables 2 and 3: 0.06 PESQ, 0.05 UTMOS, 0.6 points of WER): a loss that would undo one must not pass.
 MARGINS = (
-    Margin("mel_*", "2%", "of the level: distances have no scale that listeners would know"),
+    Margin("mel_*", "2%", "of the level: noise in a decoder reaches it between STOI's margin and PESQ's (regress_power.py)"),
     Margin("stft_*", "2%", "as mel"),
     Margin("estoi", 0.01, "spreads about twice as wide as STOI"),
     Margin("*stoi", 0.005, "half of what a paper's second decimal shows"),
@@ -100,7 +100,8 @@ class Check:
     baseline, candidate   means over those n, in the metric's unit
     low, high             of the change, by one-sided tests at alpha each, before Holm
     p_loss, p_within, p_gain   after Holm, of: no loss; a loss of the margin or more; no gain
-    needed                utterances, as many a speaker as now; None where decided, or where the loss is just the margin
+    needed                utterances, as many a speaker as now, or as many as any test takes where there are too few to tell the spread;
+                          None where decided, or where the loss is just the margin
     equal_bits            where the bitrates differ and the baseline's curve reaches the candidate's
     """
 

@@ -319,10 +319,8 @@ def _explain(item: Any) -> str:
     kind = item["type"]
     if kind == "extra_forbidden":
         *parents, name = [part for part in item["loc"] if isinstance(part, str)]
-        model = {"codecs": CodecSpec, "metrics": MetricSpec, "compare": CompareSpec, "regress": RegressSpec}.get(
-            parents[0] if parents else "", SuiteFile
-        )
-        return unknown("key", name, model.model_fields)
+        models: dict[str, type[BaseModel]] = {"codecs": CodecSpec, "metrics": MetricSpec, "compare": CompareSpec, "regress": RegressSpec}
+        return unknown("key", name, models.get(parents[0] if parents else "", SuiteFile).model_fields)
     if kind == "missing":
         return "is missing"
     return f"{item['msg']} (got {item['input']!r})"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +59,11 @@ def _run_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_examples_leave_what_the_readme_says(done: Path) -> None:
     for made in ("results/low_rate/records.parquet", "results/low_rate/table.tex", "results/my_suite/records.parquet", "decoded.wav"):
         assert (done / made).is_file(), made
+
+
+def test_the_pytest_example_passes(done: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-m", "pytest", "-q", "test_checkpoint.py"], cwd=done, env=environment, check=True)
 
 
 def test_the_report_of_the_first_command_opens_in_a_browser(done: Path, browser: Any) -> None:

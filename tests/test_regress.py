@@ -392,7 +392,8 @@ def test_a_scheduler_that_merges_at_random_is_caught(regressed, tmp_path, monkey
 
     monkeypatch.setitem(codecslime.SCHEDULERS, "schedfr", codecslime.SCHEDULERS["random"])  # type: ignore[arg-type]
     result = regressed("codecslime", "tiny")
-    assert {"mel_dac_train", "stoi"} == {check.metric for check in result.having("worse")} - set(SPENT)
+    assert "stoi" in {check.metric for check in result.having("worse")}
+    assert {check.metric for check in result.checks if check.change == 0} == {"bitrate", "frame_rate"}  # as many segments, others
 
 
 def test_the_shipped_model_against_its_own_run_is_the_same(regressed, tiny_run, tmp_path) -> None:

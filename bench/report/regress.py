@@ -101,9 +101,9 @@ def render_junit(regression: Regression, suite: str, strict: bool) -> str:
 
 def sentence(check: Check) -> str:
     """What one check found, in one line."""
-    heads, row = _row(check, with_equal_bits=check.equal_bits is not None)
-    told = dict(zip(heads, row, strict=True))
-    text = f"{told['verdict']}: {told['metric']} {told['baseline']} -> {told['candidate']}, change {told['change']}, margin {told['margin']}, n {told['n']}"
+    told = _cells(check)
+    text = f"{told['verdict']}: {told['metric']} {told['baseline']} -> {told['candidate']}, change {told['change']}"
+    text += f", margin {told['margin']}, n {told['n']}"
     return text + (f"; {told['at equal bits']} at equal bits" if check.equal_bits else "")
 
 
@@ -111,24 +111,25 @@ def _checks(regression: Regression) -> tuple[list[str], list[tuple[Check, list[s
     """Heads, rows and a line on the rows left out, the most important first."""
     ordered = sorted(regression.checks, key=lambda check: ORDER.index(check.verdict))
     shown = ordered[: max(SHOWN, sum(check.verdict != "same" for check in ordered))]
-    with_equal_bits = any(check.equal_bits for check in shown)
-    heads = _HEADS if with_equal_bits else [head for head in _HEADS if head != "at equal bits"]
+    heads = ["point", "metric", "baseline", "candidate", "change", "margin", "n", "at equal bits", "verdict"]
+    if not any(check.equal_bits for check in shown):
+        heads.remove("at equal bits")
     rest = f"and {len(ordered) - len(shown)} more: same" if len(shown) < len(ordered) else ""
-    return heads, [(check, _row(check, with_equal_bits)[1]) for check in shown], rest
+    return heads, [(check, [_cells(check)[head] for head in heads]) for check in shown], rest
 
 
-_HEADS = ["point", "metric", "baseline", "candidate", "change", "margin", "n", "at equal bits", "verdict"]
-
-
-def _row(check: Check, with_equal_bits: bool) -> tuple[list[str], list[str]]:
+def _cells(check: Check) -> dict[str, str]:
+    """Column -> text."""
     places = _places(check.margin)
     verdict: str = check.verdict
-    if verdict == "undecided":
-        verdict += f" (n = {check.needed} would)" if check.needed is not None else " (the loss is just the margin)"
+    if verdict == "undecided" and check.needed is None:
+        verdict += " (the loss is just the margin)"
+    elif verdict == "undecided":
+        verdict += f" (n = {check.needed} would decide)" if math.isfinite(check.low) else f" (a test takes n = {check.needed})"
     if check.failed:
         verdict += f" ({check.failed} failed)"
     equal = check.equal_bits
-    cells = {
+    return {
         "point": check.point,
         "metric": " ".join(part for part in (check.metric, ARROW[check.higher_is_better], check.unit) if part),
         "baseline": number(check.baseline, places),
@@ -139,9 +140,6 @@ def _row(check: Check, with_equal_bits: bool) -> tuple[list[str], list[str]]:
         "at equal bits": _interval(equal.change, equal.low, equal.high, places) if equal else MISSING,
         "verdict": verdict,
     }
-    if not with_equal_bits:
-        del cells["at equal bits"]
-    return list(cells), list(cells.values())
 
 
 def _places(margin: float) -> int:

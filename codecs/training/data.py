@@ -85,7 +85,8 @@ def recordings(data: Data, recipe_folder: Path) -> Iterator[tuple[dict[str, Any]
         folder = recipe_folder / data.folder
         for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in audio_files.SUFFIXES):
             text = path.with_suffix(".txt")
-            row = {"id": path.stem, "speaker": path.parent.name, "corpus": "", "text": text.read_text().strip() if text.exists() else None}
+            speaker = "" if path.parent == folder else path.parent.name
+            row = {"id": path.stem, "speaker": speaker, "corpus": "", "text": text.read_text().strip() if text.exists() else None}
             yield row, decode(path, data.sample_rate)
     else:
         yield from hub_recordings(data)
@@ -111,21 +112,30 @@ def hub_recordings(data: Data) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
 
 def decode(path: Path, sample_rate: int) -> np.ndarray:
     """int16 [T] at `sample_rate`."""
-    samples, source_rate = audio_files.read(path)
+    try:
+        samples, source_rate = audio_files.read(path)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
     resampled = audio_files.resample(samples, source_rate, sample_rate)
     return (np.clip(resampled, -1.0, 32767 / 32768) * 32768.0).round().astype(np.int16)
 
 
 def split(store: AudioStore, held_out: int) -> tuple[list[Clip], list[Clip]]:
-    """Training clips, and `held_out` validation clips of 3 to 12 s, spread evenly over the speakers that are then left out of training."""
+    """Training clips, and `held_out` validation clips of 3 to 12 s, spread evenly over the speakers that are then left out of training.
+
+    A clip whose speaker is not known counts as a speaker of its own.
+    """
     first: dict[str, Clip] = {}
     for clip in store.clips:
         if 3 <= (clip.stop - clip.start) / store.sample_rate <= 12:
-            first.setdefault(clip.speaker, clip)
+            first.setdefault(clip.speaker or clip.id, clip)
     candidates = list(first.values())
     validation = [candidates[i * len(candidates) // held_out] for i in range(min(held_out, len(candidates)))]
-    speakers = {clip.speaker for clip in validation}
-    return [clip for clip in store.clips if clip.speaker not in speakers], validation
+    left_out = {clip.speaker or clip.id for clip in validation}
+    training = [clip for clip in store.clips if (clip.speaker or clip.id) not in left_out]
+    if not training or not validation:
+        raise UserError(f"data.held_out: {held_out} speakers held out of {len(first)} with clips of 3 to 12 s leave too little")
+    return training, validation
 
 
 class Crops(Dataset[Tensor]):
