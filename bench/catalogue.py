@@ -12,7 +12,8 @@ from rich.table import Table
 
 from bench.checkpoint import shipped
 from bench.codec import Need
-from bench.dataset import BUNDLED, KNOWN_SETS, NamedSet
+from bench.dataset import BUNDLED, KNOWN_SETS, parse_spec
+from bench.dataset import needs as dataset_needs
 from bench.preflight import Requirement
 from bench.registry import codec_module, codec_names, metric_infos, metric_modules
 
@@ -81,7 +82,7 @@ def suites() -> list[Row]:
 def datasets() -> list[Row]:
     rows = []
     for name in (BUNDLED, *KNOWN_SETS):
-        lacking = [need for need in NamedSet(name=name).needs(Path()) if not need.available]
+        lacking = [need for need in dataset_needs(parse_spec(name), Path()) if not need.available]
         licence = KNOWN_SETS[name].licence if name in KNOWN_SETS else "see bench/corpus/README.md"
         rows.append({"data set": name, "licence": licence, "here": not lacking, "get it with": _how(lacking)})
     return rows

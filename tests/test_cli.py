@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
 import random
 import signal
@@ -73,6 +74,18 @@ def test_a_mistake_is_one_clear_line_and_an_exit_code(arguments, code, told, ben
     assert done.code == code
     assert told in done.err
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("what", ["codecs", "points", "metrics", "datasets"])
+def test_lists_say_what_can_run_here(what, bench) -> None:
+    listed = bench("list", what)
+    assert listed.code == 0
+    rows = json.loads(bench("list", what, "--json").out)
+    assert len(rows) == len(listed.out.splitlines()) - 1 > 10
+    if what == "codecs":
+        here = {row["codec"]: row["here"] for row in rows}
+        assert here["opus"]
+        assert here["codecslime"]  # its small checkpoint comes with the project
 
 
 def test_encode_and_decode_are_a_round_trip(bench) -> None:
