@@ -85,3 +85,23 @@ def test_nemos_codec_and_recogniser_run_in_a_suite(tmp_path: Path, monkeypatch: 
     assert frame["wer_nemo"].notna().all()
     assert (frame["wer_nemo:words"] > 3).all()
     assert (frame["wer_nemo:hypothesis"] != "").any()
+
+
+def test_a_target_rate_is_met_over_the_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runner solves for FlexiCodec's threshold before it measures, and the record says which one it found."""
+    from safetensors.torch import save_file
+
+    from tests.test_flexicodec import tiny_config, tiny_network
+
+    save_file(tiny_network().state_dict(), tmp_path / "tiny.safetensors", {"config": json.dumps(tiny_config())})
+    sweep = "sweep: {target_frame_rate: [9, 6.5], n_q: [1]}"
+    text = SUITE.replace("lfsc, checkpoint: lfsc.nemo", f"flexicodec, checkpoint: tiny.safetensors, {sweep}")
+    (tmp_path / "suite.yaml").write_text(text.replace(", {metric: wer_nemo, options: {checkpoint: tiny.nemo}}", ""), encoding="utf-8")
+    frame = run(tmp_path / "suite.yaml", tmp_path, monkeypatch, "datasets=[{name: bundled, limit: 3}]")
+    points = json.loads((tmp_path / "results/run/run.json").read_text(encoding="utf-8"))["codecs"]["flexicodec"]["points"]
+    assert len(points) == 2
+    for name, facts in points.items():
+        rows = frame[frame.point == name]
+        assert 0 < facts["options"]["threshold"] < 1
+        assert rows.token_frames.sum() / rows.duration_s.sum() == pytest.approx(facts["options"]["target_frame_rate"], rel=0.03)
+        assert (rows.bits_side > 0).all()
