@@ -207,6 +207,9 @@ def decode(
 @app.command()
 def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="see codecs/training/recipes/")],
+    data: Annotated[
+        Path | None, typer.Option(metavar="MANIFEST|FOLDER", help="speech, in place of what the recipe names", show_default=False)
+    ] = None,
     out: Annotated[Path, typer.Option(help="where checkpoints and TensorBoard logs go")] = Path("results/training"),
     smoke: Annotated[bool, typer.Option("--smoke", help="ten steps, to see that it runs")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="start again instead of going on from the last checkpoint")] = False,
@@ -214,7 +217,7 @@ def train(
     """Trains an in-repo codec; a second call goes on from the last checkpoint."""
     from bench.commands import train_recipe
 
-    raise typer.Exit(train_recipe(recipe, out, smoke, fresh))
+    raise typer.Exit(train_recipe(recipe, data, out, smoke, fresh))
 
 
 def main() -> None:

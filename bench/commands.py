@@ -187,7 +187,7 @@ def decode_file(source: Path, target: Path, device: str) -> int:
     return 0
 
 
-def train_recipe(recipe: Path, out: Path, smoke: bool, fresh: bool) -> int:
+def train_recipe(recipe: Path, data: Path | None, out: Path, smoke: bool, fresh: bool) -> int:
     """`bench train`."""
     try:
         import lightning  # noqa: F401
@@ -195,7 +195,7 @@ def train_recipe(recipe: Path, out: Path, smoke: bool, fresh: bool) -> int:
         raise Unavailable("training needs Lightning; get it with: pip install 'speech-codec-bench[train]'") from None
     from bench.codecs.training.train import train
 
-    print(train(recipe, out, smoke=smoke, resume=not fresh))
+    print(train(recipe, out, smoke=smoke, resume=not fresh, data=data))
     return 0
 
 

@@ -79,13 +79,19 @@ def hours_by_corpus(store: AudioStore) -> dict[str, float]:
     return {corpus: round(value, 3) for corpus, value in hours.items()}
 
 
-def train(recipe_path: Path, out: Path = Path("results/training"), smoke: bool = False, resume: bool = True) -> Path:
+def train(
+    recipe_path: Path, out: Path = Path("results/training"), smoke: bool = False, resume: bool = True, data: Path | None = None
+) -> Path:
     """Trains `recipe_path` in the folder `out`/<its name> and returns the checkpoint that inference loads.
 
+    data     a manifest, or a folder of audio, in place of what the recipe names
     smoke    ten steps of two crops on the CPU, in `out`/smoke: does it run at all
     resume   goes on from where a killed training of this recipe stopped; otherwise it starts anew
     """
     recipe = read_recipe(recipe_path)
+    if data is not None:
+        source = {"manifest": None, "folder": None, "hf": None, "folder" if data.is_dir() else "manifest": str(data.resolve())}
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=source)})
     cache = out / "cache"
     if smoke:
         recipe, out = shortened(recipe), out / "smoke"
