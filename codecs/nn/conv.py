@@ -13,7 +13,7 @@ from torch import Tensor, nn
 Activation = Callable[[int], nn.Module]  # channels -> a module that keeps [B, C, T]
 
 
-class _WeightNorm(nn.Module):
+class WeightNorm(nn.Module):
     """Mixin: weight = weight_g * weight_v / ||weight_v||, norm over all axes but the first (Salimans and Kingma 2016).
 
     PyTorch's own parametrisation calls the tensors otherwise than the released files (`weight_g`, `weight_v`), and the older function
@@ -35,15 +35,15 @@ class _WeightNorm(nn.Module):
         return torch._weight_norm(self.weight_v, self.weight_g, 0)
 
 
-class WNConv1d(_WeightNorm, nn.Conv1d):  # type: ignore[misc, override]
+class WNConv1d(WeightNorm, nn.Conv1d):  # type: ignore[misc, override]
     """nn.Conv1d with weight norm; weight_g is [C_out, 1, 1]."""
 
 
-class WNConvTranspose1d(_WeightNorm, nn.ConvTranspose1d):  # type: ignore[misc, override]
+class WNConvTranspose1d(WeightNorm, nn.ConvTranspose1d):  # type: ignore[misc, override]
     """nn.ConvTranspose1d with weight norm; axis 0 is the input's, so weight_g is [C_in, 1, 1]."""
 
 
-class WNPointwise(_WeightNorm, nn.Linear):  # type: ignore[misc, override]
+class WNPointwise(WeightNorm, nn.Linear):  # type: ignore[misc, override]
     """A 1x1 convolution stored as a weight-normed nn.Linear: weight_v is [C_out, C_in], weight_g [C_out, 1]."""
 
     def forward(self, x: Tensor) -> Tensor:

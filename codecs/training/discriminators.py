@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.codecs.nn.conv import _WeightNorm
+from bench.codecs.nn.conv import WeightNorm
 
 PERIODS = (2, 3, 5, 7, 11)
 BANDS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # edges, as shares of the spectrum
 
 
-class WNConv2d(_WeightNorm, nn.Conv2d):  # type: ignore[misc, override]
+class WNConv2d(WeightNorm, nn.Conv2d):  # type: ignore[misc, override]
     """nn.Conv2d with weight norm; weight_g is [C_out, 1, 1, 1]."""
 
 
