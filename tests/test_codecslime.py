@@ -19,7 +19,7 @@ from bench.bitstream import pack, unpack
 from bench.codec import CodecModule, Encoded, Stream, nominal_bitrate
 from bench.codecs import codecslime
 from bench.codecs.codecslime import POINTS, CodecSlime, Released, Sizes, load, load_official, needs, point
-from bench.codecs.training.models import TrainableSpectral
+from bench.codecs.training.models import MergingCodec
 from bench.codecs.training.recipe import SpectralModel
 from bench.errors import Unavailable, UserError
 
@@ -165,9 +165,9 @@ def test_released_weights_that_are_not_here_say_how_to_give_them(shared, tmp_pat
 def test_tiny_loads_what_training_exports_and_computes_the_same(tmp_path, monkeypatch):
     torch.manual_seed(0)
     config = SpectralModel(family="spectral", width=16, hidden=24, encoder_blocks=1, decoder_blocks=2, latent_dim=8, levels=[5, 4])
-    trained = TrainableSpectral(config, None).eval()
+    trained = MergingCodec(config, None).eval()
     path = tmp_path / "codecslime_tiny.safetensors"
-    save_file({name: tensor.contiguous() for name, tensor in trained.state_dict().items()}, path, {"config": config.model_dump_json()})
+    save_file({name: tensor.contiguous() for name, tensor in trained.network.state_dict().items()}, path, {"config": trained.config})
     monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
     codec, audio = load(None, CPU), speech_like(4000)
     with torch.inference_mode():
@@ -182,7 +182,7 @@ def test_tiny_loads_what_training_exports_and_computes_the_same(tmp_path, monkey
 def test_a_backbone_of_another_rate_is_refused(tmp_path):
     config = SpectralModel(family="spectral", width=8, hidden=8, encoder_blocks=1, decoder_blocks=1, latent_dim=4, stride=2)
     path = tmp_path / "fixed_40hz.safetensors"
-    save_file(TrainableSpectral(config, None).state_dict(), path, {"config": config.model_dump_json()})
+    save_file(MergingCodec(config, None).network.state_dict(), path, {"config": config.model_dump_json()})
     with pytest.raises(UserError, match="40 Hz; codecslime needs a backbone of 80 Hz"):
         load(str(path), CPU)
 
