@@ -22,7 +22,6 @@ from bench.record import CODEC, Record
 SCHEMA = 1
 RECORDS, RUN, POINTS = "records.parquet", "run.json", "points.json"
 _SCALARS = [f.name for f in dataclasses.fields(Record) if f.name not in {"scores", "failures", "not_applicable"}]
-_TIMES = ("encode_s", "decode_s", "peak_memory_mb")  # not the same in two runs of the same thing
 
 
 class Store:
@@ -125,11 +124,6 @@ def to_frame(records: Sequence[Record], columns: Mapping[str, str]) -> pd.DataFr
             row[told] = json.dumps({name: reasons[key] for name, key in asked.items() if key in reasons}, ensure_ascii=False)
         rows.append(row)
     return pd.DataFrame(rows, columns=None if rows else [*_SCALARS, *columns, "failures", "not_applicable"])
-
-
-def comparable(frame: pd.DataFrame) -> pd.DataFrame:
-    """`frame` without the columns that differ between two runs of the same thing (times, memory)."""
-    return frame.drop(columns=list(_TIMES))
 
 
 def _merge(old: Record, new: Record) -> Record:

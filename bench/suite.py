@@ -137,7 +137,6 @@ class Suite:
     entries: tuple[Entry, ...]
     metrics: tuple[MetricSpec, ...]
     base_dir: Path
-    compare_baseline: str | None = None
     regress: RegressSpec = field(default_factory=RegressSpec)
     seed: int = 0
     text: str = ""
@@ -226,7 +225,6 @@ def _resolve(file: SuiteFile, path: Path, text: str, data: Mapping[str, Any], mi
         tuple(entries),
         tuple(_with_absolute_paths(metric, base_dir) for metric in file.metrics),
         base_dir,
-        file.compare.baseline if file.compare else None,
         file.regress,
         file.seed,
         text,

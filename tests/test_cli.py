@@ -20,7 +20,7 @@ import pytest
 import soundfile
 
 from bench.cli import main
-from bench.store import comparable
+from tests.toys import comparable
 
 ROOT = Path(__file__).resolve().parent.parent
 SMOKE = ROOT / "suites" / "smoke.yaml"

@@ -14,9 +14,10 @@ from rich.console import Console
 from bench import session
 from bench.runner import failures
 from bench.session import Options
-from bench.store import Store, comparable, read_run
+from bench.store import Store, read_run
 from bench.suite import load_suite
 from tests import toys
+from tests.toys import comparable
 
 SUITE = """
 name: toy

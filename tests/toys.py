@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import soundfile
 import torch
 
@@ -146,3 +147,8 @@ def corpus(folder: Path, languages: tuple[str, ...] = ("en", "en", "de", "en")) 
     manifest = folder / "manifest.jsonl"
     manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return manifest
+
+
+def comparable(frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` without the columns that differ between two runs of the same thing (times, memory)."""
+    return frame.drop(columns=["encode_s", "decode_s", "peak_memory_mb"])
