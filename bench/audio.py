@@ -15,8 +15,11 @@ SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", 
 
 
 def read(path: Path | str) -> tuple[np.ndarray, int]:
-    """Audio float32 [T] and its sample rate in Hz; channels are averaged. Raises ValueError on an empty file or non-finite samples."""
-    audio, sample_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    """Audio float32 [T] and its sample rate in Hz; channels are averaged. Raises ValueError on what is no audio, empty or not finite."""
+    try:
+        audio, sample_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"no readable audio ({error.error_string})") from None
     mono = audio.mean(axis=1) if audio.shape[1] > 1 else audio[:, 0]
     if not len(mono):
         raise ValueError("holds no samples")

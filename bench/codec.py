@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
@@ -123,6 +124,7 @@ class Need:
     """One thing that must be on the machine before work starts.
 
     how     the command or URL that gets it
+    files   of weights that are here: a run records their sha256
     """
 
     kind: Literal["package", "weights", "data", "device"]
@@ -131,6 +133,7 @@ class Need:
     how: str
     size_mb: float | None = None
     licence: str = ""
+    files: tuple[Path, ...] = ()
 
 
 class CodecModule(Protocol):

@@ -14,7 +14,9 @@ from bench import audio, bitstream, preflight
 from bench.codec import OperatingPoint, check_audio
 from bench.errors import Unavailable, UserError, unknown
 from bench.files import write_atomically
+from bench.published import against_papers
 from bench.registry import codec_module, codec_names
+from bench.report import papers
 from bench.report.table import render_csv, render_latex, render_markdown, render_terminal
 from bench.runner import failures
 from bench.session import Options, score, table_of
@@ -35,15 +37,19 @@ def run_suite(suite: Suite, options: Options) -> int:
         console.print("interrupted; what was scored is kept, and the same command goes on from there")
         return 130
     overall, by_language = table_of(options.out), table_of(options.out, by=("language",))
+    gaps = against_papers(overall, suite.published)
     tables = {
-        "table.md": render_markdown(overall),
+        "table.md": render_markdown(overall) + papers.render_markdown(gaps, overall.metrics),
         "table.csv": render_csv(overall),
         "table.tex": render_latex(overall),
         "table_by_language.md": render_markdown(by_language),
+        **({"against_papers.csv": papers.render_csv(gaps)} if gaps else {}),
     }
     for name, text in tables.items():
         (options.out / name).write_text(text, encoding="utf-8")
     console.print(render_terminal(overall, console.width))
+    if gaps:
+        console.print(papers.render_terminal(gaps, overall.metrics, console.width))
     failed = failures(frame)
     if failed:
         console.print(f"\n{len(failed)} failures, each in records.parquet:", markup=False)
@@ -219,9 +225,7 @@ def _available(codec: str, checkpoint: str | None) -> None:
 
 
 def _read_audio(path: Path):  # type: ignore[no-untyped-def]
-    import soundfile
-
     try:
         return audio.read(path)
-    except (soundfile.LibsndfileError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: {error}") from None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import hashlib
 import json
-import sys
+import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from bench import audio, hub
 from bench.codec import Need
 from bench.errors import Unavailable, UserError, unknown
-from bench.hub import KNOWN_SETS, HubSource
+from bench.hub import KNOWN_SETS, HubSource, Split
 
 BUNDLED = "bundled"
 NAMES = (BUNDLED, *KNOWN_SETS)
@@ -102,6 +103,10 @@ class Selection(BaseModel):
     languages     BCP-47 primary tags
     duration_s    [shortest, longest]
     limit         takes a sample that the suite's seed draws: 10 of them are among the 20 of the same seed
+
+    Of a set of the hub only the audio that this needs is fetched, by itself and without a switch: what is drawn depends on the listing
+    alone, so it is the same whether the rest is here or not. `duration_s` is the exception that costs: it is known from the header of
+    the audio, so everything that ids and languages leave is fetched before it narrows.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -111,23 +116,35 @@ class Selection(BaseModel):
     duration_s: tuple[float, float] | None = None
     limit: int | None = Field(default=None, ge=1)
 
-    def select(self, entries: Iterable[Entry], base_dir: Path, seed: int) -> tuple[Entry, ...]:
+    def wanted(self, entries: Sequence[Entry], base_dir: Path, seed: int) -> list[Entry]:
+        """The entries whose audio must be on this machine: those selected, as far as the listing alone can say."""
         kept = list(entries)
         if self.ids is not None:
             kept = _listed_in(_path(base_dir, self.ids), kept)
         if self.languages:
             kept = [entry for entry in kept if entry.language in self.languages]
-        if self.duration_s is not None:
-            shortest, longest = self.duration_s
-            kept = [entry for entry in kept if shortest <= entry.duration_s <= longest]
-        if self.limit is not None:
-            drawn = set(sorted(kept, key=lambda entry: hashlib.sha256(f"{seed}:{entry.id}".encode()).digest())[: self.limit])
-            kept = [entry for entry in kept if entry in drawn]
-        return tuple(kept)
+        return kept if self.duration_s is not None else self._sample(kept, seed)
 
-    def needs(self, base_dir: Path) -> list[Need]:
-        """What must be fetched or put in place before the listing works without a network."""
+    def with_audio(self, entries: list[Entry], base_dir: Path) -> list[Entry]:
+        """`entries` with their files in place."""
+        return entries
+
+    def selected(self, entries: list[Entry], seed: int) -> list[Entry]:
+        """What is left of wanted() now that the durations are known."""
+        if self.duration_s is None:
+            return entries
+        shortest, longest = self.duration_s
+        return self._sample([entry for entry in entries if shortest <= entry.duration_s <= longest], seed)
+
+    def needs(self, base_dir: Path, seed: int) -> list[Need]:
+        """What must be fetched or put in place before the data set opens without a network."""
         return []
+
+    def _sample(self, entries: list[Entry], seed: int) -> list[Entry]:
+        if self.limit is None:
+            return entries
+        drawn = set(sorted(entries, key=lambda entry: hashlib.sha256(f"{seed}:{entry.id}".encode()).digest())[: self.limit])
+        return [entry for entry in entries if entry in drawn]
 
 
 class BundledSet(Selection):
@@ -139,27 +156,107 @@ class BundledSet(Selection):
         return dataclasses.replace(_read_manifest(_CORPUS / "manifest.jsonl", self.name), licence=_CORPUS_LICENCE)
 
 
-class NamedSet(Selection):
-    """A set that hub.py knows. `data_files`: its parquet files on this machine, read in place of the hub's."""
+class FetchedSet(Selection):
+    """A set of the hub, fetched as far as it is selected. `data_files`: parquet files or folders of them on this machine, in its place."""
 
-    name: str
     data_files: Strings = ()
 
     def listing(self, base_dir: Path) -> Dataset:
+        split = self._split(base_dir)
+        split.list_rows()
+        found = _read_manifest(split.manifest, self._label())
+        return dataclasses.replace(found, revision=split.commit or found.revision)
+
+    def with_audio(self, entries: list[Entry], base_dir: Path) -> list[Entry]:
+        self._split(base_dir).fetch([entry.path for entry in entries])
+        return [entry if entry.sample_rate else _with_header(entry) for entry in entries]
+
+    def needs(self, base_dir: Path, seed: int) -> list[Need]:
+        """The data, with what is still to come: the row groups' size once the rows are listed, before that the whole split's."""
+        if self.data_files:
+            try:
+                self._split(base_dir)
+            except Unavailable as error:
+                return [Need("data", self._label(), False, str(error), self._size_mb())]
+            return []
+        if not self._is_listed():
+            return [Need("data", self._told(), False, self._command(base_dir, seed), self._size_mb())]
+        wanted = self.wanted(self.listing(base_dir).entries, base_dir, seed)
+        lacking = self._split(base_dir).lacking(entry.path for entry in wanted)
+        if not lacking:
+            return [Need("data", self._label(), True, self._command(base_dir, seed), self._size_mb())]
+        size_mb = sum(group.num_bytes for group in lacking) / 1e6
+        return [Need("data", self._told(), False, self._command(base_dir, seed), size_mb)]
+
+    def _source(self) -> HubSource:
+        raise NotImplementedError
+
+    def _label(self) -> str:
+        raise NotImplementedError
+
+    def _size_mb(self) -> float | None:
+        return None
+
+    def _is_listed(self) -> bool:
+        """Whether it can be told without a network which utterances are selected."""
+        return Split(self._source()).manifest.is_file()
+
+    def _is_part(self) -> bool:
+        return self.ids is not None or (self.limit is not None and self.duration_s is None)
+
+    def _told(self) -> str:
+        """What is to be fetched; before the rows are listed nobody knows how many row groups a part touches."""
+        return f"{self._label()} (a part, at most)" if self._is_part() else self._label()
+
+    def _command(self, base_dir: Path, seed: int) -> str:
+        spec = self if self.ids is None else self.model_copy(update={"ids": str(_path(base_dir, self.ids))})
+        keys = spec.model_dump(exclude_unset=True)
+        text = keys["name"] if keys.keys() == {"name"} else spec.model_dump_json(exclude_unset=True)
+        drawn = f" --seed {seed}" if self.limit is not None and seed else ""
+        return f"python -m bench.dataset {shlex.quote(text)}{drawn}"
+
+    def _split(self, base_dir: Path) -> Split:
+        return Split(self._source(), _files(base_dir, self.data_files))
+
+
+class NamedSet(FetchedSet):
+    """A set that hub.py knows."""
+
+    name: str
+
+    def listing(self, base_dir: Path) -> Dataset:
         known = KNOWN_SETS[self.name]
-        found = _read_fetched(known.source, _files(base_dir, self.data_files), self.name)
-        if known.ids_url and self.ids is None:
+        found = super().listing(base_dir)
+        if self._has_list():
             found = dataclasses.replace(found, entries=tuple(_listed_in(hub.fetch_ids(known), found.entries)))
         return dataclasses.replace(found, licence=known.licence, citation=known.citation)
 
-    def needs(self, base_dir: Path) -> list[Need]:
+    def needs(self, base_dir: Path, seed: int) -> list[Need]:
         known = KNOWN_SETS[self.name]
-        how = f"python -m bench.dataset {self.name}"
-        found = _source_needs(known.source, self.name, how, self.data_files, base_dir)
-        found = [dataclasses.replace(need, size_mb=known.size_mb, licence=known.licence) for need in found]
-        if known.ids_url and self.ids is None:
-            found.append(Need("data", f"{self.name}: list of utterances", hub.ids_file(known).is_file(), how, 0.03))
+        found = [dataclasses.replace(need, licence=known.licence) for need in super().needs(base_dir, seed)]
+        if self._has_list():
+            command = self._command(base_dir, seed)
+            found.append(Need("data", f"{self.name}: list of utterances", hub.ids_file(known).is_file(), command, 0.03))
         return found
+
+    def _has_list(self) -> bool:
+        """Whether the set is a part of its split that is listed elsewhere; `ids` stands in for that list."""
+        return bool(KNOWN_SETS[self.name].ids_url) and self.ids is None
+
+    def _source(self) -> HubSource:
+        return KNOWN_SETS[self.name].source
+
+    def _label(self) -> str:
+        return self.name
+
+    def _size_mb(self) -> float | None:
+        return KNOWN_SETS[self.name].size_mb
+
+    def _is_listed(self) -> bool:
+        return super()._is_listed() and (not self._has_list() or hub.ids_file(KNOWN_SETS[self.name]).is_file())
+
+    def _is_part(self) -> bool:
+        return super()._is_part() or self._has_list()
 
 
 class FolderSet(Selection):
@@ -198,24 +295,16 @@ class ManifestSet(Selection):
         return _read_manifest(path, self.name or (path.parent.name if path.stem == "manifest" else path.stem))
 
 
-class HubSet(HubSource, Selection):
-    """Any parquet data set of the hub. `data_files`: parquet files or folders of them on this machine, read in place of the hub's."""
+class HubSet(HubSource, FetchedSet):
+    """Any parquet data set of the hub."""
 
     name: str | None = None
-    data_files: Strings = ()
-
-    def listing(self, base_dir: Path) -> Dataset:
-        return _read_fetched(self._source(), _files(base_dir, self.data_files), self._label())
-
-    def needs(self, base_dir: Path) -> list[Need]:
-        how = f"python -m bench.dataset '{self._source().model_dump_json(exclude_defaults=True)}'"
-        return _source_needs(self._source(), self._label(), how, self.data_files, base_dir)
-
-    def _label(self) -> str:
-        return self.name or "/".join(part for part in (self.hf, self.config, self.split) if part)
 
     def _source(self) -> HubSource:
         return HubSource(**{key: getattr(self, key) for key in HubSource.model_fields if key in self.model_fields_set})
+
+    def _label(self) -> str:
+        return self.name or "/".join(part for part in (self.hf, self.config, self.split) if part)
 
 
 DatasetSpec = BundledSet | NamedSet | FolderSet | ManifestSet | HubSet
@@ -245,18 +334,19 @@ def parse_spec(value: Any) -> DatasetSpec:
 def open_dataset(spec: DatasetSpec, base_dir: Path, seed: int) -> Dataset:
     """The data set's listing, narrowed to what `spec` selects. Relative paths start at `base_dir`.
 
-    Fetches what is not on this machine (Unavailable where it can not). UserError names the mistakes of a manifest by line.
+    Fetches what of it is not on this machine (Unavailable where it can not). UserError names the mistakes of a manifest by line.
     """
     found = spec.listing(base_dir)
-    entries = spec.select(found.entries, base_dir, seed)
+    wanted = spec.with_audio(spec.wanted(found.entries, base_dir, seed), base_dir)
+    entries = spec.selected(wanted, seed)
     if not entries:
         raise UserError(f"data set {found.name}: none of its {len(found.entries)} utterances is selected")
-    return dataclasses.replace(found, entries=entries)
+    return dataclasses.replace(found, entries=tuple(entries))
 
 
-def needs(spec: DatasetSpec, base_dir: Path) -> list[Need]:
-    """The remote files of `spec`, on this machine or not, each with the command that gets it."""
-    return spec.needs(base_dir)
+def needs(spec: DatasetSpec, base_dir: Path, seed: int = 0) -> list[Need]:
+    """The remote files of `spec`, on this machine or not, each with the command that gets it. `seed`: of the suite, which draws `limit`."""
+    return spec.needs(base_dir, seed)
 
 
 def problems(dataset: Dataset) -> list[str]:
@@ -330,23 +420,7 @@ def _read_manifest(path: Path, name: str) -> Dataset:
     return Dataset(name, _revision(content), tuple(entries), ", ".join(sorted(licences - {""})))
 
 
-def _read_fetched(source: HubSource, files: Sequence[Path], name: str) -> Dataset:
-    folder = hub.fetch(source, files)
-    found = _read_manifest(folder / "manifest.jsonl", name)
-    return dataclasses.replace(found, revision=hub.commit_of(folder) or found.revision)
-
-
-def _source_needs(source: HubSource, name: str, how: str, data_files: Sequence[str], base_dir: Path) -> list[Need]:
-    if not data_files:
-        return [Need("data", name, hub.is_fetched(source), how)]
-    try:
-        _files(base_dir, data_files)
-    except Unavailable as error:
-        return [Need("data", name, False, str(error))]
-    return []
-
-
-def _files(base_dir: Path, patterns: Sequence[str]) -> list[Path]:
+def _files(base_dir: Path, patterns: Sequence[str]) -> tuple[Path, ...]:
     """Files that `patterns` (paths, globs, folders of parquet files) stand for, in order."""
     files: list[Path] = []
     for pattern in patterns:
@@ -355,7 +429,7 @@ def _files(base_dir: Path, patterns: Sequence[str]) -> list[Path]:
         if not matches:
             raise Unavailable(f"put the parquet files at {path}; nothing is there")
         files += matches
-    return files
+    return tuple(files)
 
 
 def _path(base_dir: Path, path: str) -> Path:
@@ -397,11 +471,20 @@ def _listed_in(path: Path, entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _main() -> None:
-    """`python -m bench.dataset NAME` or JSON: fetches a data set, so that runs need no network."""
-    for argument in sys.argv[1:]:
-        spec = parse_spec(json.loads(argument) if argument.startswith("{") else argument)
-        found = open_dataset(spec, Path.cwd(), seed=0)
-        print(f"{found.name}: {len(found.entries)} utterances, revision {found.revision}, in {found.entries[0].path.parent}")
+    """Fetches data sets, so that runs need no network."""
+    parser = argparse.ArgumentParser(prog="python -m bench.dataset", description=_main.__doc__)
+    parser.add_argument("sets", nargs="+", help="a name, or what stands in a suite, as JSON")
+    parser.add_argument("--seed", type=int, default=0, help="the suite's, which draws its `limit`")
+    arguments = parser.parse_args()
+    try:
+        for text in arguments.sets:
+            spec = parse_spec(json.loads(text) if text.startswith("{") else text)
+            found = open_dataset(spec, Path.cwd(), arguments.seed)
+            print(f"{found.name}: {len(found.entries)} utterances, revision {found.revision}, in {found.entries[0].path.parent}")
+    except (UserError, ValueError) as error:
+        parser.error(str(error))
+    except Unavailable as error:
+        parser.exit(3, f"{error}\n")
 
 
 if __name__ == "__main__":

@@ -1,24 +1,30 @@
-"""Data sets of the Hugging Face hub as plain files: what is known of them by name, and the cache that holds them."""
+"""Data sets of the Hugging Face hub as plain files: what is known of them by name, and the cache that holds what was asked for."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from rich.console import Console
+from rich.progress import track
 
 from bench import audio, checkpoint
 from bench.errors import Unavailable, UserError, unknown
+from bench.files import write_atomically
 
 _ROWS_AT_ONCE = 32
-_HUB_FILE = re.compile(r"hf://datasets/(?P<repo>[^@]+)@(?P<commit>[^/]+)/(?P<file>.+)")
+_HUB = "hf://"
 
 
 class HubSource(BaseModel):
@@ -47,7 +53,7 @@ class HubSource(BaseModel):
 class KnownSet:
     """A data set that a suite calls by name.
 
-    size_mb     of the download, about; None where we do not know it
+    size_mb     of the whole split, about; None where we do not know it
     ids_url     a list of the utterances that make up the set, with its sha256; the first field of a line is an id
     """
 
@@ -60,40 +66,173 @@ class KnownSet:
     ids_sha256: str = ""
 
 
-def is_fetched(source: HubSource, files: Sequence[Path] = ()) -> bool:
-    """Whether fetch() would find its work done."""
-    return (_folder(source, files) / "manifest.jsonl").is_file()
+@dataclass(frozen=True)
+class RowGroup:
+    """A run of rows of a parquet file: the least that can be read of it.
 
-
-def fetch(source: HubSource, files: Sequence[Path] = ()) -> Path:
-    """Folder with manifest.jsonl, the audio of the whole split and source.json, made on first use from the hub or local parquet `files`.
-
-    The audio stays encoded as it is in the rows. Raises Unavailable where the hub is out of reach.
+    place        path of the file, or its hf:// address with the commit
+    index        among the row groups of the file
+    first_row    among the rows of the split
+    num_bytes    of the encoded audio
     """
-    folder = _folder(source, files)
-    if (folder / "manifest.jsonl").is_file():
-        return folder
-    commit = ""
-    if not files:
-        files, commit = _download(source)
-    partial = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        _write_plain_files(source, files, partial)
-        (partial / "source.json").write_text(json.dumps({**source.model_dump(), "commit": commit}, indent=1) + "\n", encoding="utf-8")
+
+    place: str
+    index: int
+    first_row: int
+    num_rows: int
+    num_bytes: int
+
+    @property
+    def rows(self) -> range:
+        return range(self.first_row, self.first_row + self.num_rows)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split of the hub, or local parquet `files` in its place, as a folder of plain files that grows by what is asked for.
+
+    manifest.jsonl lists every row, source.json says of which commit, files and row groups they are, and audio/ holds the recordings
+    fetched so far, encoded as they are in the rows. A part and the whole come the same way, by ranged reads: first of the columns
+    beside the audio, then of the audio of those row groups that hold something asked for and not here yet. A fetch that was killed
+    therefore goes on where it was, and what is added later is of the commit that was listed.
+    """
+
+    source: HubSource
+    files: tuple[Path, ...] = ()
+
+    @cached_property
+    def folder(self) -> Path:
+        stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in self.files]
+        digest = hashlib.sha256(json.dumps([self.source.model_dump(), stats]).encode()).hexdigest()
+        parts = (self.source.hf, self.source.config, self.source.split)
+        readable = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(part for part in parts if part))
+        return checkpoint.cache_folder() / "datasets" / f"{readable}-{digest[:12]}"
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "manifest.jsonl"
+
+    @property
+    def commit(self) -> str:
+        """The hub's commit that is listed; "" for local files."""
+        return str(self._about()["commit"])
+
+    def list_rows(self) -> None:
+        """Writes the manifest on first use, without any recording. Raises Unavailable where the hub is out of reach."""
+        if self.manifest.is_file():
+            return
+        unfinished = self.folder.with_name(f"{self.folder.name}.{uuid.uuid4().hex[:8]}.part")
         try:
-            partial.rename(folder)
-        except OSError:
-            # Another process may have been quicker; its folder holds the same.
-            if not (folder / "manifest.jsonl").is_file():
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return folder
+            self._write_listing(unfinished)
+            try:
+                unfinished.rename(self.folder)
+            except OSError:
+                # Another process may have been quicker; its folder holds the same, or a later commit that both then stay with.
+                if not self.manifest.is_file():
+                    raise
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
+    def lacking(self, recordings: Iterable[Path]) -> list[RowGroup]:
+        """What fetch() would read for `recordings`, which are paths of the manifest."""
+        absent = {_row_of(path) for path in recordings if not path.is_file()}
+        return [group for group in self._row_groups() if not absent.isdisjoint(group.rows)] if absent else []
 
-def commit_of(folder: Path) -> str:
-    """The hub's commit that a fetched folder was made from; "" for local files."""
-    return str(json.loads((folder / "source.json").read_text(encoding="utf-8"))["commit"])
+    def fetch(self, recordings: Collection[Path]) -> None:
+        """Puts `recordings`, paths of the manifest, in their places. Raises Unavailable where the hub is out of reach."""
+        absent = {_row_of(path): path for path in recordings if not path.is_file()}
+        what = f"data set {self.source.hf}: not all of the {len(recordings)} utterances asked for are on this machine"
+        console = Console(stderr=True)
+        title = f"row groups of {self.source.hf}"
+        groups = track(self.lacking(absent.values()), title, console=console, transient=True, disable=not console.is_terminal)
+        for place, of_file in itertools.groupby(groups, key=lambda group: group.place):
+            for row, content in self._audio(place, of_file, what):
+                if row in absent:
+                    write_atomically(absent[row], partial(Path.write_bytes, data=content))
+
+    def _about(self) -> dict[str, Any]:
+        return dict(json.loads((self.folder / "source.json").read_text(encoding="utf-8")))
+
+    def _row_groups(self) -> list[RowGroup]:
+        files = self._about()["files"]
+        places = [str(file) for file in self.files] or [file["place"] for file in files]  # local ones may have been moved
+        groups: list[RowGroup] = []
+        first_row = 0
+        for place, file in zip(places, files, strict=True):
+            for index, (num_rows, num_bytes) in enumerate(file["row_groups"]):
+                groups.append(RowGroup(place, index, first_row, num_rows, num_bytes))
+                first_row += num_rows
+        return groups
+
+    def _write_listing(self, folder: Path) -> None:
+        what = f"data set {self.source.hf} is not on this machine"
+        places, commit = ([str(file) for file in self.files], "") if self.files else self._locate(what)
+        (folder / "audio").mkdir(parents=True)
+        files = []
+        numbers = itertools.count()
+        with (folder / "manifest.jsonl").open("w", encoding="utf-8") as manifest:
+            for place in places:
+                with self._opened(place, what) as parquet:
+                    columns = _columns(self.source, parquet.schema_arrow, place)
+                    batches = parquet.iter_batches(columns=list(columns.values()))
+                    rows = [row for batch in batches for row in batch.to_pylist()]
+                    files.append({"place": place, "row_groups": _sizes(parquet.metadata, f"{self.source.audio}.bytes")})
+                for row, number in zip(rows, numbers):
+                    manifest.write(json.dumps(_facts(self.source, columns, row, number), ensure_ascii=False) + "\n")
+        about = {**self.source.model_dump(), "commit": commit, "files": files}
+        (folder / "source.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+    def _locate(self, what: str) -> tuple[list[str], str]:
+        """Addresses of the split's parquet files, pinned to a commit, and that commit."""
+        # Which files make a split is for the set's card to say, and for this library to read; the part of it that loads rows would
+        # fetch every split of the configuration, which for LibriTTS means the training speech too.
+        import datasets
+
+        with self._reading(self.source.hf, what):
+            try:
+                builder = datasets.load_dataset_builder(self.source.hf, self.source.config, revision=self.source.revision)
+                return _split_files(builder, self.source), str(builder.hash)
+            except ValueError as error:
+                raise UserError(f"data set {self.source.hf}: {error}") from None
+
+    def _audio(self, place: str, groups: Iterable[RowGroup], what: str) -> Iterator[tuple[int, bytes]]:
+        """Each row of `groups`, which are of the file at `place`, and its encoded recording; b"" where it has none."""
+        column = self.source.audio
+        with self._opened(place, what) as parquet:
+            for group in groups:
+                batches = parquet.iter_batches(_ROWS_AT_ONCE, row_groups=[group.index], columns=[f"{column}.bytes"])
+                cells = (cell for batch in batches for cell in batch.column(column).to_pylist())
+                for row, cell in zip(group.rows, cells, strict=True):
+                    yield row, (cell or {}).get("bytes") or b""
+
+    @contextmanager
+    def _opened(self, place: str, what: str) -> Iterator[Any]:
+        # pyarrow rather than datasets: the latter decodes audio with torchcodec, which not every machine can load.
+        import pyarrow
+        import pyarrow.parquet
+
+        with self._reading(place, what), _open(place) as file:
+            try:
+                parquet = pyarrow.parquet.ParquetFile(file, pre_buffer=True)
+            except pyarrow.ArrowInvalid as error:
+                raise UserError(f"{place}: is no parquet file ({error})") from None
+            yield parquet
+
+    @contextmanager
+    def _reading(self, place: str, what: str) -> Iterator[None]:
+        """Turns what can go wrong with the hub, or with a local file, into one line."""
+        from huggingface_hub.errors import HTTPError  # of its client; a lost connection is no OSError there
+
+        advice = "fetch it where there is a network (what has come is kept), or name local `data_files:`"
+        if not self.files and checkpoint.offline():
+            raise Unavailable(f"{what} (HF_HUB_OFFLINE is set); {advice}")
+        try:
+            yield
+        except (OSError, HTTPError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            if self.files:
+                raise UserError(f"{place}: {reason}") from error
+            raise Unavailable(f"{what} ({reason}); {advice}") from error
 
 
 def ids_file(known: KnownSet) -> Path:
@@ -111,90 +250,66 @@ def fetch_ids(known: KnownSet) -> Path:
     return checkpoint.download(known.ids_url, known.ids_sha256, target)
 
 
-def _folder(source: HubSource, files: Sequence[Path]) -> Path:
-    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    digest = hashlib.sha256(json.dumps([source.model_dump(), stats]).encode()).hexdigest()
-    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(part for part in (source.hf, source.config, source.split) if part))
-    return checkpoint.cache_folder() / "datasets" / f"{readable}-{digest[:12]}"
-
-
-def _download(source: HubSource) -> tuple[list[Path], str]:
-    """Parquet files of the split in the hub's own cache (resumed, renamed when complete), and the commit they are of."""
-    import datasets
-    from huggingface_hub import hf_hub_download
-
-    # load_dataset() would fetch every split of the configuration, which for LibriTTS means the training speech too.
-    try:
-        builder = datasets.load_dataset_builder(source.hf, source.config, revision=source.revision)
-        places = _split_files(builder, source)
-        files = [hf_hub_download(m["repo"], m["file"], repo_type="dataset", revision=m["commit"]) for m in places]
-    except OSError as error:
-        reason = str(error).splitlines()[0]
-        raise Unavailable(
-            f"data set {source.hf} is not on this machine ({reason}); fetch it where there is a network, or name local `data_files:`"
-        ) from error
-    except ValueError as error:
-        raise UserError(f"data set {source.hf}: {error}") from None
-    return [Path(file) for file in files], str(builder.hash)
-
-
-def _split_files(builder: Any, source: HubSource) -> list[re.Match[str]]:
-    """Where the split's parquet files are on the hub."""
+def _split_files(builder: Any, source: HubSource) -> list[str]:
+    """Addresses of the split's parquet files on the hub."""
     splits = builder.config.data_files or {}
     if builder.name != "parquet":
         raise ValueError(f"is stored as {builder.name}, not as parquet; try `revision: refs/convert/parquet`, or a local `folder:`")
     if source.split not in splits:
         raise ValueError(unknown("split", source.split, splits))
-    places = [_HUB_FILE.fullmatch(url) for url in splits[source.split]]
-    if not all(places):
-        raise ValueError(f"{splits[source.split][0]} is no file of the hub; local parquet goes under `data_files:`")
-    return [place for place in places if place]
+    places = [str(place) for place in splits[source.split]]
+    if not all(place.startswith(_HUB) for place in places):
+        raise ValueError(f"{places[0]} is no file of the hub; local parquet goes under `data_files:`")
+    return places
 
 
-def _write_plain_files(source: HubSource, files: Sequence[Path], folder: Path) -> None:
-    (folder / "audio").mkdir(parents=True)
-    with (folder / "manifest.jsonl").open("w", encoding="utf-8") as manifest:
-        for number, row in enumerate(_rows(source, files)):
-            cell = row["audio"] or {}
-            name = f"audio/{number:06d}{PurePosixPath(cell.get('path') or '').suffix or '.audio'}"
-            (folder / name).write_bytes(cell.get("bytes") or b"")
-            facts: dict[str, Any] = {"id": _stem(str(row.get("id", f"{number:06d}"))), "path": name, "text": row.get("text")}
-            facts |= {"speaker": row.get("speaker"), "language": source.language}
-            try:
-                num_samples, sample_rate = audio.probe(folder / name)
-                facts |= {"duration_s": num_samples / sample_rate, "sample_rate": sample_rate}
-            except ValueError:
-                pass  # stays in the manifest, and preflight names it with the reason
-            manifest.write(json.dumps(facts, ensure_ascii=False) + "\n")
+def _open(place: str) -> Any:
+    if not place.startswith(_HUB):
+        return open(place, "rb")
+    from huggingface_hub import HfFileSystem
+
+    # No read-ahead: what follows a column of the listing is audio.
+    return HfFileSystem().open(place, cache_type="none")
 
 
-def _rows(source: HubSource, files: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """Rows under our names for the columns; what the files lack is left out."""
-    # pyarrow rather than datasets: the latter decodes audio with torchcodec, which not every machine can load.
-    import pyarrow
-    import pyarrow.parquet
-
-    for file in files:
-        try:
-            parquet = pyarrow.parquet.ParquetFile(file)
-        except pyarrow.ArrowInvalid as error:
-            raise UserError(f"{file}: is no parquet file ({error})") from None
-        columns = _columns(source, parquet.schema_arrow, file)
-        for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=list(columns.values())):
-            for row in batch.to_pylist():
-                yield {ours: row[theirs] for ours, theirs in columns.items()}
-
-
-def _columns(source: HubSource, schema: Any, file: Path) -> dict[str, str]:
+def _columns(source: HubSource, schema: Any, place: str) -> dict[str, str]:
+    """The columns of the listing, ours -> theirs; those that the file lacks are left out. Of the audio it is the name of the recording."""
     wanted = {"audio": source.audio, "text": source.text, "id": source.id, "speaker": source.speaker}
     columns = {ours: theirs for ours, theirs in wanted.items() if theirs is not None and theirs in schema.names}
     for ours, theirs in wanted.items():
         if theirs and ours not in columns and (ours == "audio" or ours in source.model_fields_set):
-            raise UserError(f"{file}: {unknown(f'column ({ours})', theirs, schema.names)}")
-    kind = schema.field(source.audio).type
-    if "bytes" not in {kind.field(index).name for index in range(kind.num_fields)}:
-        raise UserError(f"{file}: column '{source.audio}' holds {kind}, not audio as {{bytes, path}}")
-    return columns
+            raise UserError(f"{place}: {unknown(f'column ({ours})', theirs, schema.names)}")
+    kind = schema.field(columns.pop("audio")).type
+    fields = {kind.field(index).name for index in range(kind.num_fields)}
+    if "bytes" not in fields:
+        raise UserError(f"{place}: column '{source.audio}' holds {kind}, not audio as {{bytes, path}}")
+    return {**columns, "audio": f"{source.audio}.path"} if "path" in fields else columns
+
+
+def _facts(source: HubSource, columns: dict[str, str], row: dict[str, Any], number: int) -> dict[str, Any]:
+    """The line of the manifest."""
+    known = {ours: row[theirs] for ours, theirs in columns.items() if ours != "audio"}
+    suffix = PurePosixPath((row.get(source.audio) or {}).get("path") or "").suffix
+    return {
+        "id": _stem(str(known.get("id", f"{number:06d}"))),
+        "path": f"audio/{number:06d}{suffix or '.audio'}",
+        "text": known.get("text"),
+        "speaker": known.get("speaker"),
+        "language": source.language,
+    }
+
+
+def _row_of(path: Path) -> int:
+    """Row of the split whose recording has this name in the manifest."""
+    return int(path.stem)
+
+
+def _sizes(metadata: Any, column: str) -> list[tuple[int, int]]:
+    """Rows of each row group, and bytes of its `column`."""
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    chunks = [[group.column(index) for index in range(group.num_columns)] for group in groups]
+    sizes = [sum(chunk.total_compressed_size for chunk in of_group if chunk.path_in_schema == column) for of_group in chunks]
+    return [(group.num_rows, size) for group, size in zip(groups, sizes, strict=True)]
 
 
 def _stem(identifier: str) -> str:

@@ -8,9 +8,10 @@ import resource
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -94,29 +95,58 @@ def _describe(task: Describe) -> Description:
 
 
 def measure(task: Measure) -> list[Record]:
-    """The records of a task's cells, each with what could be scored and the reason for what could not."""
+    """A record of each of a task's cells, with what could be scored and the reason for what could not."""
+    made = _decode(task)
+    failed = [
+        dataclasses.replace(cell.record, failures={CODEC: each.reason})
+        for cell, each in zip(task.cells, made, strict=True)
+        if isinstance(each, Failed)
+    ]
+    return [*failed, *_scored([each for each in made if isinstance(each, _Decoded)], task)]
+
+
+_Outcome = Mapping[str, Score] | NotApplicable | Failed
+
+
+@dataclass
+class _Decoded:
+    """The audio of a cell, which waits for that of the others: a recogniser hears all points of an utterance together.
+
+    record      what is known but for the scores
+    outcomes    by column, as one metric after the other fills them
+    """
+
+    cell: Cell
+    record: Record
+    reference: Utterance
+    samples: np.ndarray
+    outcomes: dict[str, _Outcome] = field(default_factory=dict)
+    _at_rate: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def at(self, sample_rate: int) -> np.ndarray:
+        """The audio at a rate that some metric asks for; resampled once."""
+        if sample_rate not in self._at_rate:
+            self._at_rate[sample_rate] = audio.resample(self.samples, self.record.sample_rate, sample_rate)
+        return self._at_rate[sample_rate]
+
+
+def _decode(task: Measure) -> list[_Decoded | Failed]:
+    """The audio of each cell."""
     utterance = _attempt(_read, task.source)
     if isinstance(utterance, Failed):
-        return [dataclasses.replace(cell.record, failures={CODEC: f"reading: {utterance.reason}"}) for cell in task.cells]
+        return [Failed(f"reading: {utterance.reason}")] * len(task.cells)
     if task.cells[0].recording is not None:
-        return [_measure_recording(cell, task, utterance) for cell in task.cells]
+        return [_attempt(_load_recording, cell, utterance) for cell in task.cells]
     codec = _attempt(_load_codec, task.entry.module, task.entry.checkpoint, task.device)
     analysed = codec if isinstance(codec, Failed) else _attempt(_analyse, codec, utterance)
     if isinstance(analysed, Failed):
-        return [dataclasses.replace(cell.record, failures={CODEC: f"analyse: {analysed.reason}"}) for cell in task.cells]
-    records = []
-    for cell in task.cells:
-        coded = _attempt(_code, codec, analysed, cell, task.folder)
-        if isinstance(coded, Failed):
-            records.append(dataclasses.replace(cell.record, failures={CODEC: coded.reason}))
-        else:
-            record, decoded = coded
-            records.append(_scored(record, cell, task, utterance, decoded))
-    return records
+        return [Failed(f"analyse: {analysed.reason}")] * len(task.cells)
+    return [_attempt(_code, codec, analysed, cell, task.folder) for cell in task.cells]
 
 
 @dataclass(frozen=True)
 class _Analysed:
+    utterance: Utterance
     latent: Any
     num_samples: int
     sample_rate: int
@@ -129,10 +159,10 @@ def _analyse(codec: Codec, utterance: Utterance) -> _Analysed:
         started = time.perf_counter()
         latent = codec.analyse(samples)
         _wait_for_device()
-    return _Analysed(latent, len(samples), codec.sample_rate or utterance.sample_rate, time.perf_counter() - started)
+    return _Analysed(utterance, latent, len(samples), codec.sample_rate or utterance.sample_rate, time.perf_counter() - started)
 
 
-def _code(codec: Codec, analysed: _Analysed, cell: Cell, folder: Path) -> tuple[Record, np.ndarray]:
+def _code(codec: Codec, analysed: _Analysed, cell: Cell, folder: Path) -> _Decoded:
     """Encodes, packs, unpacks and decodes; raises where the codec breaks its contract."""
     with torch.inference_mode():
         started = time.perf_counter()
@@ -165,7 +195,7 @@ def _code(codec: Codec, analysed: _Analysed, cell: Cell, folder: Path) -> tuple[
     if record.stream_file:
         (folder / record.stream_file).parent.mkdir(parents=True, exist_ok=True)
         (folder / record.stream_file).write_bytes(packed.data)
-    return record, samples
+    return _Decoded(cell, record, analysed.utterance, samples)
 
 
 def _rates(encoded: Encoded, cell: Cell, bits_tokens: int, bits_side: int) -> dict[str, Any]:
@@ -189,15 +219,7 @@ def _entropy_bits(encoded: Encoded) -> int:
     return packed.bits_tokens + packed.bits_side
 
 
-def _measure_recording(cell: Cell, task: Measure, utterance: Utterance) -> Record:
-    loaded = _attempt(_load_recording, cell, utterance)
-    if isinstance(loaded, Failed):
-        return dataclasses.replace(cell.record, failures={CODEC: loaded.reason})
-    record, reference, decoded = loaded
-    return _scored(record, cell, task, reference, decoded)
-
-
-def _load_recording(cell: Cell, utterance: Utterance) -> tuple[Record, Utterance, np.ndarray]:
+def _load_recording(cell: Cell, utterance: Utterance) -> _Decoded:
     recording = cell.recording
     assert recording is not None
     if recording.reference is not None:
@@ -216,42 +238,62 @@ def _load_recording(cell: Cell, utterance: Utterance) -> tuple[Record, Utterance
         length_error=len(decoded) - expected,
         audio_file=str(recording.path),
     )
-    return record, utterance, decoded
+    return _Decoded(cell, record, utterance, decoded)
 
 
-def _scored(record: Record, cell: Cell, task: Measure, utterance: Utterance, decoded: np.ndarray) -> Record:
+def _scored(decoded: Sequence[_Decoded], task: Measure) -> list[Record]:
+    """Asks each metric for what cells lack, once for all that share a reference."""
+    for names, metric in _metrics(tuple((spec.metric, tuple(sorted(spec.options.items()))) for spec in task.metrics), task.device):
+        lacking = [each for each in decoded if any(name in each.cell.missing for name in names)]
+        for _, group in groupby(lacking, key=lambda each: each.reference.audio_sha256):  # a recording may name a reference of its own
+            together = list(group)
+            for each, outcome in zip(together, _outcomes(metric, together), strict=True):
+                each.outcomes.update({name: outcome for name in names if name in each.cell.missing})
+    return [_with_outcomes(each.record, each.outcomes) for each in decoded]
+
+
+def _outcomes(metric: Metric | Failed, decoded: Sequence[_Decoded]) -> Sequence[_Outcome]:
+    """What `metric` has to say of signals that share a reference."""
+    if isinstance(metric, Failed):
+        return [metric] * len(decoded)
+    ready = _attempt(_unless_inapplicable, _prepared, metric, decoded)
+    if isinstance(ready, (Failed, NotApplicable)):
+        return [ready] * len(decoded)
+    prepared, signals = ready
+    if len(signals) > 1 and hasattr(metric, "score_batch"):
+        scores = _attempt(metric.score_batch, prepared, signals)
+        if not isinstance(scores, Failed):
+            return scores
+    return [_attempt(_unless_inapplicable, metric.score, prepared, signal) for signal in signals]
+
+
+def _prepared(metric: Metric, decoded: Sequence[_Decoded]) -> tuple[Any, list[np.ndarray]]:
+    """The prepared reference, and the degraded signals at its rate and of its length."""
+    reference, prepared = _REFERENCES.prepared(metric, decoded[0].reference)
+    return prepared, [audio.fit_length(each.at(metric.sample_rate), len(reference)) for each in decoded]
+
+
+def _unless_inapplicable(function: Callable[..., R], *arguments: Any) -> R | NotApplicable:
+    try:
+        return function(*arguments)
+    except NotApplicable as reason:
+        return reason
+
+
+def _with_outcomes(record: Record, outcomes: Mapping[str, _Outcome]) -> Record:
     scores: dict[str, Score] = {}
     failures: dict[str, str] = {}
     not_applicable: dict[str, str] = {}
-    at_rate: dict[int, np.ndarray] = {}
-    for names, metric in _metrics(tuple((spec.metric, tuple(sorted(spec.options.items()))) for spec in task.metrics), task.device):
-        wanted = [name for name in names if name in cell.missing]
-        if not wanted:
-            continue
-        result = metric if isinstance(metric, Failed) else _attempt(_score, metric, utterance, decoded, record.sample_rate, at_rate)
-        for name in wanted:
-            if isinstance(result, Failed):
-                failures[name] = result.reason
-            elif isinstance(result, NotApplicable):
-                not_applicable[name] = str(result)
-            elif not math.isfinite(result[name].value):
-                failures[name] = f"the metric gave {result[name].value}"
-            else:
-                scores[name] = result[name]
+    for name, outcome in outcomes.items():
+        if isinstance(outcome, Failed):
+            failures[name] = outcome.reason
+        elif isinstance(outcome, NotApplicable):
+            not_applicable[name] = str(outcome)
+        elif not math.isfinite(outcome[name].value):
+            failures[name] = f"the metric gave {outcome[name].value}"
+        else:
+            scores[name] = outcome[name]
     return dataclasses.replace(record, scores=scores, failures=failures, not_applicable=not_applicable)
-
-
-def _score(
-    metric: Metric, utterance: Utterance, decoded: np.ndarray, sample_rate: int, at_rate: dict[int, np.ndarray]
-) -> Mapping[str, Score] | NotApplicable:
-    """The metric's scores; `at_rate` keeps the degraded audio at each sample rate that some metric asked for."""
-    try:
-        reference, prepared = _REFERENCES.prepared(metric, utterance)
-        if metric.sample_rate not in at_rate:
-            at_rate[metric.sample_rate] = audio.resample(decoded, sample_rate, metric.sample_rate)
-        return metric.score(prepared, audio.fit_length(at_rate[metric.sample_rate], len(reference)))
-    except NotApplicable as reason:
-        return reason
 
 
 class _References:

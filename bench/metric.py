@@ -71,6 +71,14 @@ class Metric(Protocol):
         ...
 
 
+class BatchMetric(Metric, Protocol):
+    """A metric that takes less time for several signals together than one by one (recognisers), and gives them the same scores."""
+
+    def score_batch(self, prepared: Any, degraded: Sequence[Audio]) -> Sequence[Mapping[str, Score]]:
+        """What score() gives for each of `degraded`, in their order. Where it raises, each is scored alone."""
+        ...
+
+
 class MetricFailure(Exception):
     """A metric that can not be computed on this input, with the reason ("no speech found")."""
 

@@ -33,7 +33,7 @@ def requirements(suite: Suite) -> list[Requirement]:
         module = metric_modules()[spec.metric]
         found += [Requirement("metric", spec.metric, need) for need in module.needs([spec.metric], spec.options)]
     for index, dataset in enumerate(suite.datasets):
-        found += [Requirement("dataset", str(index), need) for need in dataset_needs(dataset, suite.base_dir)]
+        found += [Requirement("dataset", str(index), need) for need in dataset_needs(dataset, suite.base_dir, suite.seed)]
     return found
 
 

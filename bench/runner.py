@@ -25,13 +25,14 @@ from bench.dataset import Entry as Source
 from bench.engine import Engine, Lost
 from bench.measure import Cell, Describe, Description, Failed, Measure, describe, measure
 from bench.record import CODEC, Record
-from bench.registry import RECORDINGS, codec_module, metric_infos
+from bench.registry import RECORDINGS, codec_module, metric_infos, metric_modules
 from bench.store import POINTS, RUN, SCHEMA, Store
 from bench.suite import Entry, MetricSpec, Suite
 from bench.tokens import TokenCounts
 
 _PACKAGES = """speech-codec-bench torch numpy scipy numba soundfile soxr pandas transformers snac av pesq pystoi speechmos onnxruntime
-pocketsphinx jiwer whisper_normalizer constriction nemo_toolkit torchaudio datasets"""
+pocketsphinx jiwer whisper_normalizer constriction nemo_toolkit torchaudio datasets resemblyzer speechbrain praat-parselmouth
+visqol-python ai-edge-litert"""
 
 
 class Progress(Protocol):
@@ -149,8 +150,9 @@ def identity(entry: Entry, description: Any, point: OperatingPoint, source: Sour
 
 
 def _score_key(spec: MetricSpec) -> str:
-    """A metric with its version and options: the name under which the journal keeps its scores."""
-    options = {name: sha256(Path(value)) if Path(value).is_file() else value for name, value in spec.options.items()}
+    """A metric with its version and options, weights by their content: the name under which the journal keeps its scores."""
+    paths = {name: Path(value) for name, value in spec.options.items() if name.startswith("checkpoint")}
+    options = {**spec.options, **{name: sha256(path) for name, path in paths.items() if path.exists()}}
     suffix = ":" + hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8] if options else ""
     return f"{spec.metric}#{metric_infos()[spec.metric].version}{suffix}"
 
@@ -215,12 +217,11 @@ def _portable(checkpoint: str | None) -> str:
 
 
 def _about(suite: Suite, datasets: Sequence[Dataset], device: str, command: str) -> dict[str, Any]:
-    infos = metric_infos()
     return {
         "schema": SCHEMA,
-        "suite": {**suite.data, "published": list(suite.published)},
+        "suite": {**suite.data, "published": [dataclasses.asdict(figure) for figure in suite.published]},
         "suite_text": suite.text,
-        "metrics": {spec.metric: {**dataclasses.asdict(infos[spec.metric]), "options": dict(spec.options)} for spec in suite.metrics},
+        "metrics": {spec.metric: _about_metric(spec) for spec in suite.metrics},
         "codecs": {},
         "datasets": [
             {
@@ -240,6 +241,12 @@ def _about(suite: Suite, datasets: Sequence[Dataset], device: str, command: str)
         "command": command,
         "started": _now(),
     }
+
+
+def _about_metric(spec: MetricSpec) -> dict[str, Any]:
+    files = [file for need in metric_modules()[spec.metric].needs([spec.metric], spec.options) for file in need.files]
+    facts = dataclasses.asdict(metric_infos()[spec.metric])
+    return {**facts, "options": dict(spec.options), "weights_sha256": [sha256(file) for file in files]}
 
 
 def _about_codec(entry: Entry, description: Description | Failed | None) -> dict[str, Any]:

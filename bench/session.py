@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,8 @@ class Options:
 
 def score(suite: Suite, options: Options, console: Console) -> pd.DataFrame:
     """The records of `suite`. Unavailable lists all that is missing; UserError all that is wrong; both before any work."""
-    lacking = [requirement for requirement in preflight.requirements(suite) if not requirement.need.available]
+    # What is not here counts only as far as the limit asks for it.
+    lacking = [requirement for requirement in preflight.requirements(limited(suite, options.limit)) if not requirement.need.available]
     if lacking and not options.skip_unavailable:
         raise Unavailable("\n".join([f"{suite.source}: not on this machine:", *map(_tell, lacking)]))
     if lacking:
@@ -57,16 +59,21 @@ def score(suite: Suite, options: Options, console: Console) -> pd.DataFrame:
 
 def open_datasets(suite: Suite, limit: int | None = None) -> list[Dataset]:
     """The suite's data sets with every unreadable file named at once (UserError)."""
-    datasets = []
-    for spec in suite.datasets:
-        spec = spec if limit is None else spec.model_copy(update={"limit": min(limit, spec.limit or limit)})
-        datasets.append(open_dataset(spec, suite.base_dir, suite.seed))
+    datasets = [open_dataset(spec, suite.base_dir, suite.seed) for spec in limited(suite, limit).datasets]
     if wrong := [problem for dataset in datasets for problem in problems(dataset)]:
         raise UserError("\n".join(wrong))
     names = [dataset.name for dataset in datasets]
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserError(f"{suite.source}: data set '{twice[0]}' comes twice")
     return datasets
+
+
+def limited(suite: Suite, limit: int | None) -> Suite:
+    """`suite` with no more than `limit` utterances of each data set."""
+    if limit is None:
+        return suite
+    specs = [spec.model_copy(update={"limit": min(limit, spec.limit or limit)}) for spec in suite.datasets]
+    return dataclasses.replace(suite, datasets=tuple(specs))
 
 
 def table_of(folder: Path, by: tuple[str, ...] = ()) -> Table:

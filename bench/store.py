@@ -133,9 +133,7 @@ def _merge(old: Record, new: Record) -> Record:
     if CODEC not in new.failures:
         failures.pop(CODEC, None)
     base = old if CODEC in new.failures else new
-    return dataclasses.replace(
-        base, scores=scores, failures=failures, not_applicable={**old.not_applicable, **new.not_applicable}
-    )
+    return dataclasses.replace(base, scores=scores, failures=failures, not_applicable={**old.not_applicable, **new.not_applicable})
 
 
 def _read_journal(path: Path) -> list[Record]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from bench.codec import OperatingPoint
 from bench.dataset import DatasetSpec, parse_spec
 from bench.errors import UserError, unknown
+from bench.published import Published, read_published
 from bench.recordings import operating_points, read_recordings
 from bench.registry import RECORDINGS, codec_module, codec_names, metric_infos
 
@@ -142,7 +142,7 @@ class Suite:
     text: str = ""
     source: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
-    published: tuple[Mapping[str, Any], ...] = ()  # a paper's figures for this suite's points
+    published: tuple[Published, ...] = ()  # of SUITE.published.csv, beside SUITE.yaml
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -230,20 +230,7 @@ def _resolve(file: SuiteFile, path: Path, text: str, data: Mapping[str, Any], mi
         text,
         str(path),
         data,
-        _read_published(path.with_suffix(".published.csv")),
-    )
-
-
-def _read_published(path: Path) -> tuple[Mapping[str, Any], ...]:
-    """The figures of SUITE.published.csv beside SUITE.yaml that belong to a point of ours."""
-    if not path.is_file():
-        return ()
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["entry"]]
-    places = [row["entry"].rpartition("@") for row in rows]
-    return tuple(
-        {"codec": codec, "point": point, **{key: row[key] for key in ("metric", "value", "unit", "source", "doubt")}}
-        for row, (codec, _, point) in zip(rows, places, strict=True)
+        read_published(path.with_suffix(".published.csv")),
     )
 
 

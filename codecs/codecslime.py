@@ -21,37 +21,30 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.checkpoint import find, how_to_get, load_safetensors, load_strictly, resolve, sha256
 from bench.codec import CodecInfo, Encoded, Need, OperatingPoint, Stream
-from bench.codecs.nn.conv import AntiAliasedSnake, DecoderBlock, EncoderBlock, ResidualLSTM, WNConv1d
-from bench.codecs.nn.fsq import FSQ
+from bench.codecs.nn.bigcodec import BigCodec, Variant, unfilled
 from bench.codecs.nn.schedule import num_segments_for, random, schedfr, uniform
 from bench.codecs.nn.segment import expand, merge
 from bench.codecs.nn.spectral import SpectralCodec
-from bench.codecs.nn.vq import LinearFactorizedVQ, Quantised
 from bench.errors import Unavailable, UserError, unknown
 
-Variant = Literal["vq8k", "fsq18k"]
 RELEASED: tuple[Variant, ...] = ("vq8k", "fsq18k")
 HOW_TO_GET_RELEASED = (
     "they are published by github.com/X-LANCE/codecslime; give the file as `checkpoint: /path/to/it.safetensors` "
     "(or hf:owner/repo/file@revision, or https://...#sha256=HEX), or put it at bench/codecs/checkpoints/codecslime_{name}.safetensors"
 )
-CODEBOOK = "decoder.quantizer.layers.0._codebook.weight"  # only vq8k has one
 
 SAMPLE_RATE = 16000
 HOP_LENGTH = 200
-STRIDES = (2, 2, 2, 5, 5)  # of the encoder; the decoder has them reversed
 BASE_FRAME_RATE = SAMPLE_RATE / HOP_LENGTH
 LOWEST_FRAME_RATE = 36.0  # the released code's limit, of quality: 20 Hz would still fit segments of 4
 MAX_DURATION = 4
-FSQ_LEVELS = (5, 5, 3, 3, 3, 3, 3, 3)
 SETTINGS = ("frame_rate", "target_frame_rate", "scheduler", "seed")
 
 INFO = CodecInfo(
@@ -68,111 +61,6 @@ INFO = CodecInfo(
     url="https://x-lance.github.io/codecslime/",
 )
 VERSION = 1
-
-
-# --- the released network -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Widths of the released network; its copies of other sizes differ in nothing else.
-
-    encoder_channels  after the first convolution; doubled by each of the encoder's blocks
-    decoder_channels  after the first convolution; halved by each of the decoder's blocks
-    codebook_size     of vq8k
-    """
-
-    encoder_channels: int = 48
-    decoder_channels: int = 1536
-    latent_dim: int = 1024
-    codebook_size: int = 8192
-
-
-class ConvEncoder(nn.Module):
-    """Audio [B, T] to latents [B, D, F], F = T / HOP_LENGTH."""
-
-    def __init__(self, sizes: Sizes) -> None:
-        super().__init__()
-        widths = [sizes.encoder_channels * 2**i for i in range(len(STRIDES) + 1)]
-        self.block = nn.Sequential(
-            WNConv1d(1, widths[0], 7, padding=3),
-            *(EncoderBlock(widths[i], widths[i + 1], stride, AntiAliasedSnake) for i, stride in enumerate(STRIDES)),
-            ResidualLSTM(widths[-1]),
-            AntiAliasedSnake(widths[-1]),
-            WNConv1d(widths[-1], sizes.latent_dim, 3, padding=1),
-        )
-
-    def forward(self, audio: Tensor) -> Tensor:
-        return self.block(audio[:, None])
-
-
-class SingleVQ(nn.Module):
-    """The quantiser of vq8k: released as a residual stack of one."""
-
-    def __init__(self, sizes: Sizes) -> None:
-        super().__init__()
-        self.codebook_size = sizes.codebook_size
-        self.layers = nn.Sequential(LinearFactorizedVQ(sizes.latent_dim, sizes.codebook_size))
-
-    def forward(self, x: Tensor) -> Quantised:
-        return self.layers(x)
-
-    def decode(self, tokens: Tensor) -> Tensor:
-        return self.layers[0].decode(tokens)  # type: ignore[operator]
-
-
-Quantizer = SingleVQ | FSQ
-
-
-class ConvDecoder(nn.Module):
-    """Latents [B, D, F] to audio [B, F * HOP_LENGTH]; holds the quantiser, as the released files have it."""
-
-    def __init__(self, quantizer: Quantizer, sizes: Sizes) -> None:
-        super().__init__()
-        self.quantizer = quantizer
-        widths = [sizes.decoder_channels // 2**i for i in range(len(STRIDES) + 1)]
-        self.model = nn.Sequential(
-            WNConv1d(sizes.latent_dim, widths[0], 7, padding=3),
-            ResidualLSTM(widths[0]),
-            *(
-                DecoderBlock(widths[i], widths[i + 1], stride, AntiAliasedSnake, output_padding=stride % 2)
-                for i, stride in enumerate(reversed(STRIDES))
-            ),
-            AntiAliasedSnake(widths[-1]),
-            WNConv1d(widths[-1], 1, 7, padding=3),
-            nn.Tanh(),
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        return self.model(features)[:, 0]
-
-
-class Released(nn.Module):
-    """The network of the released files, under their tensor names."""
-
-    def __init__(self, variant: Variant, sizes: Sizes) -> None:
-        super().__init__()
-        self.encoder = ConvEncoder(sizes)
-        self.decoder = ConvDecoder(SingleVQ(sizes) if variant == "vq8k" else FSQ(sizes.latent_dim, FSQ_LEVELS), sizes)
-
-    @property
-    def quantizer(self) -> Quantizer:
-        return self.decoder.quantizer
-
-
-def _sizes(tensors: Mapping[str, Tensor]) -> Sizes:
-    """Of the network that `tensors` fill; where one can not be told it is the released one, and loading then names what is missing."""
-    released = Sizes()
-
-    def length(name: str, otherwise: int) -> int:
-        return len(tensors[name]) if name in tensors else otherwise
-
-    return Sizes(
-        encoder_channels=length("encoder.block.0.bias", released.encoder_channels),
-        decoder_channels=length("decoder.model.0.bias", released.decoder_channels),
-        latent_dim=length("encoder.block.8.bias", released.latent_dim),
-        codebook_size=length(CODEBOOK, released.codebook_size),
-    )
 
 
 # --- the codec ----------------------------------------------------------------------------------------------------------------
@@ -192,7 +80,7 @@ class CodecSlime:
     sample_rate = SAMPLE_RATE
     hop_length = HOP_LENGTH
 
-    def __init__(self, network: Released | SpectralCodec, weights_sha256: str, device: torch.device) -> None:
+    def __init__(self, network: BigCodec | SpectralCodec, weights_sha256: str, device: torch.device) -> None:
         self.network = network.to(device).eval()
         self.device = device
         self.parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -299,9 +187,8 @@ def load(checkpoint: str | None, device: torch.device) -> CodecSlime:
     path = resolve(name, "codecslime")
     tensors, metadata = load_safetensors(path)
     config = json.loads(metadata.get("config", "{}"))
-    if config.get("family") == "spectral":
-        return _filled(_spectral(config, path), tensors, path, device)
-    return _filled(_released("vq8k" if CODEBOOK in tensors else "fsq18k", tensors), tensors, path, device)
+    network = SpectralCodec(config) if config.get("family") == "spectral" else unfilled(tensors)
+    return _filled(network, tensors, path, device)
 
 
 def load_official(path: Path | str, variant: Variant, device: torch.device | str = "cpu") -> CodecSlime:
@@ -309,24 +196,12 @@ def load_official(path: Path | str, variant: Variant, device: torch.device | str
     if variant not in RELEASED:
         raise ValueError(unknown("variant", variant, RELEASED))
     tensors, _ = load_safetensors(Path(path))
-    return _filled(_released(variant, tensors), tensors, Path(path), torch.device(device))
+    return _filled(unfilled(tensors, variant), tensors, Path(path), torch.device(device))
 
 
-def _spectral(config: Mapping[str, Any], path: Path) -> SpectralCodec:
-    network = SpectralCodec(config)
-    if network.encoder.hop_length * network.encoder.stride != HOP_LENGTH:
-        rate = SAMPLE_RATE / network.encoder.hop_length / network.encoder.stride
+def _filled(network: BigCodec | SpectralCodec, tensors: Mapping[str, Tensor], path: Path, device: torch.device) -> CodecSlime:
+    if network.hop_length != HOP_LENGTH:
+        rate = SAMPLE_RATE / network.hop_length
         raise UserError(f"{path}: its frames come at {rate:g} Hz; codecslime needs a backbone of {BASE_FRAME_RATE:g} Hz")
-    return network
-
-
-def _released(variant: Variant, tensors: Mapping[str, Tensor]) -> Released:
-    """The network that `tensors` will fill, without values: drawing 160 million random numbers, to overwrite them, takes seconds."""
-    with torch.device("meta"):
-        network = Released(variant, _sizes(tensors))
-    return network.to_empty(device="cpu")
-
-
-def _filled(network: Released | SpectralCodec, tensors: Mapping[str, Tensor], path: Path, device: torch.device) -> CodecSlime:
     load_strictly(network, tensors, path)
     return CodecSlime(network, sha256(path), device)

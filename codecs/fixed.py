@@ -1,7 +1,7 @@
-"""The fixed-rate baseline of the tiny family: the backbone that CodecSlime-tiny merges, trained alone at each rate.
+"""The fixed-rate baselines: the backbones that CodecSlime merges, its tiny one and the paper's, each trained alone at one rate.
 
-The same network at every rate but for the stride at the bottleneck, so that a fixed and a dynamic codec of one size, one training set and
-one number of steps can be compared; the papers compare with baselines of their own for the same reason.
+The same network at every rate but for its strides, so that a fixed and a dynamic codec of one size, one training set and one number of
+steps can be compared; the papers compare with baselines of their own for the same reason.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ import json
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bench.checkpoint import find, how_to_get, load_safetensors, load_strictly, resolve, sha256
 from bench.codec import CodecInfo, Encoded, Need, OperatingPoint, Stream
+from bench.codecs.nn.bigcodec import BigCodec, unfilled
 from bench.codecs.nn.spectral import SpectralCodec
 from bench.errors import UserError, unknown
 
 INFO = CodecInfo(kind="fixed", title="Fixed-rate baseline (ours)", licence="Apache-2.0 (code and weights)")
 VERSION = 1
-FRAME_RATES = (80, 40, 20)  # Hz, of the shipped checkpoints: one each
+FRAME_RATES = (80, 16000 / 240, 50, 40, 20)  # Hz; checkpoints of 80, 40 and 20 are shipped, one each
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,11 @@ class Latent:
 class FixedCodec:
     """A loaded model; `analyse`, `encode` and `decode` are described in bench/codec.py."""
 
-    def __init__(self, network: SpectralCodec, sample_rate: int, weights_sha256: str, device: torch.device) -> None:
+    def __init__(self, network: SpectralCodec | BigCodec, sample_rate: int, weights_sha256: str, device: torch.device) -> None:
         self.network = network.to(device).eval()
         self.device = device
         self.sample_rate = sample_rate
-        self.hop_length = network.encoder.hop_length * network.encoder.stride
+        self.hop_length = network.hop_length
         self.parameters = sum(parameter.numel() for parameter in network.parameters())
         self.weights_sha256 = weights_sha256
 
@@ -45,7 +47,8 @@ class FixedCodec:
     def analyse(self, audio: Tensor) -> Latent:
         if not audio.numel() or not bool(audio.isfinite().all()):
             raise ValueError("audio must hold at least one sample, and only finite ones")
-        return Latent(self.network.encoder(audio[None].to(self.device))[0], len(audio))
+        padded = F.pad(audio.to(self.device), (0, -len(audio) % self.hop_length))
+        return Latent(self.network.encoder(padded[None])[0], len(audio))
 
     @torch.inference_mode()
     def encode(self, latent: Latent, point: OperatingPoint) -> Encoded:
@@ -72,7 +75,7 @@ def point(**settings: float) -> OperatingPoint:
             raise ValueError(unknown("setting", name, ["frame_rate"]))
     if "frame_rate" not in settings:
         raise ValueError("frame_rate is missing")
-    return OperatingPoint(f"{settings['frame_rate']:g}hz", float(settings["frame_rate"]), n_q=1)
+    return OperatingPoint(f"{settings['frame_rate']:.3g}hz", float(settings["frame_rate"]), n_q=1)
 
 
 POINTS = {each.name: each for each in (point(frame_rate=rate) for rate in FRAME_RATES)}
@@ -88,8 +91,9 @@ def load(checkpoint: str | None, device: torch.device) -> FixedCodec:
     path = resolve(checkpoint or "tiny_80hz", "fixed")
     tensors, metadata = load_safetensors(path)
     config = json.loads(metadata.get("config", "{}"))
-    if config.get("family") != "spectral":
-        raise UserError(f"{path}: its metadata names no `config` of the spectral family: not a checkpoint of `bench train`")
-    network = SpectralCodec(config)
+    if (config and config.get("family") != "spectral") or "sample_rate" not in metadata:
+        raise UserError(f"{path}: its metadata is not that of a fixed-rate model: not a checkpoint of `bench train`")
+    # the tensors of CodecSlime's own backbone say enough, so it has no config
+    network = SpectralCodec(config) if config else unfilled(tensors)
     load_strictly(network, tensors, path)
     return FixedCodec(network, int(metadata["sample_rate"]), sha256(path), device)

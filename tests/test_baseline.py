@@ -337,9 +337,9 @@ REFUSALS = {
     "truncated": "not a readable safetensors file",
     "pickle": "it looks like a pickle",
     "zipped pickle": "it looks like a pickle",
-    "other model": "its metadata names no `config` of the spectral family",
+    "other model": "its metadata is not that of a fixed-rate model",
     "other width": "does not fit SpectralCodec",
-    "half a configuration": "latent_dim",
+    "half a configuration": "hop_length",
     "no configuration": "JSONDecodeError",
 }
 

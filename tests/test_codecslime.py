@@ -18,7 +18,8 @@ from bench import checkpoint as checkpoints
 from bench.bitstream import pack, unpack
 from bench.codec import CodecModule, Encoded, Stream, nominal_bitrate
 from bench.codecs import codecslime
-from bench.codecs.codecslime import POINTS, CodecSlime, Released, Sizes, load, load_official, needs, point
+from bench.codecs.codecslime import POINTS, CodecSlime, load, load_official, needs, point
+from bench.codecs.nn.bigcodec import BigCodec, Sizes, sizes_of
 from bench.codecs.training.models import MergingCodec
 from bench.codecs.training.recipe import SpectralModel
 from bench.errors import Unavailable, UserError
@@ -55,7 +56,7 @@ def small(shared) -> CodecSlime:
 def test_small_copy_gives_the_features_tokens_and_audio_of_the_original(shared, variant, device):
     golden = np.load(shared / f"golden/codecslime/small_{variant}.npz")
     codec = load_official(shared / f"golden/codecslime/small_{variant}.safetensors", variant, device)
-    assert isinstance(codec.network, Released)
+    assert isinstance(codec.network, BigCodec)
     taps: list[torch.Tensor] = []
     for layer in codec.network.encoder.block:
         layer.register_forward_hook(lambda _module, _args, output: taps.append(output[0]))
@@ -86,7 +87,7 @@ def released_shapes(shared: Path, variant: str) -> dict[str, tuple[int, ...]]:
 @pytest.mark.parametrize(("variant", "parameters"), [("vq8k", 159_436_290), ("fsq18k", 159_369_722)])
 def test_names_shapes_and_sizes_are_the_released_ones(shared, variant, parameters):
     with torch.device("meta"):
-        network = Released(variant, Sizes())
+        network = BigCodec(variant, Sizes())
     assert {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()} == released_shapes(shared, variant)
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
 
@@ -117,7 +118,7 @@ def test_a_file_of_the_released_size_loads_with_no_key_left_over(shared, tmp_pat
 
 
 def test_sizes_of_a_smaller_copy_are_told_by_its_tensors(small):
-    assert codecslime._sizes(small.network.state_dict()) == Sizes(4, 128, 32, 256)
+    assert sizes_of(small.network.state_dict()) == Sizes(4, 128, 32, 256, (2, 2, 2, 5, 5))
 
 
 @pytest.mark.parametrize(
@@ -179,10 +180,14 @@ def test_tiny_loads_what_training_exports_and_computes_the_same(tmp_path, monkey
     assert codec.weights_sha256 == checkpoints.sha256(path)
 
 
-def test_a_backbone_of_another_rate_is_refused(tmp_path):
+@pytest.mark.parametrize("family", ["spectral", "bigcodec"])
+def test_a_backbone_of_another_rate_is_refused(tmp_path, family):
     config = SpectralModel(family="spectral", width=8, hidden=8, encoder_blocks=1, decoder_blocks=1, latent_dim=4, stride=2)
     path = tmp_path / "fixed_40hz.safetensors"
-    save_file(MergingCodec(config, None).network.state_dict(), path, {"config": config.model_dump_json()})
+    if family == "spectral":
+        save_file(MergingCodec(config, None).network.state_dict(), path, {"config": config.model_dump_json()})
+    else:
+        save_file(BigCodec("fsq18k", Sizes(2, 64, 8, strides=(2, 2, 4, 5, 5))).state_dict(), path)
     with pytest.raises(UserError, match="40 Hz; codecslime needs a backbone of 80 Hz"):
         load(str(path), CPU)
 

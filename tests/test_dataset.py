@@ -5,28 +5,22 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
-import io
 import json
 import pickle
-import shutil
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from bench import hub
 from bench.dataset import NAMES, Entry, needs, open_dataset, parse_spec, problems
 from bench.errors import Unavailable, UserError
 from bench.hub import KNOWN_SETS
+from tests.hub_server import encoded, tone, write_parquet
 
 # Columns as the hub's cards give them; values as far as they matter here.
 HUB_COLUMNS: dict[str, dict[str, Any]] = {
@@ -83,28 +77,9 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-def tone(num_samples: int = 8000, seed: int = 0) -> np.ndarray:
-    return 0.1 * np.random.default_rng(seed).standard_normal(num_samples).astype(np.float32)
-
-
-def encoded(num_samples: int = 8000, sample_rate: int = 16_000, seed: int = 0, format: str = "FLAC") -> bytes:
-    buffer = io.BytesIO()
-    soundfile.write(buffer, tone(num_samples, seed), sample_rate, format=format)
-    return buffer.getvalue()
-
-
 def write_manifest(folder: Path, rows: Sequence[Any]) -> Path:
     path = folder / "manifest.jsonl"
     path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
-def write_parquet(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
-    """As the hub's own export: `audio` is {bytes, path}, and the schema carries the Audio feature."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table = pa.Table.from_pylist(list(rows))
-    features = {"info": {"features": {"audio": {"sampling_rate": 16000, "_type": "Audio"}}}}
-    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(features)}), path)
     return path
 
 
@@ -294,7 +269,7 @@ def test_mistakes_in_a_suite_name_the_choices(value, message):
         parse_spec(value)
 
 
-# Parquet and the hub
+# Parquet; tests/test_hub.py has what comes from the hub itself
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -363,18 +338,6 @@ def test_the_list_of_unicats_b_is_fetched_once_and_verified(tmp_path, monkeypatc
     assert ids(open_dataset(spec, tmp_path, seed=0)) == ["u1", "u3"]
 
 
-def test_rows_become_files_once(tmp_path, cache):
-    rows = [{"audio": {"bytes": encoded(seed=i), "path": f"{i}.flac"}, "id": str(i)} for i in range(3)]
-    write_parquet(tmp_path / "rows.parquet", rows)
-    spec = parse_spec({"hf": "some/set", "data_files": "rows.parquet"})
-    first = open_dataset(spec, tmp_path, seed=0)
-    inodes = [entry.path.stat().st_ino for entry in first.entries]
-    assert open_dataset(spec, tmp_path, seed=0) == first
-    assert [entry.path.stat().st_ino for entry in first.entries] == inodes
-    write_parquet(tmp_path / "rows.parquet", rows[:2])
-    assert len(open_dataset(spec, tmp_path, seed=0).entries) == 2
-
-
 def test_columns_by_name_by_default_and_missing(tmp_path):
     rows = [{"sound": {"bytes": encoded(), "path": "clip_1.flac"}, "sentence": "Hej.", "who": 3}]
     write_parquet(tmp_path / "rows.parquet", rows)
@@ -415,101 +378,6 @@ def test_files_that_are_not_there_or_no_parquet(tmp_path):
     (tmp_path / "german").mkdir()
     (tmp_path / "german" / "a.parquet").write_text("no parquet")
     with pytest.raises(UserError, match="is no parquet file"):
-        open_dataset(spec, tmp_path, seed=0)
-
-
-def test_writers_at_the_same_time_leave_one_whole_folder(tmp_path, cache):
-    rows = [{"audio": {"bytes": encoded(seed=i), "path": f"{i}.flac"}, "id": str(i)} for i in range(20)]
-    path = write_parquet(tmp_path / "rows.parquet", rows)
-    source = hub.HubSource(hf="some/set")
-    with ThreadPoolExecutor(8) as pool:
-        folders = set(pool.map(lambda _: hub.fetch(source, [path]), range(8)))
-    assert len(folders) == 1
-    assert list((cache / "datasets").iterdir()) == list(folders)
-    assert len(list((folders.pop() / "audio").iterdir())) == 20
-
-
-def test_an_interrupted_write_is_not_taken_for_whole(tmp_path, cache, monkeypatch):
-    path = write_parquet(tmp_path / "rows.parquet", [{"audio": {"bytes": encoded(), "path": "a.flac"}, "id": "a"}])
-    source = hub.HubSource(hf="some/set")
-
-    def interrupted(*_):
-        yield {"audio": {"bytes": encoded(), "path": "a.flac"}, "id": "a"}
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(hub, "_rows", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            hub.fetch(source, [path])
-    assert not hub.is_fetched(source, [path])
-    folder = hub.fetch(source, [path])
-    assert hub.is_fetched(source, [path])
-    assert list((cache / "datasets").iterdir()) == [folder]
-
-
-COMMIT = "71cacbfb7e2354c4226d01e70d77d5fca3d04ba1"
-
-
-@pytest.fixture
-def fake_hub(tmp_path, monkeypatch):
-    """The hub, played by a folder laid out like a repository; records what is downloaded from it."""
-    datasets = pytest.importorskip("datasets")
-    repository = tmp_path / "repository"
-    for split in ("test", "train.100"):
-        rows = [{"audio": {"bytes": encoded(seed=i), "path": f"{i}.flac"}, "id": f"{split}-{i}", "text": "A"} for i in range(3)]
-        write_parquet(repository / "clean" / split / "0000.parquet", rows)
-    configs = "".join(f"  - split: {split}\n    path: clean/{split}/*.parquet\n" for split in ("test", "train.100"))
-    (repository / "README.md").write_text(f"---\nconfigs:\n- config_name: clean\n  data_files:\n{configs}---\n")
-    load, downloaded = datasets.load_dataset_builder, []
-
-    def builder(hf, config, revision):
-        local = load(str(repository), config)
-        address = f"hf://datasets/{hf}@{COMMIT}"
-        files = {split: [url.replace(str(repository), address) for url in urls] for split, urls in local.config.data_files.items()}
-        return SimpleNamespace(name=local.name, hash=COMMIT, config=SimpleNamespace(data_files=files))
-
-    def download(repo, file, repo_type, revision):
-        downloaded.append((repo, file, repo_type, revision))
-        return str(shutil.copy(repository / file, tmp_path / f"{len(downloaded)}.parquet"))
-
-    monkeypatch.setattr(datasets, "load_dataset_builder", builder)
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
-    return downloaded
-
-
-def test_the_hub_is_asked_for_one_split_once_and_the_commit_is_recorded(tmp_path, fake_hub, monkeypatch):
-    spec = parse_spec("librispeech/test-clean")
-    assert [(need.name, need.available, need.licence) for need in needs(spec, tmp_path)] == [("librispeech/test-clean", False, "CC-BY-4.0")]
-    dataset = open_dataset(spec, tmp_path, seed=0)
-    assert ids(dataset) == ["test-0", "test-1", "test-2"]
-    assert dataset.revision == COMMIT
-    assert fake_hub == [("openslr/librispeech_asr", "clean/test/0000.parquet", "dataset", COMMIT)]
-    assert [need.available for need in needs(spec, tmp_path)] == [True]
-    monkeypatch.setattr("datasets.load_dataset_builder", None)
-    assert open_dataset(spec, tmp_path, seed=0) == dataset
-    assert len(fake_hub) == 1
-
-
-def test_splits_and_configurations_of_the_hub_are_checked(tmp_path, fake_hub):
-    with pytest.raises(UserError, match="split 'tset' unknown; did you mean 'test'"):
-        open_dataset(parse_spec({"hf": "some/set", "config": "clean", "split": "tset"}), tmp_path, seed=0)
-    with pytest.raises(UserError, match="'clan' not found"):  # the library's own words
-        open_dataset(parse_spec({"hf": "some/set", "config": "clan"}), tmp_path, seed=0)
-
-
-@pytest.mark.parametrize("value", ["librispeech/test-clean", {"hf": "some/set", "config": "clean"}], ids=["named", "hf"])
-def test_without_a_network_it_says_what_is_missing(tmp_path, monkeypatch, value):
-    datasets = pytest.importorskip("datasets")
-
-    def unreachable(*_, **__):
-        raise ConnectionError("Couldn't reach the Hub\nand more")
-
-    monkeypatch.setattr(datasets, "load_dataset_builder", unreachable)
-    spec = parse_spec(value)
-    (need,) = needs(spec, tmp_path)
-    assert not need.available
-    assert need.how.startswith("python -m bench.dataset ")
-    with pytest.raises(Unavailable, match=r"not on this machine \(Couldn't reach the Hub\)"):
         open_dataset(spec, tmp_path, seed=0)
 
 

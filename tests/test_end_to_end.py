@@ -29,6 +29,7 @@ def test_a_papers_suite_runs_on_local_files(shared: Path, tmp_path: Path, monkey
     from safetensors.torch import save_file
 
     from bench.codecs import tfc
+    from bench.codecs.nn.bigcodec import BigCodec, Sizes
     from tests import tiny_codecs
 
     tiny_codecs.encodec().save_pretrained(tmp_path / "encodec")
@@ -38,6 +39,11 @@ def test_a_papers_suite_runs_on_local_files(shared: Path, tmp_path: Path, monkey
     network = tfc.TFC(tfc.Config.from_json(json.dumps(sizes)))
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     save_file(tensors, tmp_path / "tfc.safetensors", {"config": json.dumps(sizes)})
+    for variant in ("vq8k", "fsq18k"):
+        baseline = BigCodec(
+            variant, Sizes(encoder_channels=4, decoder_channels=64, latent_dim=16, codebook_size=32, strides=(2, 2, 4, 5, 5))
+        )
+        save_file(baseline.state_dict(), tmp_path / f"{variant}.safetensors", {"sample_rate": "16000"})
     golden = shared / "golden/codecslime"
     frame = run(
         ROOT / "suites/papers/codecslime_main.yaml",
@@ -48,8 +54,10 @@ def test_a_papers_suite_runs_on_local_files(shared: Path, tmp_path: Path, monkey
         f"codecs.0.checkpoint={tmp_path / 'encodec'}",
         f"codecs.1.checkpoint={tmp_path / 'snac'}",
         f"codecs.2.checkpoint={tmp_path / 'tfc.safetensors'}",
-        f"codecs.3.checkpoint={golden / 'small_vq8k.safetensors'}",
-        f"codecs.4.checkpoint={golden / 'small_fsq18k.safetensors'}",
+        f"codecs.3.checkpoint={tmp_path / 'vq8k.safetensors'}",
+        f"codecs.4.checkpoint={tmp_path / 'fsq18k.safetensors'}",
+        f"codecs.5.checkpoint={golden / 'small_vq8k.safetensors'}",
+        f"codecs.6.checkpoint={golden / 'small_fsq18k.safetensors'}",
     )
     assert frame.groupby(["codec", "point"]).size().to_dict() == dict.fromkeys(
         [
@@ -57,6 +65,8 @@ def test_a_papers_suite_runs_on_local_files(shared: Path, tmp_path: Path, monkey
             ("encodec_24k", "1.5kbps"),
             ("snac", "0.98kbps"),
             *(("tfc", point) for point in ("coarse_4q", "medium_2q", "fine_1q")),
+            ("bigcodec_vq8k", "40hz"),
+            ("bigcodec_fsq18k", "40hz"),
             ("codecslime_vq8k", "40hz"),
             ("codecslime_fsq18k", "40hz"),
         ],

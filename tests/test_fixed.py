@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import save_file
 
 from bench import audio
-from bench.checkpoint import find
+from bench.checkpoint import find, load_safetensors
 from bench.codec import CodecModule
 from bench.codecs import fixed
+from bench.codecs.nn.bigcodec import BigCodec, Sizes
 from bench.codecs.nn.spectral import SpectralCodec
+from bench.codecs.training import models
+from bench.codecs.training import train as training
+from bench.codecs.training.recipe import BigCodecModel, read_recipe
 from bench.errors import UserError
 
 CPU = torch.device("cpu")
+PAPER_RECIPES = sorted((Path(training.__file__).parent / "recipes").glob("codecslime_*_fixed_*.yaml"))
 
 
 def write_checkpoint(path: Path, stride: int = 1, **metadata: str) -> Path:
@@ -66,6 +73,85 @@ def test_bad_audio_points_and_files_are_refused(tmp_path: Path) -> None:
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(UserError, match="not a checkpoint of `bench train`"):
         fixed.load(str(tmp_path / "other.safetensors"), CPU)
+
+
+# --- the baselines of CodecSlime's own backbone ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recipes build the paper's network with a few channels in place of 160 million parameters."""
+    monkeypatch.setattr(models, "Sizes", functools.partial(Sizes, encoder_channels=2, decoder_channels=64, latent_dim=8, codebook_size=16))
+
+
+def strides_of(path: Path) -> list[int]:
+    model = read_recipe(path).model
+    assert isinstance(model, BigCodecModel)
+    return model.strides
+
+
+def test_each_backbone_has_a_recipe_at_each_rate_of_the_paper() -> None:
+    rates = {(path.stem.split("_")[1], path.stem.split("_")[3]): 16000 / np.prod(strides_of(path)) for path in PAPER_RECIPES}
+    for variant in ("fsq18k", "vq8k"):
+        for name, rate in (("40hz", 40.0), ("50hz", 50.0), ("67hz", 66.67)):
+            assert rates[variant, name] == pytest.approx(rate, abs=0.01)
+
+
+@pytest.mark.parametrize("path", PAPER_RECIPES, ids=lambda path: path.stem)
+def test_baselines_differ_from_the_backbone_in_the_strides_alone(path: Path) -> None:
+    ours, backbone = (yaml.safe_load(each.read_text()) for each in (path, path.with_stem(path.stem.split("_fixed")[0] + "_backbone")))
+    del ours["model"]["strides"], ours["name"], backbone["name"]
+    assert (ours.pop("codec"), backbone.pop("codec")) == ("fixed", "codecslime")
+    assert ours == backbone
+    with torch.device("meta"):
+        networks = [BigCodec("fsq18k", Sizes(strides=strides)) for strides in (Sizes().strides, tuple(strides_of(path)))]
+    shapes = [{name: tensor.shape[:2] for name, tensor in network.state_dict().items()} for network in networks]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize(
+    "strides", [(2, 2, 2, 5, 5), (2, 2, 4, 5, 5), (2, 2, 4, 4, 5), (2, 2, 3, 4, 5)], ids=lambda strides: str(np.prod(strides))
+)
+def test_every_stride_gives_its_rate_and_the_length_back(strides: tuple[int, ...]) -> None:
+    hop_length = int(np.prod(strides))
+    network = BigCodec("vq8k", Sizes(2, 64, 8, 16, strides)).eval()
+    with torch.inference_mode():
+        for frames in (1, 2, 7):
+            latents = network.encoder(torch.zeros(1, frames * hop_length))
+            assert latents.shape == (1, 8, frames)
+            assert network.decoder(latents).shape == (1, frames * hop_length)
+
+
+@pytest.mark.parametrize("path", PAPER_RECIPES, ids=lambda path: path.stem)
+def test_what_a_recipe_trains_runs_at_its_rate(path: Path, small_backbone: None, tmp_path: Path) -> None:
+    """The recipe itself, ten steps without discriminators, on a few clips; then its file, which tells the strides by its tensors."""
+    random = np.random.default_rng(0)
+    for speaker in range(3):
+        audio.write(tmp_path / f"speech/s{speaker}/a.wav", (0.1 * random.standard_normal(50000)).astype(np.float32), 16000)
+    recipe = yaml.safe_load(path.read_text())
+    recipe["data"] = {"folder": str(tmp_path / "speech"), "crop_s": recipe["data"]["crop_s"]}
+    recipe["losses"] |= {"adversarial": 0, "feature_matching": 0}
+    written = tmp_path / path.name
+    written.write_text(yaml.safe_dump(recipe))
+    result = training.train(written, tmp_path / "out", smoke=True)
+
+    codec = fixed.load(str(result), CPU)
+    hop_length = int(np.prod(strides_of(path)))
+    assert codec.hop_length == hop_length
+    (point,) = (each for each in fixed.POINTS.values() if each.frame_rate == 16000 / hop_length)
+    samples = torch.from_numpy(0.1 * random.standard_normal(12345).astype(np.float32))
+    encoded = codec.encode(codec.analyse(samples), point)
+    (stream,) = encoded.streams
+    assert stream.num_frames == -(-12345 // hop_length)
+    assert stream.codebook_sizes == ((16,) if "vq8k" in path.stem else (18225,))
+    trained = models.build(read_recipe(written), tmp_path)
+    tensors, _ = load_safetensors(result)
+    trained.network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    with torch.inference_mode():
+        torch.testing.assert_close(codec.decode(encoded), trained.eval()(samples[None], None).audio[0])
+
+
+# --- the shipped ones -----------------------------------------------------------------------------------------------------------
 
 
 def test_shipped_checkpoints_are_intelligible_and_better_at_higher_rates(shared: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from bench.dataset import Utterance
 from bench.errors import UserError
 from bench.metric import MetricFailure, MetricModule, NotApplicable, Score
+from bench.metrics import _transcripts
 from bench.registry import metric_infos, metric_modules
 from tests.speech import at_rate, load, sentence, with_noise
 
@@ -20,6 +21,11 @@ UNITS = {"", "%", "MOS", "dB", "ms", "cents"}
 BEST = {"delay_ms": 0.0, "gain_db": 0.0}  # of the diagnostics, which rank nothing
 PREDICTED = ("dnsmos_", "utmos", "wer_", "cer_")  # by models, which may like a little noise
 HEARS_SILENCE = ("mel_", "stft_", "wer_", "cer_", "dwer_")  # distances of spectra and of texts have a value for silence
+
+
+@pytest.fixture(autouse=True)
+def no_transcripts_of_earlier_runs(monkeypatch, tmp_path):
+    monkeypatch.setattr(_transcripts, "cache_folder", lambda: tmp_path)
 
 
 def available(name: str) -> bool:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +17,20 @@ import torch
 from bench.dataset import Utterance
 from bench.errors import Unavailable, UserError
 from bench.metric import Metric, NotApplicable, Score
-from bench.metrics import wer_nemo, wer_pocketsphinx, wer_whisper
+from bench.metrics import _transcripts, wer_nemo, wer_pocketsphinx, wer_whisper
+from bench.metrics._checks import weight_files
 from bench.metrics._error_rate import error_rates
+from bench.metrics._transcripts import Transcripts
 from tests import tiny_nemo
 from tests.speech import load, score, sentence, with_noise
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path) -> Path:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "transcripts"
 
 
 class Parrot:
@@ -29,9 +41,24 @@ class Parrot:
         self.languages = languages
         self.listened = 0
 
-    def transcribe(self, audio: np.ndarray, language: str) -> str:
-        self.listened += 1
-        return self.heard
+    def transcribe(self, signals: Sequence[np.ndarray], language: str) -> list[str]:
+        self.listened += len(signals)
+        return [self.heard] * len(signals)
+
+    def identity(self, language: str) -> str:
+        return type(self).__name__
+
+
+class Gauge(Parrot):
+    """Says the peak of what it hears, and remembers the sizes of its batches."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.batches: list[int] = []
+
+    def transcribe(self, signals: Sequence[np.ndarray], language: str) -> list[str]:
+        self.batches.append(len(signals))
+        return [f"peak {round(1000 * float(np.abs(audio).max()))}" for audio in signals]
 
 
 def said(text: str | None, language: str = "en") -> Utterance:
@@ -101,6 +128,70 @@ def test_one_transcript_serves_all_columns_and_the_references_is_made_once():
     assert recogniser.listened == 3
 
 
+def test_a_sweep_is_heard_in_batches_and_every_signal_keeps_its_text():
+    reference = said("peak 100")
+    sweep = [reference.audio * np.float32(gain) for gain in (1, 0.5, 0.1, 0.5, 0.4, 0.3, 0.2, 0.6, 0.7, 0.8, 0.9)]
+    recogniser, alone = Gauge(), Gauge()
+    for metric, single in zip(*(error_rates(("wer_x", "cer_x", "dwer_x"), each, "none") for each in (recogniser, alone)), strict=True):
+        together = metric.score_batch(metric.prepare(reference, reference.audio), sweep)
+        prepared = single.prepare(reference, reference.audio)
+        assert together == [single.score(prepared, audio) for audio in sweep]
+        assert [scores[metric.names[0]].value for scores in together] == [0, *[50] * 10]
+    assert recogniser.batches == [8, 2]  # two of the eleven are alike, and the reference is among them
+    assert sum(alone.batches) == 10
+
+
+def test_a_reference_is_heard_once_for_all_runs(cache):
+    reference, first, again = said("peak 100").audio, Gauge(), Gauge()
+    assert Transcripts(first).of_reference(reference, "en") == "peak 100"
+    (file,) = cache.rglob("*.*")
+    assert Transcripts(again).of_reference(reference, "en") == "peak 100"
+    # what the codec `reference` decodes is the same audio, bit by bit; any other is heard, and not kept
+    assert Transcripts(again).of([reference, reference * np.float32(0.5)], "en") == ["peak 100", "peak 50"]
+    assert (first.batches, again.batches, list(cache.rglob("*.*"))) == ([1], [1], [file])
+
+
+def test_another_language_recogniser_or_version_hears_for_itself(cache, monkeypatch):
+    reference, recogniser = said("").audio, Gauge()
+    Transcripts(recogniser).of_reference(reference, "en")
+    Transcripts(recogniser).of_reference(reference, "de")
+    monkeypatch.setattr(Gauge, "identity", lambda self, language: "another")
+    Transcripts(recogniser).of_reference(reference, "en")
+    monkeypatch.setattr(_transcripts, "VERSION", _transcripts.VERSION + 1)
+    Transcripts(recogniser).of_reference(reference, "en")
+    assert (len(recogniser.batches), len(list(cache.rglob("*.txt")))) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda whole: b"", lambda whole: whole[:-1], lambda whole: whole.replace(b"peak", b"peek"), lambda whole: bytes([255, 254]) + whole],
+    ids=["empty", "torn", "altered", "no text"],
+)
+def test_a_damaged_transcript_is_made_anew(cache, damage):
+    reference, recogniser = said("").audio, Gauge()
+    Transcripts(recogniser).of_reference(reference, "en")
+    (file,) = cache.rglob("*.txt")
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    assert Transcripts(recogniser).of([reference], "en") == ["peak 100"]
+    assert Transcripts(recogniser).of_reference(reference, "en") == "peak 100"
+    assert (file.read_bytes(), recogniser.batches) == (whole, [1, 1, 1])
+    # hearing nothing is a text too
+    silent = Parrot("")
+    assert [Transcripts(silent).of_reference(reference, "en") for _ in range(2)] == ["", ""]
+    assert silent.listened == 1
+
+
+def test_transcripts_kept_at_the_same_time_do_not_meet(cache):
+    recogniser = Gauge()
+    references = [said("").audio * np.float32(gain) for gain in (1, 0.5, 0.2)]
+    asked = [references[index % 3] for index in range(48)]
+    with ThreadPoolExecutor(16) as pool:
+        texts = list(pool.map(lambda audio: Transcripts(recogniser).of_reference(audio, "en"), asked))
+    assert texts == ["peak 100", "peak 50", "peak 20"] * 16
+    assert len(list(cache.rglob("*.*"))) == 3
+
+
 def test_what_has_no_text_or_another_language_does_not_apply():
     for text, language in ((None, "en"), ("...", "en"), ("guten Tag", "de"), ("guten Tag", "de-AT")):
         reference = said(text, language)
@@ -133,12 +224,13 @@ def test_pocketsphinx_gives_a_fresh_decoders_text_in_any_order():
     reused = wer_pocketsphinx.Pocketsphinx()
     for order in (range(len(speech)), reversed(range(len(speech)))):
         for index in order:
-            text, heard = reused.transcribe(speech[index], "en"), reused._decoder.hyp()
+            (text,), heard = reused.transcribe([speech[index]], "en"), reused._decoder.hyp()
             assert (text, heard.score if heard else None) == fresh[index]
+    assert reused.transcribe(speech, "en") == [text for text, _ in fresh]
 
 
 def tiny_whisper(folder: Path, multilingual: bool = True) -> Path:
-    """A random Whisper in the format of the hub, with a vocabulary of bytes."""
+    """A random Whisper in the format of the hub, with a vocabulary of bytes, and weights so large that the text hangs on the audio."""
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
 
@@ -148,7 +240,6 @@ def tiny_whisper(folder: Path, multilingual: bool = True) -> Path:
     tokenizer.add_special_tokens({"additional_special_tokens": specials})
     tokenizer.add_tokens([f"<|{0.02 * step:.2f}|>" for step in range(1501)])
     number: Any = tokenizer.convert_tokens_to_ids
-    torch.manual_seed(0)
     config = WhisperConfig(
         vocab_size=len(tokenizer),
         d_model=16,
@@ -164,7 +255,14 @@ def tiny_whisper(folder: Path, multilingual: bool = True) -> Path:
         pad_token_id=number("<|endoftext|>"),
         decoder_start_token_id=number("<|startoftranscript|>"),
     )
+    torch.manual_seed(1)  # what is not filled below
     model = WhisperForConditionalGeneration(config)
+    with torch.no_grad():
+        generator = torch.Generator().manual_seed(1)
+        for name, parameter in model.named_parameters():
+            if parameter.ndim > 1 and "embed_positions" not in name:
+                parameter.normal_(generator=generator)
+        model.get_input_embeddings().weight[config.eos_token_id] *= 3  # else no text would end before the last position
     languages = {"lang_to_id": {"<|en|>": number("<|en|>"), "<|de|>": number("<|de|>")}}
     tasks = {"task_to_id": {"transcribe": number("<|transcribe|>"), "translate": number("<|translate|>")}}
     model.generation_config = GenerationConfig(
@@ -175,7 +273,7 @@ def tiny_whisper(folder: Path, multilingual: bool = True) -> Path:
         no_timestamps_token_id=number("<|notimestamps|>"),
         is_multilingual=multilingual,
         max_length=24,
-        suppress_tokens=list(range(len(letters), len(tokenizer))),
+        suppress_tokens=list(range(len(letters) + 1, len(tokenizer))),  # all but letters and the end
         **(languages | tasks if multilingual else {}),
     )
     model.save_pretrained(folder)
@@ -194,14 +292,55 @@ def test_whisper_from_a_folder_in_the_hubs_format(tmp_path, multilingual):
     first, second = (metric.score(metric.prepare(reference, reference.audio), samples) for samples in (reference.audio, -reference.audio))
     assert first["wer_whisper"].details["hypothesis"] != ""
     recogniser = wer_whisper.Whisper(folder, CPU)
-    assert recogniser.transcribe(reference.audio, "en") == first["wer_whisper"].details["hypothesis"]
-    assert recogniser.transcribe(-reference.audio, "") is not None
+    assert recogniser.transcribe([reference.audio], "en") == [first["wer_whisper"].details["hypothesis"]]
     assert second.keys() == {"wer_whisper", "cer_whisper"}
+
+
+@pytest.mark.parametrize("language", ["en", ""], ids=["english", "unknown language"])
+def test_whispers_text_is_the_same_alone_and_in_a_batch(language, tmp_path):
+    recogniser = wer_whisper.Whisper(str(tiny_whisper(tmp_path / "tiny")), CPU)
+    speech = sentence("en-07").audio
+    sweep = [speech, speech[::-1].copy(), speech * np.float32(0.01), np.zeros_like(speech)]
+    sweep += [with_noise(speech, snr_db, seed) for seed, snr_db in enumerate((10.0, 5.0, 0.0, -10.0))]
+    alone = [text for audio in sweep for text in recogniser.transcribe([audio], language)]
+    assert recogniser.transcribe(sweep, language) == alone
+    assert recogniser.transcribe(sweep[::-1], language) == alone[::-1]
+    assert len(set(alone)) >= 5  # or the order would not show
+    assert len(set(map(len, alone))) >= 4  # or it would not show that texts end for themselves
 
 
 def test_whisper_hears_beyond_its_window(tmp_path):
     recogniser = wer_whisper.Whisper(str(tiny_whisper(tmp_path / "tiny")), CPU)
-    assert isinstance(recogniser.transcribe(np.tile(sentence("en-07").audio, 12), "en"), str)
+    speech = np.tile(sentence("en-07").audio, 12)
+    long = [speech, speech[::-1].copy()]
+    alone = [text for audio in long for text in recogniser.transcribe([audio], "en")]
+    assert recogniser.transcribe(long, "en") == alone
+    assert alone[0] != alone[1]
+
+
+def test_whisper_is_told_by_its_weights_and_settings_and_not_by_its_place(tmp_path):
+    folder = tiny_whisper(tmp_path / "tiny")
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    other = shutil.copytree(folder, tmp_path / "other")
+    settings = other / "generation_config.json"
+    settings.write_text(settings.read_text().replace('"max_length": 24', '"max_length": 23'))
+    identities = [wer_whisper.Whisper(str(place), CPU).identity("en") for place in (folder, moved, other)]
+    assert identities[0] == identities[1] != identities[2]
+    (need,) = [need for need in wer_whisper.needs(["wer_whisper"], {"checkpoint": str(folder)}) if need.kind == "weights"]
+    assert need.files == (folder / "model.safetensors",)
+
+
+def test_weights_in_the_hubs_cache_are_those_that_would_be_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    snapshot = tmp_path / "models--some--model" / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").touch()
+    assert weight_files(f"some/model@{'0' * 40}") == ()
+    names = ["pytorch_model.bin", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors"]
+    expected = [names[:1], names[1:2], names[1:3], names[3:]]
+    for name, read in zip(["model.fp32-00001-of-00002.safetensors", *names], [[], *expected], strict=True):
+        (snapshot / name).touch()
+        assert [file.name for file in weight_files(f"some/model@{'0' * 40}")] == read
 
 
 def test_whisper_with_weights_missing_is_refused(tmp_path):
@@ -258,6 +397,18 @@ def test_nemo_recogniser_from_a_nemo_file(tmp_path):
         prepared = metric.prepare(reference, reference.audio)
         first, second = (metric.score(prepared, samples) for samples in (reference.audio, with_noise(reference.audio, 5.0)))
         assert metric.score(prepared, reference.audio * np.float32(1.0)) == first
-        assert isinstance(second["wer_nemo"].details["hypothesis"], str)
+        assert first["wer_nemo"].details["hypothesis"] != second["wer_nemo"].details["hypothesis"]
     with pytest.raises(NotApplicable, match="en, de, not fr"):
         metric.prepare(dataclasses.replace(reference, language="fr"), reference.audio)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("save", [tiny_nemo.save_recogniser, tiny_nemo.save_transducer], ids=["ctc", "transducer"])
+def test_nemos_text_is_the_same_alone_and_in_a_batch(save, tmp_path):
+    recogniser = wer_nemo.Nemo({"en": str(save(tmp_path))}, CPU)
+    sweep = [with_noise(sentence("en-07").audio, snr_db) for snr_db in (40.0, 10.0, 5.0, 0.0, -5.0)]
+    alone = [text for audio in sweep for text in recogniser.transcribe([audio], "en")]
+    assert recogniser.transcribe(sweep, "en") == alone
+    assert recogniser.transcribe(sweep[::-1], "en") == alone[::-1]
+    assert len(set(alone)) == len(sweep)  # or the order would not show
+    assert re.fullmatch(r"nemo-[\w.+]+-[0-9a-f]{16}", recogniser.identity("en"))

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 from rich.console import Console
 
 from bench import session
+from bench.codec import Need
+from bench.metrics._error_rate import error_rates
 from bench.runner import failures
 from bench.session import Options
 from bench.store import Store, read_run
@@ -156,6 +161,85 @@ def test_a_metric_that_fails_or_does_not_apply_is_told_apart(tmp_path, monkeypat
     assert all(json.loads(told) == {"english": "English only, not de"} for told in german["not_applicable"])
 
 
+def test_points_of_an_utterance_are_scored_together_with_the_scores_they_have_alone(tmp_path, monkeypatch, serial) -> None:
+    alone, together = toys.ToyMetric(), toys.BatchMetric()
+    frames = []
+    for metric in (alone, together):
+        toys.install(monkeypatch, {"toy": toys.codec_module(toys.ToyCodec())}, [toys.metric_module(metric)])
+        frames.append(run(tmp_path, out=f"{type(metric).__name__}/toy"))
+    assert together.batches == [1, 1, 1, 1, 2, 2, 2, 2]  # the reference's one point, the codec's two
+    assert (alone.prepared, together.prepared) == (4, 4)
+    pd.testing.assert_frame_equal(comparable(frames[0]), comparable(frames[1]))
+
+
+def test_a_resumed_run_scores_a_smaller_batch_and_ends_with_the_same(tmp_path, monkeypatch, serial) -> None:
+    metric = toys.BatchMetric()
+    toys.install(monkeypatch, {"toy": toys.codec_module(toys.ToyCodec())}, [toys.metric_module(metric)])
+    whole = run(tmp_path)
+    (journal,) = (tmp_path / "results/toy/journal").glob("*.jsonl")
+    journal.write_text("".join(line for line in journal.open() if '"u1"' not in line or "16levels" not in line))
+    metric.batches.clear()
+    again = run(tmp_path)
+    assert metric.batches == [1]
+    pd.testing.assert_frame_equal(comparable(whole), comparable(again))
+
+
+def test_a_signal_that_breaks_a_batch_takes_no_other_score_with_it(tmp_path, monkeypatch, serial) -> None:
+    metric = toys.BatchMetric(limit=0.01)
+    toys.install(monkeypatch, {"toy": toys.codec_module(toys.ToyCodec())}, [toys.metric_module(metric)])
+    frame = run(tmp_path)
+    assert {(point, what, reason) for _, point, _, what, reason in failures(frame)} == {("16levels", "distance", "too far away")}
+    assert frame[frame.point == "256levels"]["distance"].count() == 4
+    assert metric.batches[-3:] == [2, 1, 1]
+
+
+class BreaksAt16(toys.ToyCodec):
+    def encode(self, latent, point):
+        if point.name == "16levels":
+            raise RuntimeError("too coarse for me")
+        return super().encode(latent, point)
+
+
+def test_a_point_that_fails_takes_no_other_point_with_it(tmp_path, monkeypatch, serial) -> None:
+    metric = toys.BatchMetric()
+    toys.install(monkeypatch, {"toy": toys.codec_module(BreaksAt16())}, [toys.metric_module(metric)])
+    frame = run(tmp_path)
+    assert {(point, what) for _, point, _, what, _ in failures(frame)} == {("16levels", "codec")}
+    assert frame[frame.point == "256levels"]["distance"].count() == 4
+    assert metric.batches == [1] * 8
+
+
+class Recogniser:
+    """Says how loud it is; remembers the sizes of its batches."""
+
+    languages = None
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def identity(self, language):
+        return "ear"
+
+    def transcribe(self, signals, language):
+        self.batches.append(len(signals))
+        return [f"{np.abs(audio).max():.6f}" for audio in signals]
+
+
+def test_a_recogniser_hears_every_reference_once_and_a_sweep_together(tmp_path, monkeypatch, serial) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    frames, batches = [], []
+    for out in ("first/toy", "second/toy"):
+        recogniser = Recogniser()
+        module = toys.metric_module(*error_rates(["wer_ear", "dwer_ear"], recogniser, "none"), corpus_ratio=True)
+        toys.install(monkeypatch, {"toy": toys.codec_module(toys.ToyCodec())}, [module])
+        frames.append(run(tmp_path, SUITE.replace("[distance]", "[wer_ear, dwer_ear]"), out))
+        batches.append(recogniser.batches)
+    assert batches == [[1, 1, 1, 1, 2, 2, 2, 2], [2, 2, 2, 2]]  # neither the second codec nor the second run hears a reference again
+    assert (frames[0][frames[0].codec == "reference"]["dwer_ear"] == 0).all()
+    assert (frames[0][frames[0].codec == "toy"]["dwer_ear"] == 100).all()
+    pd.testing.assert_frame_equal(comparable(frames[0]), comparable(frames[1]))
+
+
 def test_a_failure_is_tried_again_and_forgotten_when_it_is_mended(tmp_path, monkeypatch, serial) -> None:
     toys.install(monkeypatch, {"toy": toys.codec_module(EveryThird())}, [toys.metric_module(toys.ToyMetric())])
     assert failures(run(tmp_path))
@@ -187,16 +271,30 @@ def test_run_json_says_what_ran(tmp_path, monkeypatch, serial) -> None:
     assert set(about["codecs"]["toy"]["points"]) == {"16levels", "256levels"}
     assert about["datasets"][0]["utterances"] == 4
     assert {"torch", "numpy", "python"} <= set(about["versions"])
+    assert about["metrics"]["distance"]["weights_sha256"] == []
     points = json.loads((tmp_path / "results/toy/points.json").read_text())
     (codebook,) = points["toy@16levels"]["codebooks"]
     assert codebook["size"] == 16
     assert 1 < codebook["perplexity"] <= 16
 
 
-def test_recordings_are_scored_against_the_reference_that_they_name(tmp_path, monkeypatch, serial) -> None:
-    import numpy as np
-    import soundfile
+def test_run_json_tells_the_weights_of_metrics_by_their_hash(tmp_path, monkeypatch, serial) -> None:
+    contents = {"english.pt": b"weights", "german.pt": b"Gewichte"}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    needs = [
+        Need("package", "toys", True, ""),
+        *(Need("weights", name, True, "", files=(tmp_path / name,)) for name in contents),
+    ]
+    module = toys.metric_module(toys.ToyMetric())
+    module.needs = lambda names, options: needs
+    toys.install(monkeypatch, {"toy": toys.codec_module(toys.ToyCodec())}, [module])
+    run(tmp_path)
+    _, about = read_run(tmp_path / "results/toy")
+    assert about["metrics"]["distance"]["weights_sha256"] == [hashlib.sha256(content).hexdigest() for content in contents.values()]
 
+
+def test_recordings_are_scored_against_the_reference_that_they_name(tmp_path, monkeypatch, serial) -> None:
     toys.install(monkeypatch, {}, [toys.metric_module(toys.ToyMetric())])
     toys.corpus(tmp_path)
     samples, rate = soundfile.read(tmp_path / "u0.wav")
@@ -208,6 +306,25 @@ def test_recordings_are_scored_against_the_reference_that_they_name(tmp_path, mo
     (made,) = frame[frame.codec == "recordings"].to_dict("records")
     assert made["distance"] == pytest.approx(0.01, abs=1e-4)
     assert (made["bitrate"], made["frame_rate"], made["length_error"]) == (1500, 12.5, 5)
+
+
+def test_recordings_of_one_reference_are_scored_together(tmp_path, monkeypatch, serial) -> None:
+    metric = toys.BatchMetric()
+    toys.install(monkeypatch, {}, [toys.metric_module(metric)])
+    toys.corpus(tmp_path)
+    samples, rate = soundfile.read(tmp_path / "u0.wav")
+    soundfile.write(tmp_path / "cropped.wav", samples[:8000], rate, subtype="FLOAT")
+    made = {"a": "", "b": "", "c": "cropped.wav", "d": "cropped.wav", "e": "cropped.wav"}
+    rows = []
+    for offset, (variant, reference) in enumerate(made.items()):
+        soundfile.write(tmp_path / f"{variant}.wav", samples[: 8000 if reference else None] + 0.001 * offset, rate, subtype="FLOAT")
+        row = {"id": "u0", "variant": variant, "path": f"{variant}.wav", "frame_rate_hz": 12.5, "bitrate_kbps": 1.5}
+        rows.append(row | ({"reference": reference} if reference else {}))
+    (tmp_path / "made.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    frame = run(tmp_path, SUITE.replace("{codec: toy, points: [16levels, 256levels]}", "{codec: recordings, manifest: made.jsonl}"))
+    scored = frame[frame.codec == "recordings"].set_index("point")["distance"]
+    assert scored.to_dict() == pytest.approx({variant: 0.001 * offset for offset, variant in enumerate(made)}, abs=1e-4)
+    assert metric.batches == [1, 1, 1, 1, 2, 3]
 
 
 def test_records_of_two_machines_add_up(tmp_path, monkeypatch, serial) -> None:

@@ -47,7 +47,7 @@ def recipe(speech_folder: Path, tmp_path: Path) -> dict:
         "codec": "fixed",
         "model": {"family": "spectral", "width": 16, "hidden": 16, "encoder_blocks": 1, "decoder_blocks": 1, "latent_dim": 8},
         "data": {"folder": str(speech_folder), "crop_s": 0.25, "batch_size": 4, "held_out": 2, "gain_db": 6, "noise_dbfs": [-80, -50]},
-        "optimiser": {"steps": 12, "learning_rate": 1e-3, "warmup_steps": 2, "average_decay": 0.9},
+        "optimiser": {"steps": 12, "learning_rate": 1e-3, "warmup_steps": 2},
         "losses": {"mel": 15, "mel_turns": 2},
         "validation": {"every_steps": 12, "checkpoint_steps": 5},
         "hardware": {"accelerator": "cpu", "devices": 1},
@@ -61,6 +61,7 @@ def save(recipe: dict, folder: Path) -> Path:
 
 
 def test_killed_training_resumes_onto_the_same_curve(recipe: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe["optimiser"]["muon_learning_rate"] = 0.02
     path = save(recipe, tmp_path)
     losses: dict[int, list[float]] = {}
     training_step = CodecTraining.training_step
@@ -90,6 +91,30 @@ def test_killed_training_resumes_onto_the_same_curve(recipe: dict, tmp_path: Pat
         assert values == [values[0]] * len(values)
     for name, tensor in unbroken.items():
         assert torch.equal(tensor, resumed[name]), name
+
+
+def test_muon_turns_the_matrices_of_the_blocks_and_nothing_else(recipe: dict, tmp_path: Path) -> None:
+    recipe["optimiser"] |= {"steps": 1, "warmup_steps": 0, "weight_decay": 0, "muon_learning_rate": 0.5}
+    recipe["optimiser"] |= {"schedule": "linear"}
+    recipe["validation"] = {"every_steps": 1}
+    before: dict[str, torch.Tensor] = {}
+
+    class Recorded(CodecTraining):
+        def on_train_start(self) -> None:
+            before.update({name: tensor.clone() for name, tensor in self.model.network.state_dict().items()})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "CodecTraining", Recorded)
+        after, _ = load_safetensors(training.train(save(recipe, tmp_path), tmp_path / "out"))
+    for name, tensor in before.items():
+        change = after[name].float() - tensor
+        if ".blocks." in name and tensor.ndim == 2:
+            # an orthogonal matrix times the learning rate, but for directions in which there is hardly any gradient
+            strengths = torch.linalg.svdvals(change / 0.5)
+            assert strengths[0] < 1.3, name
+            assert strengths[3] > 0.6, name
+        else:
+            assert change.abs().max() < 5e-3, name  # AdamW: no more than its own learning rate, and float16
 
 
 def test_a_stage_starts_from_another_ones_result_and_counts_its_steps(recipe: dict, tmp_path: Path) -> None:

@@ -44,16 +44,9 @@ def save_codec(folder: Path) -> Path:
 def save_recogniser(folder: Path) -> Path:
     """A random CTC model with a vocabulary trained on the bundled texts, written by NeMo's own save_to."""
     pytest.importorskip("nemo.collections.asr", reason="needs nemo_toolkit[asr]", exc_type=ImportError)
-    import sentencepiece
     from nemo.collections.asr.models import EncDecCTCModelBPE
     from omegaconf import OmegaConf
 
-    texts = [json.loads(line)["text"].lower() for line in (CORPUS / "manifest.jsonl").open(encoding="utf-8")]
-    (folder / "texts.txt").write_text("\n".join(texts), encoding="utf-8")
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(folder / "texts.txt"), model_prefix=str(folder / "tokenizer"), vocab_size=64, model_type="bpe", character_coverage=1.0
-    )
-    (folder / "vocab.txt").write_text((folder / "tokenizer.vocab").read_text(encoding="utf-8"), encoding="utf-8")
     asr = "nemo.collections.asr.modules."
     layer = {
         "filters": 16,
@@ -76,10 +69,56 @@ def save_recogniser(folder: Path) -> Path:
         },
         "encoder": {"_target_": asr + "ConvASREncoder", "feat_in": 16, "activation": "relu", "conv_mask": True, "jasper": [layer]},
         "decoder": {"_target_": asr + "ConvASRDecoder", "feat_in": 16, "num_classes": -1, "vocabulary": []},
-        "tokenizer": {"dir": str(folder), "type": "bpe"},
+        "tokenizer": {"dir": str(_save_tokenizer(folder)), "type": "bpe"},
         "optim": {"name": "adam", "lr": 0.001},
     }
     torch.manual_seed(0)
     model = EncDecCTCModelBPE(OmegaConf.create(config)).eval()
     model.save_to(str(folder / "tiny.nemo"))
     return folder / "tiny.nemo"
+
+
+def save_transducer(folder: Path) -> Path:
+    """A random FastConformer transducer, with the parts of the papers' recogniser; what it emits hangs on what it hears."""
+    pytest.importorskip("nemo.collections.asr", reason="needs nemo_toolkit[asr]", exc_type=ImportError)
+    from nemo.collections.asr.models import EncDecRNNTBPEModel
+    from omegaconf import OmegaConf
+
+    asr = "nemo.collections.asr.modules."
+    width = 16
+    encoder = {"feat_in": 80, "d_model": width, "n_layers": 2, "n_heads": 2, "ff_expansion_factor": 2, "conv_kernel_size": 9}
+    subsampling = {"subsampling": "dw_striding", "subsampling_factor": 8, "subsampling_conv_channels": 8, "causal_downsampling": False}
+    prediction = {"pred_hidden": width, "pred_rnn_layers": 1, "t_max": None, "dropout": 0.0}
+    config = {
+        "sample_rate": 16000,
+        "model_defaults": {"enc_hidden": width, "pred_hidden": width, "joint_hidden": width},
+        "preprocessor": {"_target_": asr + "AudioToMelSpectrogramPreprocessor", "sample_rate": 16000, "features": 80, "pad_to": 0},
+        "encoder": {"_target_": asr + "ConformerEncoder", **encoder, **subsampling},
+        "decoder": {"_target_": asr + "RNNTDecoder", "blank_as_pad": True, "prednet": prediction},
+        "joint": {"_target_": asr + "RNNTJoint", "jointnet": {"joint_hidden": width, "activation": "relu", "dropout": 0.0}},
+        "decoding": {"strategy": "greedy_batch", "greedy": {"max_symbols": 10}},
+        "loss": {"loss_name": "default"},
+        "tokenizer": {"dir": str(_save_tokenizer(folder)), "type": "bpe"},
+        "optim": {"name": "adam", "lr": 0.001},
+    }
+    torch.manual_seed(0)
+    model = EncDecRNNTBPEModel(OmegaConf.create(config)).eval()
+    with torch.no_grad():
+        for parameter in (*model.encoder.parameters(), *model.joint.parameters()):
+            if parameter.ndim > 1:
+                parameter.normal_()
+    model.save_to(str(folder / "tiny.nemo"))
+    return folder / "tiny.nemo"
+
+
+def _save_tokenizer(folder: Path) -> Path:
+    """`folder` with a vocabulary trained on the bundled texts."""
+    import sentencepiece
+
+    texts = [json.loads(line)["text"].lower() for line in (CORPUS / "manifest.jsonl").open(encoding="utf-8")]
+    (folder / "texts.txt").write_text("\n".join(texts), encoding="utf-8")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(folder / "texts.txt"), model_prefix=str(folder / "tokenizer"), vocab_size=64, model_type="bpe", character_coverage=1.0
+    )
+    (folder / "vocab.txt").write_text((folder / "tokenizer.vocab").read_text(encoding="utf-8"), encoding="utf-8")
+    return folder

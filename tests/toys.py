@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -85,6 +85,29 @@ class ToyMetric:
     def score(self, prepared: np.ndarray, degraded: np.ndarray) -> dict[str, Score]:
         self.scored += 1
         return {"distance": Score(float(np.abs(prepared - degraded).mean()), {"samples": float(len(degraded))})}
+
+
+class BatchMetric(ToyMetric):
+    """Scores signals together; remembers how many came at a time. One whose distance exceeds `limit` is too much, alone or in company."""
+
+    def __init__(self, limit: float = float("inf")) -> None:
+        super().__init__()
+        self.batches: list[int] = []
+        self.limit = limit
+
+    def score(self, prepared: np.ndarray, degraded: np.ndarray) -> dict[str, Score]:
+        self.batches.append(1)
+        return self._judge(prepared, degraded)
+
+    def score_batch(self, prepared: np.ndarray, degraded: Sequence[np.ndarray]) -> list[dict[str, Score]]:
+        self.batches.append(len(degraded))
+        return [self._judge(prepared, signal) for signal in degraded]
+
+    def _judge(self, prepared: np.ndarray, degraded: np.ndarray) -> dict[str, Score]:
+        scores = super().score(prepared, degraded)
+        if scores["distance"].value > self.limit:
+            raise MetricFailure("too far away")
+        return scores
 
 
 class RaisingMetric(ToyMetric):

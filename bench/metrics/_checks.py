@@ -26,20 +26,31 @@ def package(name: str, install: str, licence: str = "") -> Need:
 
 def weights(metric: str, checkpoint: str, size_mb: float | None = None, licence: str = "") -> Need:
     """A checkpoint file in any form that bench.checkpoint takes."""
-    return Need("weights", f"{metric} {checkpoint}", find(checkpoint, metric) is not None, how_to_get(checkpoint), size_mb, licence)
+    found = find(checkpoint, metric)
+    files = () if found is None else (found,)
+    return Need("weights", f"{metric} {checkpoint}", bool(files), how_to_get(checkpoint), size_mb, licence, files)
 
 
 def pretrained(metric: str, checkpoint: str, size_mb: float | None = None, licence: str = "") -> Need:
     """A model folder of the `transformers` library: a path, or owner/repo@revision on the hub."""
+    repo, revision = split_revision(checkpoint)
+    on_hub = _HUB_ID.fullmatch(repo) and not Path(repo).is_dir()
+    how = f"hf download {repo} --revision {revision}" if on_hub else f"put the model's folder at {repo}"
+    files = weight_files(checkpoint)
+    return Need("weights", f"{metric} {checkpoint}", bool(files), how, size_mb, licence, files)
+
+
+def weight_files(checkpoint: str) -> tuple[Path, ...]:
+    """The files that hold the weights of a `transformers` model, in the first format that it would read; none where they are not here."""
     from huggingface_hub import try_to_load_from_cache
 
     repo, revision = split_revision(checkpoint)
-    if not _HUB_ID.fullmatch(repo) or Path(repo).is_dir():
-        available, how = Path(repo).is_dir(), f"put the model's folder at {repo}"
-    else:
-        available = isinstance(try_to_load_from_cache(repo, "config.json", revision=revision), str)
-        how = f"hf download {repo} --revision {revision}"
-    return Need("weights", f"{metric} {checkpoint}", available, how, size_mb, licence)
+    folder = Path(repo)
+    if not folder.is_dir() and _HUB_ID.fullmatch(repo):
+        config = try_to_load_from_cache(repo, "config.json", revision=revision)
+        folder = Path(config).parent if isinstance(config, str) else folder
+    formats = ("model.safetensors", "model-*.safetensors", "pytorch_model.bin", "pytorch_model-*.bin")
+    return next((tuple(found) for names in formats if (found := sorted(folder.glob(names)))), ())
 
 
 def load_pretrained(model_class: Any, checkpoint: str) -> Any:

@@ -4,28 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Any
 
 from bench.codec import Need
 from bench.dataset import Utterance
 from bench.metric import Audio, Metric, MetricInfo, NotApplicable, Score
 from bench.metrics._checks import package
+from bench.metrics._transcripts import SAMPLE_RATE, VERSION, Recogniser, Transcripts
 from bench.text import normaliser, primary_tag, spelling
-
-SAMPLE_RATE = 16000
-
-
-class Recogniser(Protocol):
-    """Speech to text; the same audio gives the same text, whatever came before."""
-
-    languages: tuple[str, ...] | None  # BCP-47 primary tags; None: any
-
-    def transcribe(self, audio: Audio, language: str) -> str:
-        """The text of `audio` float32 [T] at 16 kHz; language "" where unknown."""
-        ...
 
 
 def columns(recogniser: str, source: str, licence: str, citation: str, languages: tuple[str, ...] | None) -> Mapping[str, MetricInfo]:
@@ -39,7 +25,7 @@ def columns(recogniser: str, source: str, licence: str, citation: str, languages
         f"{measure}_{recogniser}": MetricInfo(
             name=f"{measure}_{recogniser}",
             unit="%",
-            version=1,
+            version=VERSION,
             sample_rate=SAMPLE_RATE,
             higher_is_better=False,
             definition=f"{definition}; Whisper's text normalisation unless another is named.",
@@ -59,26 +45,11 @@ def scoring_packages() -> list[Need]:
 
 def error_rates(names: Sequence[str], recogniser: Recogniser, normalisation: str) -> Sequence[Metric]:
     """The metrics that fill `names`; they share each transcript."""
-    transcripts = _Transcripts(recogniser)
+    transcripts = Transcripts(recogniser)
     of_text = tuple(name for name in names if not name.startswith("dwer_"))
     of_audio = tuple(name for name in names if name.startswith("dwer_"))
     metrics: list[Metric] = [ErrorRate(of_text, transcripts, normalisation)] if of_text else []
     return [*metrics, DifferentialErrorRate(of_audio, transcripts, normalisation)] if of_audio else metrics
-
-
-class _Transcripts:
-    """A recogniser that remembers the last reference and the last degraded signal: WER and dWER hear the same audio."""
-
-    def __init__(self, recogniser: Recogniser) -> None:
-        self.languages = recogniser.languages
-        self._recogniser = recogniser
-        self._memo = lru_cache(maxsize=2)(self._transcribe)
-
-    def __call__(self, audio: Audio, language: str) -> str:
-        return self._memo(np.asarray(audio, np.float32).tobytes(), language)
-
-    def _transcribe(self, samples: bytes, language: str) -> str:
-        return self._recogniser.transcribe(np.frombuffer(samples, np.float32).copy(), language)
 
 
 @dataclass(frozen=True)
@@ -92,7 +63,7 @@ class ErrorRate:
 
     sample_rate = SAMPLE_RATE
 
-    def __init__(self, names: tuple[str, ...], transcripts: _Transcripts, normalisation: str) -> None:
+    def __init__(self, names: tuple[str, ...], transcripts: Transcripts, normalisation: str) -> None:
         import jiwer
 
         self.names = names
@@ -112,9 +83,13 @@ class ErrorRate:
         return _Reference(language, text)
 
     def score(self, prepared: _Reference, degraded: Audio) -> Mapping[str, Score]:
-        heard = self._transcripts(degraded, prepared.language)
-        hypothesis = normaliser(self._normalisation, prepared.language)(heard)
-        return {name: self._score(name, prepared, hypothesis, heard) for name in self.names}
+        (scores,) = self.score_batch(prepared, [degraded])
+        return scores
+
+    def score_batch(self, prepared: _Reference, degraded: Sequence[Audio]) -> list[Mapping[str, Score]]:
+        normalise = normaliser(self._normalisation, prepared.language)
+        texts = self._transcripts.of(degraded, prepared.language)
+        return [{name: self._score(name, prepared, normalise(heard), heard) for name in self.names} for heard in texts]
 
     def _score(self, name: str, reference: _Reference, hypothesis: str, heard: str) -> Score:
         if name.startswith("cer_"):
@@ -135,7 +110,7 @@ class DifferentialErrorRate(ErrorRate):
     """Against the recogniser's text of the reference audio: needs no transcript, and forgives what the recogniser always gets wrong."""
 
     def _text(self, reference: Utterance, audio: Audio, language: str) -> str:
-        return self._transcripts(audio, language)
+        return self._transcripts.of_reference(audio, language)
 
 
 def _edits(alignment: Any) -> tuple[float, float]:

@@ -117,7 +117,7 @@ class Voicing(_OnPitch):
         return {name: Score(values[name]) for name in self.names}
 
 
-@lru_cache(maxsize=2)  # the last reference and the last degraded signal: both metrics ask for them
+@lru_cache(maxsize=64)  # a reference and the degraded signals of a sweep: both metrics ask for them
 def _pitch(samples: bytes) -> np.ndarray:
     import parselmouth
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bench import torchaudio_guard
-from bench.checkpoint import load_strictly, load_torch, resolve, sha256
+from bench.checkpoint import load_strictly, load_torch, resolve
 from bench.codec import Need
 from bench.dataset import Utterance
 from bench.errors import Unavailable
@@ -96,7 +96,6 @@ class Objective:
 
         path = resolve(checkpoint, "squim")
         self.names = names
-        self.weights_sha256 = sha256(path)
         self._device = device
         self._model = squim_objective_base()
         load_strictly(self._model, load_torch(path), path)
@@ -122,7 +121,6 @@ class Subjective:
         from torchaudio.models import squim_subjective_base
 
         path = resolve(checkpoint, "squim_mos")
-        self.weights_sha256 = sha256(path)
         self._device = device
         self._model = squim_subjective_base()
         load_strictly(self._model, load_torch(path), path)

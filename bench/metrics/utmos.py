@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import torchaudio_guard
-from bench.checkpoint import load_strictly, load_torch, resolve, sha256
+from bench.checkpoint import load_strictly, load_torch, resolve
 from bench.codec import Need
 from bench.dataset import Utterance
 from bench.metric import Audio, Metric, MetricInfo, Score
@@ -79,7 +79,6 @@ class Utmos:
 
     def __init__(self, checkpoint: str, device: torch.device) -> None:
         path = resolve(checkpoint, "utmos")
-        self.weights_sha256 = sha256(path)
         self._device = device
         model = StrongLearner()
         load_strictly(model, {_our_name(name): tensor for name, tensor in load_torch(path).items()}, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 
 from bench import torchaudio_guard
-from bench.checkpoint import resolve
+from bench.checkpoint import resolve, sha256
 from bench.codec import Need
 from bench.errors import UserError
 from bench.metric import Audio, Metric, MetricInfo
@@ -67,9 +68,13 @@ class Nemo:
         self._device = device
         self._model = lru_cache(maxsize=None)(self._load)
 
-    def transcribe(self, audio: Audio, language: str) -> str:
-        (hypothesis,) = self._model(self._paths[language]).transcribe([audio], batch_size=1, num_workers=0, verbose=False)
-        return hypothesis.text
+    def identity(self, language: str) -> str:
+        return f"nemo-{importlib.metadata.version('nemo_toolkit')}-{sha256(self._paths[language])[:16]}"
+
+    def transcribe(self, signals: Sequence[Audio], language: str) -> list[str]:
+        model = self._model(self._paths[language])
+        hypotheses = model.transcribe(list(signals), batch_size=len(signals), num_workers=0, verbose=False)
+        return [hypothesis.text for hypothesis in hypotheses]
 
     def _load(self, path: Any) -> Any:
         torchaudio_guard.install()

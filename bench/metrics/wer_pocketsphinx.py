@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 from bench.codec import Need
 from bench.metric import Audio, Metric, MetricInfo
 from bench.metrics._checks import check_options, package
-from bench.metrics._error_rate import SAMPLE_RATE, columns, error_rates, scoring_packages
+from bench.metrics._error_rate import columns, error_rates, scoring_packages
+from bench.metrics._transcripts import SAMPLE_RATE
 
 METRICS: Mapping[str, MetricInfo] = columns(
     "pocketsphinx",
@@ -45,7 +47,13 @@ class Pocketsphinx:
         # silence, and what came before decides.
         self._decoder = Decoder(samprate=SAMPLE_RATE, loglevel="FATAL", maxhmmpf=3000, maxwpf=5, ds=2, dither=True, seed=1)
 
-    def transcribe(self, audio: Audio, language: str) -> str:
+    def identity(self, language: str) -> str:
+        return f"pocketsphinx-{importlib.metadata.version('pocketsphinx')}"
+
+    def transcribe(self, signals: Sequence[Audio], language: str) -> list[str]:
+        return [self._hear(audio) for audio in signals]
+
+    def _hear(self, audio: Audio) -> str:
         # forgets the last utterance's cepstral mean and restarts the dither: what a fresh decoder gives, for a thousandth of its cost
         self._decoder.reinit_feat()
         self._decoder.start_utt()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 from collections.abc import Mapping, Sequence
 
 import torch
 
 from bench import torchaudio_guard
+from bench.checkpoint import sha256
 from bench.codec import Need
 from bench.metric import Audio, Metric, MetricInfo
-from bench.metrics._checks import check_options, load_pretrained, package, pretrained, split_revision
-from bench.metrics._error_rate import SAMPLE_RATE, columns, error_rates, scoring_packages
+from bench.metrics._checks import check_options, load_pretrained, package, pretrained, split_revision, weight_files
+from bench.metrics._error_rate import columns, error_rates, scoring_packages
+from bench.metrics._transcripts import SAMPLE_RATE
 
 _LARGE = "openai/whisper-large-v3@06f233fe06e710322aca913c1bc4249a0d71fce1"
 _WINDOW_S = 30
@@ -53,13 +57,23 @@ class Whisper:
         self._model = load_pretrained(WhisperForConditionalGeneration, checkpoint).float().to(device)
         self._processor = WhisperProcessor.from_pretrained(repo, revision=revision)
         self._device = device
+        weights = weight_files(checkpoint)
+        settings = sorted(weights[0].parent.glob("*.json"))  # configuration, generation and vocabulary
+        self._sha256 = hashlib.sha256("".join(map(sha256, (*weights, *settings))).encode()).hexdigest()
+
+    def identity(self, language: str) -> str:
+        return f"whisper-transformers-{importlib.metadata.version('transformers')}-{self._sha256[:16]}"
+
+    def transcribe(self, signals: Sequence[Audio], language: str) -> list[str]:
+        # beyond its window Whisper slides along by the time stamps that it predicts, which are each signal's own
+        if len(signals[0]) > _WINDOW_S * SAMPLE_RATE:
+            return [text for audio in signals for text in self._hear([audio], language, long=True)]
+        return self._hear(signals, language, long=False)
 
     @torch.inference_mode()
-    def transcribe(self, audio: Audio, language: str) -> str:
-        # beyond its window Whisper slides along by the time stamps that it predicts
-        long = len(audio) > _WINDOW_S * SAMPLE_RATE
+    def _hear(self, signals: Sequence[Audio], language: str, long: bool) -> list[str]:
         inputs = self._processor(
-            audio,
+            list(signals),
             sampling_rate=SAMPLE_RATE,
             return_tensors="pt",
             return_attention_mask=True,
@@ -68,4 +82,4 @@ class Whisper:
         ).to(self._device)
         asked = {"language": language or None, "task": "transcribe"} if self._model.generation_config.is_multilingual else {}
         tokens = self._model.generate(**inputs, **asked, do_sample=False, num_beams=1, return_timestamps=long)
-        return self._processor.batch_decode(tokens, skip_special_tokens=True)[0].strip()
+        return [text.strip() for text in self._processor.batch_decode(tokens, skip_special_tokens=True)]

@@ -12,7 +12,8 @@ import pandas as pd
 
 from bench.compare import AGAINST, Curves, curves_of_metrics
 from bench.metric import MetricInfo
-from bench.report import media, plot
+from bench.published import Gap, Published, against_papers
+from bench.report import media, papers, plot
 from bench.report.leaderboard import SCRIPTS, STYLE, page_data, point_data, render_leaderboard, script, utterance_index
 from bench.report.merge import Merged, merge
 from bench.report.table import render_csv, render_latex, render_markdown
@@ -29,10 +30,11 @@ def build(run_dirs: Sequence[Path], out: Path) -> Path:
     table = summary(merged.records, merged.metrics, nominal_frame_rates=merged.points, seed=merged.seed)
     laid_out = grids(merged.records, merged.metrics, list(merged.points), merged.seed)
     curves = curves_of_metrics(laid_out, merged.seed)
-    _write_tables(merged, table, out)
+    gaps = _against_papers(merged, table)
+    _write_tables(merged, table, gaps, out)
     _write_figures(merged, table, curves, out / "figures")
 
-    data = page_data(merged, table, laid_out, curves)
+    data = page_data(merged, table, laid_out, curves, gaps)
     units, utterances = utterance_index(merged.records)
     heard = _listening(merged.records, merged.metrics)
     numbers = {unit: number for number, unit in enumerate(units)}
@@ -49,9 +51,22 @@ def build(run_dirs: Sequence[Path], out: Path) -> Path:
     return out / "index.html"
 
 
-def _write_tables(merged: Merged, table: Table, out: Path) -> None:
+def _against_papers(merged: Merged, table: Table) -> list[Gap]:
+    """Each run against its own papers, whose numbers are of its data; what one run lacks is told only where no other has it."""
+    gaps: dict[Published, list[Gap]] = {}
+    for records, published in zip(merged.parts, merged.published, strict=True):
+        if published:
+            own = table if len(merged.parts) == 1 else summary(records, merged.metrics, seed=merged.seed)
+            for gap in against_papers(own, published):
+                gaps.setdefault(gap.published, []).append(gap)
+    return [gap for found in gaps.values() for gap in ([each for each in found if each.n] or found[:1])]
+
+
+def _write_tables(merged: Merged, table: Table, gaps: Sequence[Gap], out: Path) -> None:
+    if gaps:
+        _write(out / "against_papers.csv", papers.render_csv(gaps))
     for suffix, render in (("md", render_markdown), ("csv", render_csv), ("tex", render_latex)):
-        _write(out / f"table.{suffix}", render(table))
+        _write(out / f"table.{suffix}", render(table) + (papers.render_markdown(gaps, merged.metrics) if suffix == "md" else ""))
         for by in ("dataset", "language"):
             if merged.records[by].nunique() > 1:
                 part = summary(merged.records, merged.metrics, by=(by,), nominal_frame_rates=merged.points, seed=merged.seed)

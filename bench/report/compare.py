@@ -14,7 +14,7 @@ from bench.compare import CurveDifference, Difference, compare, find_point
 from bench.errors import UserError
 from bench.metric import MetricInfo
 from bench.report.merge import merge
-from bench.report.table import MISSING, head, kbps, number, terminal_tables, usual_decimals
+from bench.report.table import MISSING, head, interval, kbps, number, signed, terminal_tables, usual_decimals
 from bench.summary import ALPHA
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _difference(found: Difference | None, info: MetricInfo, places: int) -> Text
         return Text(MISSING)
     significant = found.p_holm < ALPHA
     better = (found.mean > 0) == info.higher_is_better
-    text = Text(_signed(found.mean, places), style=("green" if better else "red") if significant else "")
+    text = Text(signed(found.mean, places), style=("green" if better else "red") if significant else "")
     half = (found.high - found.low) / 2
     text.append(f" ±{number(half, places)}" if math.isfinite(half) else "", style="dim")
     text.append("*" if significant else " ")
@@ -120,8 +120,8 @@ def _curves(curves: Iterable[CurveDifference], metrics: Mapping[str, MetricInfo]
         rates = f"{kbps(low)} to {kbps(high)}" if curve.against == "bitrate" else f"{low:.3g} to {high:.3g}"
         names = [Text(curve.codec), Text(head(metrics[curve.metric])), Text(SHOWN_AGAINST[curve.against])]
         style = "green" if curve.bd_rate_high < 0 else "red" if curve.bd_rate_low > 0 else ""
-        spend = Text(f"{_signed(curve.bd_rate, 1)} %", style=style).append(_interval(curve.bd_rate_low, curve.bd_rate_high, 1), style="dim")
-        gain = Text(_signed(curve.bd_quality, places)).append(_interval(curve.bd_quality_low, curve.bd_quality_high, places), style="dim")
+        spend = Text(f"{signed(curve.bd_rate, 1)} %", style=style).append(interval(curve.bd_rate_low, curve.bd_rate_high, 1), style="dim")
+        gain = Text(signed(curve.bd_quality, places)).append(interval(curve.bd_quality_low, curve.bd_quality_high, places), style="dim")
         body.append([*names, spend, gain, Text(rates)])
     return terminal_tables(["codec", "metric", "against", "BD-rate", "BD-quality", "rates"], body, 3, width)
 
@@ -134,14 +134,6 @@ def _pareto(numbers: Numbers) -> Text:
         if against == "bitrate" and points:
             text.append(f"  {metric}: {', '.join('@'.join(point) for point in points)}\n", style="not bold")
     return text
-
-
-def _signed(value: float, places: int) -> str:
-    return ("+" if value > 0 else "") + number(value, places)
-
-
-def _interval(low: float, high: float, places: int) -> str:
-    return f" ({_signed(low, places)} to {_signed(high, places)})" if math.isfinite(low) else ""
 
 
 def _without_nan(value: Any) -> Any:

@@ -16,6 +16,8 @@ import pandas as pd
 from bench import stats
 from bench.compare import AGAINST, Curves, at_equal_rate, curve_difference, paired_differences
 from bench.metric import MetricInfo
+from bench.published import Gap
+from bench.report import papers
 from bench.report.merge import Merged
 from bench.report.style import looks
 from bench.report.table import decimals
@@ -24,11 +26,11 @@ from bench.summary import Grid, Point, Row, Table, grids, summary
 FLIPS_IN_PARTS = 1999  # of the tests within one language or data set, which decide marks only: p down to 5e-4 survives Holm over 40 points
 HISTOGRAM_BINS = 24
 TEMPLATE = Path(__file__).parent / "leaderboard.html.j2"
-SCRIPTS = ("core.js", "leaderboard.js", "charts.js", "rates.js", "listen.js", "compare.js", "provenance.js", "main.js")
+SCRIPTS = ("core.js", "leaderboard.js", "papers.js", "charts.js", "rates.js", "listen.js", "compare.js", "provenance.js", "main.js")
 STYLE = "report.css"
 
 
-def page_data(merged: Merged, table: Table, laid_out: Sequence[Grid], curves: Mapping[str, Curves]) -> dict[str, Any]:
+def page_data(merged: Merged, table: Table, laid_out: Sequence[Grid], curves: Mapping[str, Curves], gaps: Sequence[Gap]) -> dict[str, Any]:
     """All that the page holds before anything is clicked.
 
     Points and metrics are told by their numbers; `pairs` are (i, j), i < j, in the order of itertools.combinations, minuend first.
@@ -42,7 +44,7 @@ def page_data(merged: Merged, table: Table, laid_out: Sequence[Grid], curves: Ma
     return {
         "title": " + ".join(dict.fromkeys(run["suite"]["name"] for run in merged.runs)),
         "description": merged.runs[0]["suite"].get("description", ""),
-        "metrics": [_metric(info, table) for info in merged.metrics.values()],
+        "metrics": [_metric(info, table, merged.runs) for info in merged.metrics.values()],
         "ranking": [list(merged.metrics).index(name) for name in ranking],
         "codecs": [{"label": label, **asdict(style[label]), **_codec(facts)} for label, facts in merged.codecs.items()],
         "points": [
@@ -56,7 +58,7 @@ def page_data(merged: Merged, table: Table, laid_out: Sequence[Grid], curves: Ma
         "p": [_p_values(part, ranking, points, laid_out if kind == "all" else None, merged.seed) for kind, _, part in scopes],
         "pairs": _pairs(laid_out, ranking, merged.seed),
         "curves": _curve_pairs(curves, ranking, list(merged.codecs)),
-        "published": [entry for run in merged.runs for entry in run["suite"].get("published", [])],
+        "papers": _papers(gaps, merged.metrics),
         "tokens": {str(number): merged.tokens[name] for number, name in enumerate(map("@".join, points)) if name in merged.tokens},
         "frame_rates": _frame_rates(merged.records, points, kinds),
         "runs": [{key: run.get(key) for key in _PROVENANCE} for run in merged.runs],
@@ -130,8 +132,10 @@ def _scopes(records: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
     return scopes
 
 
-def _metric(info: MetricInfo, table: Table) -> dict[str, Any]:
-    return {**asdict(info), "decimals": decimals([row.cells[info.name] for row in table.rows])}
+def _metric(info: MetricInfo, table: Table, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    hashes = [sha256 for run in runs for sha256 in run["metrics"].get(info.name, {}).get("weights_sha256", ())]
+    facts = {"decimals": decimals([row.cells[info.name] for row in table.rows]), "weights_sha256": list(dict.fromkeys(hashes))}
+    return {**asdict(info), **facts}
 
 
 def _codec(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,6 +229,12 @@ def _curve_pairs(curves: Mapping[str, Curves], metrics: Mapping[str, MetricInfo]
                         numbers = _numbers([equal.rate, equal.difference, equal.low, equal.high])
                         equal_rates.append([codecs.index(codec), point, number, axis, *numbers])
     return {"averages": averages, "undefined": undefined, "equal_rates": equal_rates}
+
+
+def _papers(gaps: Sequence[Gap], metrics: Mapping[str, MetricInfo]) -> dict[str, Any]:
+    """What stands beside published numbers, as text; `columns` name the metric or rate of each line."""
+    lines = [asdict(line) for line in papers.lines(gaps, metrics)]
+    return {"title": papers.TITLE, "note": papers.NOTE, "lines": lines, "columns": [gap.published.metric for gap in gaps]}
 
 
 def _frame_rates(records: pd.DataFrame, points: Sequence[Point], kinds: Mapping[str, str]) -> dict[str, Any]:

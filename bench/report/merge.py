@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from bench.errors import UserError
 from bench.metric import MetricInfo
+from bench.published import Published, published_of
 from bench.store import POINTS, metrics_of, read_run
 from bench.summary import Point
 
@@ -22,15 +23,19 @@ SAME = ["codec", "point", "dataset", "utterance"]  # two records that agree in t
 class Merged:
     """One or several runs as one.
 
-    records   of all runs; audio_file and stream_file are absolute paths
-    points    nominal frame rate (Hz) of every point, in the suites' order
-    codecs    label -> what run.json says of it
-    tokens    "codec@point" -> token statistics
-    runs      run.json of each, in the order given
-    baseline  the first suite's compare.baseline, or ""
+    records    of all runs; audio_file and stream_file are absolute paths
+    parts      of each run its own records, by the labels of the whole
+    published  of each run what papers printed for its points, by the labels of the whole
+    points     nominal frame rate (Hz) of every point, in the suites' order
+    codecs     label -> what run.json says of it
+    tokens     "codec@point" -> token statistics
+    runs       run.json of each, in the order given
+    baseline   the first suite's compare.baseline, or ""
     """
 
     records: pd.DataFrame
+    parts: tuple[pd.DataFrame, ...]
+    published: tuple[tuple[Published, ...], ...]
     metrics: Mapping[str, MetricInfo]
     points: Mapping[Point, float]
     codecs: Mapping[str, Mapping[str, Any]]
@@ -47,6 +52,7 @@ def merge(folders: Sequence[Path]) -> Merged:
     """
     frames: list[pd.DataFrame] = []
     abouts: list[dict[str, Any]] = []
+    published: list[tuple[Published, ...]] = []
     codecs: dict[str, dict[str, Any]] = {}
     tokens: dict[str, Any] = {}
     for folder in folders:
@@ -66,9 +72,12 @@ def merge(folders: Sequence[Path]) -> Merged:
             tokens[f"{labels[label]}@{point}"] = counts
         frames.append(records)
         abouts.append(about)
+        published.append(tuple(replace(figure, codec=labels.get(figure.codec, figure.codec)) for figure in published_of(about)))
     metrics = {name: info for about in abouts for name, info in metrics_of(about).items()}
     return Merged(
         _combine(frames),
+        tuple(frames),
+        tuple(published),
         metrics,
         {(label, point): facts["frame_rate"] for label, codec in codecs.items() for point, facts in codec["points"].items()},
         codecs,

@@ -64,6 +64,16 @@ def number(value: float, places: int) -> str:
     return MISSING if not math.isfinite(value) else f"{round(value, places) + 0.0:.{places}f}"
 
 
+def signed(value: float, places: int) -> str:
+    """A difference: with a plus where it is above zero."""
+    return ("+" if value > 0 else "") + number(value, places)
+
+
+def interval(low: float, high: float, places: int) -> str:
+    """` (-0.20 to +0.35)`, of a difference; nothing where there is none."""
+    return f" ({signed(low, places)} to {signed(high, places)})" if math.isfinite(low) else ""
+
+
 def kbps(bitrate: float) -> str:
     """bit/s as kbit/s with three digits."""
     return MISSING if not math.isfinite(bitrate) else f"{bitrate / 1000:.3g}"
@@ -190,17 +200,22 @@ def render_markdown(table: Table) -> str:
     layout = lay_out(table)
 
     def text(entry: Entry) -> str:
-        shown = f"**{_markdown(entry.text)}**" if entry.mark == "best" else _markdown(entry.text)
+        shown = f"**{escape_markdown(entry.text)}**" if entry.mark == "best" else escape_markdown(entry.text)
         shown += " ≈" if entry.mark == "tied" else ""
         shown += f" ± {entry.spread}" if entry.spread else ""
         return shown + (f" ({entry.note})" if entry.note else "")
 
     rules = ["---" if column < layout.keys else "---:" for column in range(len(layout.heads))]
-    lines = [[_markdown(title) for title in layout.heads], rules, *([text(entry) for entry in row] for row in layout.body)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n\n" + "\n".join(f"{note}  " for note in layout.notes) + "\n"
+    lines = [[escape_markdown(title) for title in layout.heads], rules, *([text(entry) for entry in row] for row in layout.body)]
+    return markdown_table(lines) + "\n" + "\n".join(f"{note}  " for note in layout.notes) + "\n"
 
 
-def _markdown(text: str) -> str:
+def markdown_table(lines: Iterable[Iterable[str]]) -> str:
+    """Of the head, the rule and the rows, each cell already escaped."""
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def escape_markdown(text: str) -> str:
     return _replace(text, {"\\": "\\\\", "|": "\\|", "<": "&lt;", "*": "\\*", "_": "\\_", "`": "\\`", "[": "\\[", "\n": " "})
 
 

@@ -109,6 +109,7 @@ class SpectralCodec(nn.Module):
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
+        self.hop_length: int = config["hop_length"] * config["stride"]
         stft = {name: config[name] for name in ("latent_dim", "n_fft", "hop_length", "stride")}
         self.encoder = SpectralEncoder(config["width"], config["hidden"], config["encoder_blocks"], **stft)
         self.quantizer = FSQ(config["latent_dim"], config["levels"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -150,12 +151,12 @@ class ResidualVQ(nn.Module):
         return features
 
 
-def sample_n_q(batch_size: int, n_q: int, dropout: float, generator: torch.Generator | None = None) -> Tensor:
+def sample_n_q(batch_size: int, n_q: int, dropout: float, random: np.random.Generator) -> Tensor:
     """Codebooks in use per item of a training batch, int64 [batch_size] on the CPU: codebook dropout (DAC, section 3.2).
 
-    dropout  share of the items, rounded down, that get a count drawn uniformly from 1..n_q; the others get all of them
+    dropout  probability that an item gets a count drawn uniformly from 1..n_q; the others get all of them
     """
     counts = torch.full((batch_size,), n_q)
-    dropped = int(batch_size * dropout)
-    counts[:dropped] = torch.randint(1, n_q + 1, (dropped,), generator=generator)
+    dropped = random.random(batch_size) < dropout
+    counts[torch.from_numpy(dropped)] = torch.from_numpy(random.integers(1, n_q + 1, int(dropped.sum())))
     return counts

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from bench import audio as audio_files
 from bench.codecs.training.recipe import Data
-from bench.errors import UserError
+from bench.errors import Unavailable, UserError, unknown
 from bench.files import write_atomically
 
 
@@ -49,7 +49,7 @@ class AudioStore:
 def open_store(data: Data, recipe_folder: Path, cache: Path) -> AudioStore:
     """The store of `data`, decoded into `cache` on first use; paths are relative to the recipe."""
     source = data.hf or str((recipe_folder / (data.manifest or data.folder or "")).resolve())
-    identity = (source, data.hf_config, data.hf_split, data.hf_revision, data.sample_rate)
+    identity = (source, data.hf_config, data.hf_split, data.hf_revision, data.hf_text, data.sample_rate)
     key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
     index, array = cache / f"{key}.json", cache / f"{key}.int16"
     if not index.exists():
@@ -93,19 +93,32 @@ def recordings(data: Data, recipe_folder: Path) -> Iterator[tuple[dict[str, Any]
 
 
 def hub_recordings(data: Data) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    """Of a data set of the `datasets` library that has a column `audio`; its undecoded bytes are read by this project's own reader."""
+    """Of a data set that the `datasets` library loads, by name or from a folder; its encoded audio is read by this project's own reader."""
     from datasets import Audio, load_dataset
 
-    rows = load_dataset(data.hf, data.hf_config, split=data.hf_split, revision=data.hf_revision)
+    try:
+        rows = load_dataset(data.hf, data.hf_config, split=data.hf_split, revision=data.hf_revision)
+    except OSError as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise Unavailable(f"data.hf: {data.hf} is not on this machine ({reason}); train where there is a network") from error
+    except ValueError as error:  # its own words name the configurations and splits
+        raise UserError(f"data.hf: {data.hf}: {error}") from None
+    needed = {"audio", data.hf_text} if "hf_text" in data.model_fields_set else {"audio"}
+    if missing := sorted(needed - set(rows.column_names)):
+        raise UserError(f"data.hf: {data.hf}: {unknown('column', missing[0], rows.column_names)}")
     for number, entry in enumerate(rows.cast_column("audio", Audio(decode=False))):
+        speaker = entry.get("speaker_id")
         row = {
             "id": str(entry.get("id", number)),
-            "speaker": str(entry.get("speaker_id", "")),
+            "speaker": "" if speaker is None else str(speaker),
             "corpus": data.hf or "",
             "text": entry.get(data.hf_text),
         }
-        with tempfile.NamedTemporaryFile(suffix=Path(entry["audio"]["path"] or "").suffix) as file:
-            file.write(entry["audio"]["bytes"])
+        cell = entry["audio"] or {}
+        if not cell.get("bytes"):
+            raise UserError(f"data.hf: {data.hf}: row {number} ({row['id']}) holds no audio")
+        with tempfile.NamedTemporaryFile(suffix=Path(cell["path"] or "").suffix) as file:
+            file.write(cell["bytes"])
             file.flush()
             yield row, decode(Path(file.name), data.sample_rate)
 

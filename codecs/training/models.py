@@ -13,14 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import checkpoint as checkpoints
+from bench.codecs.nn.bigcodec import BigCodec, Sizes
 from bench.codecs.nn.segment import expand, merge
 from bench.codecs.nn.spectral import SpectralCodec
+from bench.codecs.nn.vq import sample_n_q
 from bench.codecs.training.merging import DirichletSegments, Merger, ScheduledSegments, draw_ratios, generator
 from bench.codecs.training.recipe import BigCodecModel, Cool, FlexiCodecModel, Melt, Ratios, Recipe, SpectralModel, TFCModel, Thresholds
 from bench.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.codecs import codecslime, flexicodec, tfc
+    from bench.codecs import flexicodec, tfc
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Trainable(nn.Module):
 class MergingCodec(Trainable):
     """Encoder, quantiser, decoder; segments of frames are averaged before the quantiser and repeated after it (CodecSlime's stages)."""
 
-    network: SpectralCodec | codecslime.Released
+    network: SpectralCodec | BigCodec
 
     def __init__(self, model: SpectralModel | BigCodecModel, merger: Merger | None) -> None:
         super().__init__()
@@ -61,15 +63,11 @@ class MergingCodec(Trainable):
         if isinstance(model, SpectralModel):
             self.network = SpectralCodec(model.model_dump())
             self.config = model.model_dump_json()
-            self.hop_length = model.hop_length * model.stride
         else:
-            from bench.codecs.codecslime import HOP_LENGTH, Released, Sizes
-
-            self.network = Released(model.variant, Sizes())
-            self.hop_length = HOP_LENGTH
+            self.network = BigCodec(model.variant, Sizes(strides=tuple(model.strides)))
 
     def forward(self, audio: Tensor, step: int | None) -> Reconstruction:
-        latents = self.network.encoder(F.pad(audio, (0, -audio.shape[-1] % self.hop_length)))
+        latents = self.network.encoder(F.pad(audio, (0, -audio.shape[-1] % self.network.hop_length)))
         with torch.autocast(audio.device.type, enabled=False):
             latents = latents.float()
             durations = None if self.merger is None else self.merger.durations(latents.detach(), step)
@@ -110,9 +108,7 @@ class TrainableTFC(Trainable):
             passed = self.network(audio, [self.ratios.shares] * batch)
         else:
             random = generator(self.seed, step)
-            n_q = torch.full((batch,), self.network.config.n_q)
-            dropped = random.random(batch) < self.ratios.codebook_dropout
-            n_q[torch.from_numpy(dropped)] = torch.from_numpy(random.integers(1, self.network.config.n_q + 1, int(dropped.sum())))
+            n_q = sample_n_q(batch, self.network.config.n_q, self.ratios.codebook_dropout, random)
             passed = self.network(audio, draw_ratios(self.ratios, batch, random), n_q.to(audio.device))
         return Reconstruction(passed.audio, {"commitment": passed.commitment_loss.mean(), "codebook": passed.codebook_loss.mean()})
 

@@ -11,7 +11,6 @@ import lightning as L
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from bench.codecs.training import discriminators, losses
@@ -19,6 +18,7 @@ from bench.codecs.training.data import AudioStore, Crops, crop_loader, split
 from bench.codecs.training.models import Trainable, build
 from bench.codecs.training.quality import score
 from bench.codecs.training.recipe import Optimiser, Recipe
+from bench.errors import UserError
 
 LOG_EVERY_STEPS = 50
 
@@ -38,8 +38,16 @@ def learning_rate(optimiser: Optimiser, step: int) -> float:
     return peak * (final / peak) ** progress
 
 
+def by_shape(module: torch.nn.Module) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
+    """The matrices of its repeated blocks, which Muon is for, and all its other parameters."""
+    named = list(module.named_parameters())
+    matrices = [parameter for name, parameter in named if ".blocks." in name and parameter.ndim == 2 and parameter.requires_grad]
+    chosen = {id(parameter) for parameter in matrices}
+    return matrices, [parameter for _, parameter in named if id(parameter) not in chosen]
+
+
 class Training(L.LightningModule):
-    """What every training shares: resumable steps, the learning rate, the moving average of the weights, one update.
+    """What every training shares: resumable steps, the learning rate, one update.
 
     Optimisation is manual: with discriminators there are two optimisers, and `step` counts batches, not updates.
     """
@@ -49,19 +57,10 @@ class Training(L.LightningModule):
         self.automatic_optimization = False
         self.recipe, self.store, self.model = recipe, store, model
         self.step = 0
+        self.optimisers_of: list[slice] = []  # of each side
         for name in recipe.freeze:
             model.network.get_submodule(name).requires_grad_(False)
-        decay = recipe.optimiser.average_decay
-        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)).requires_grad_(False) if decay else None
         self.training_clips, self.validation_clips = split(store, recipe.data.held_out)
-
-    @property
-    def best_model(self) -> Trainable:
-        """What is validated and shipped: the averaged weights where there are any."""
-        if self.average is None:
-            return self.model
-        assert isinstance(self.average.module, Trainable)
-        return self.average.module
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["step"] = self.step
@@ -69,30 +68,46 @@ class Training(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.step = checkpoint["step"]
 
+    @property
+    def sides(self) -> tuple[torch.nn.Module, ...]:
+        """What is trained, each part by a loss of its own."""
+        return (self.model,)
+
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        return [self.adamw(self.model)]
-
-    def adamw(self, module: torch.nn.Module) -> torch.optim.Optimizer:
         settings = self.recipe.optimiser
-        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        return torch.optim.AdamW(trained, lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay)
+        if settings.muon_learning_rate and not hasattr(torch.optim, "Muon"):
+            raise UserError(f"optimiser.muon_learning_rate needs torch 2.9 or later, this is {torch.__version__}")
+        optimisers: list[torch.optim.Optimizer] = []
+        self.optimisers_of = []
+        for side in self.sides:
+            first = len(optimisers)
+            matrices, others = by_shape(side) if settings.muon_learning_rate else ([], list(side.parameters()))
+            trained = [parameter for parameter in others if parameter.requires_grad]
+            group = {"params": trained, "peak": settings.learning_rate}
+            optimisers.append(torch.optim.AdamW([group], betas=settings.betas, weight_decay=settings.weight_decay))
+            if matrices:
+                group = {"params": matrices, "peak": settings.muon_learning_rate}
+                optimisers.append(torch.optim.Muon([group], weight_decay=settings.weight_decay))
+            self.optimisers_of.append(slice(first, len(optimisers)))
+        return optimisers
 
-    def update(self, index: int, module: torch.nn.Module, loss: Tensor) -> Tensor:
-        """One update by the optimiser of that index; returns the norm of the gradients before clipping."""
-        optimisers = self.optimizers()
-        optimiser = optimisers[index] if isinstance(optimisers, list) else optimisers
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(self.recipe.optimiser, self.step)
-        optimiser.zero_grad()
+    def update(self, side: int, loss: Tensor) -> Tensor:
+        """One update of that side; returns the norm of its gradients before clipping."""
+        settings, optimisers = self.recipe.optimiser, self.optimizers()
+        chosen = optimisers[self.optimisers_of[side]] if isinstance(optimisers, list) else [optimisers]
+        curve = learning_rate(settings, self.step) / settings.learning_rate
+        for optimiser in chosen:
+            for group in optimiser.param_groups:
+                group["lr"] = group["peak"] * curve
+            optimiser.zero_grad()
         self.manual_backward(loss)
-        norm = torch.nn.utils.clip_grad_norm_(module.parameters(), self.recipe.optimiser.clip_norm)
-        optimiser.step()
+        norm = torch.nn.utils.clip_grad_norm_(self.sides[side].parameters(), settings.clip_norm)
+        for optimiser in chosen:
+            optimiser.step()
         return norm
 
     def finish_step(self, logged: Mapping[str, Tensor]) -> None:
-        """Counts the step, moves the average, and logs every so often."""
-        if self.average is not None:
-            self.average.update_parameters(self.model)
+        """Counts the step, and logs every so often."""
         self.step += 1
         if self.step % LOG_EVERY_STEPS == 0:
             self.log_dict({f"train/{name}": value.detach() for name, value in logged.items()})
@@ -111,8 +126,9 @@ class CodecTraining(Training):
         self.mel = losses.MelLoss(recipe.data.sample_rate, turns=recipe.losses.mel_turns)
         self.stft = losses.StftLoss() if recipe.losses.stft else None
 
-    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        return [self.adamw(self.model)] + ([self.adamw(self.discriminators)] if self.discriminators else [])
+    @property
+    def sides(self) -> tuple[torch.nn.Module, ...]:
+        return (self.model, self.discriminators) if self.discriminators else (self.model,)
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         data = self.recipe.data
@@ -127,7 +143,7 @@ class CodecTraining(Training):
         logged: dict[str, Tensor] = {}
         if self.discriminators is not None:
             logged["discriminator"] = losses.discriminator_loss(self.discriminators(passed.audio.detach()), self.discriminators(batch))
-            self.update(1, self.discriminators, logged["discriminator"])
+            self.update(1, logged["discriminator"])
 
         weights = self.recipe.losses
         terms = {"mel": self.mel(passed.audio, batch, self.step), **passed.losses}
@@ -137,7 +153,7 @@ class CodecTraining(Training):
             judged, target = self.discriminators(passed.audio), self.discriminators(batch)
             terms["adversarial"] = losses.adversarial_loss(judged)
             terms["feature_matching"] = losses.feature_matching_loss(judged, target)
-        norm = self.update(0, self.model, torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum())
+        norm = self.update(0, torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum())
         self.finish_step({**logged, **terms, "gradient_norm": norm})
 
     def on_validation_epoch_start(self) -> None:
@@ -146,7 +162,7 @@ class CodecTraining(Training):
     def validation_step(self, clip: int, batch_index: int) -> None:
         reference = torch.from_numpy(self.store.audio(self.validation_clips[clip])).to(self.device)
         with torch.autocast(self.device.type, enabled=False):
-            degraded = self.best_model(reference[None], None).audio[0]
+            degraded = self.model(reference[None], None).audio[0]
             scores = {"mel": float(self.mel(degraded[None], reference[None]))}
         scores |= score(reference.cpu().numpy(), degraded.float().cpu().numpy(), self.store.sample_rate)
         for name, value in scores.items():

@@ -40,10 +40,11 @@ class SpectralModel(Section):
 
 
 class BigCodecModel(Section):
-    """CodecSlime's own backbone at full size."""
+    """CodecSlime's own backbone at full size; other `strides` make the fixed-rate baselines."""
 
     family: Literal["bigcodec"]
     variant: Literal["vq8k", "fsq18k"]
+    strides: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=5, max_length=5)] = [2, 2, 2, 5, 5]
 
 
 class TFCModel(Section):
@@ -169,20 +170,20 @@ class Optimiser(Section):
 
     schedule        "trapezoid" stays at its peak and falls in a straight line over the last `decay_share` of the steps
     stop_after      ends the training early, at a learning rate that is still high: for a stage that others start from
-    average_decay   of the moving average of the weights, which is what is validated and shipped; 0: none
+    muon_learning_rate   above 0, Muon (Jordan et al. 2024; needs torch 2.9) trains the matrices of repeated blocks, on the same curve
     """
 
     steps: Positive
     stop_after: Positive | None = None
     learning_rate: Annotated[float, Field(gt=0)]
     final_learning_rate: Weight = 0.0
+    muon_learning_rate: Weight = 0.0
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     schedule: Literal["cosine", "linear", "exponential", "trapezoid"] = "cosine"
     decay_share: Annotated[float, Field(gt=0, le=1)] = 0.35
     betas: tuple[float, float] = (0.8, 0.99)
     weight_decay: Weight = 0.01
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
-    average_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @model_validator(mode="after")
     def _exponential_never_reaches_zero(self) -> Optimiser:

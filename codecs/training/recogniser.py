@@ -99,7 +99,7 @@ class RecogniserTraining(Training):
         logits, frames = self.model.logits(audio, num_samples)
         log_probabilities = logits.float().log_softmax(-1).transpose(0, 1)
         loss = F.ctc_loss(log_probabilities, letters, frames, num_letters, zero_infinity=True)
-        norm = self.update(0, self.model, loss)
+        norm = self.update(0, loss)
         self.finish_step({"ctc": loss, "gradient_norm": norm})
 
     def on_validation_epoch_start(self) -> None:
@@ -109,9 +109,8 @@ class RecogniserTraining(Training):
     def validation_step(self, number: int, batch_index: int) -> None:
         clip = self.validation_clips[number]
         audio = torch.from_numpy(self.store.audio(clip))[None].to(self.device)
-        model = self.best_model
-        assert isinstance(model, Recogniser)
-        logits, _ = model.logits(audio, torch.tensor([audio.shape[-1]], device=self.device))
+        assert isinstance(self.model, Recogniser)
+        logits, _ = self.model.logits(audio, torch.tensor([audio.shape[-1]], device=self.device))
         self.read.append(read(logits[0]))
         self.spoken.append("".join(LETTERS[letter] for letter in spell(clip.text or "")))
 

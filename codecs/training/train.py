@@ -53,7 +53,7 @@ def export(module: Training, path: Path, start_steps: int) -> None:
     """The weights in float16, with all that says where they come from as metadata."""
     from safetensors.torch import save_file
 
-    recipe, model = module.recipe, module.best_model
+    recipe, model = module.recipe, module.model
     measured = {name: round(float(value), 4) for name, value in module.trainer.callback_metrics.items() if name.startswith("validation/")}
     metadata = {
         "codec": recipe.codec,
@@ -141,6 +141,5 @@ def load_start(module: Training, start: str | None, out: Path) -> int:
         looked = ", ".join(str(path) for path in candidates)
         raise UserError(f"start: no checkpoint '{start}': looked for {looked}; train the recipe of that name first")
     tensors, metadata = checkpoints.load_safetensors(path)
-    for model in {id(m): m for m in (module.model, module.best_model)}.values():
-        checkpoints.load_strictly(model.network, module.model.from_start(tensors), path)
+    checkpoints.load_strictly(module.model.network, module.model.from_start(tensors), path)
     return int(metadata["total_steps"])

@@ -113,10 +113,11 @@ bench.views.leaderboard = (() => {
     document.querySelector(`#leaderboard [data-column="${CSS.escape(name)}"]`).focus();
   }
 
-  // What a paper printed for this system; its doubts are one hover away.
-  function published(point, name, text) {
-    const found = bench.report.published.find((row) => row.codec === bench.codecOf(point).label && row.point === bench.report.points[point].name && row.metric === name);
-    return found ? el("span", { class: "published", title: [found.source, found.doubt].filter(Boolean).join("; ") }, `paper ${text(Number(found.value))}${found.doubt ? "?" : ""}`) : null;
+  // What a paper printed for this system, on all of its data; source and doubts are one hover away.
+  function published(point, name) {
+    const { lines, columns } = bench.report.papers;
+    const found = state.scope ? null : lines.find((line, number) => line.codec === bench.codecOf(point).label && line.point === bench.report.points[point].name && columns[number] === name);
+    return found ? el("span", { class: "published", title: [found.source, found.doubt].filter(Boolean).join("; ") }, `paper ${found.paper}`) : null;
   }
 
   function metricCell(point, column, mark, usual) {
@@ -132,14 +133,14 @@ bench.views.leaderboard = (() => {
     return el("td", { class: `num ${mark || ""}`, title },
       el("span", { class: "value" }, fixed(spread === "interval" ? mean : median, places)),
       mark ? el("span", { class: "mark", "aria-label": mark === "best" ? "best" : "not significantly worse than the best" }, mark === "best" ? "●" : "≈") : null,
-      el("span", { class: "spread" }, about), counted, published(point, info.name, String));
+      el("span", { class: "spread" }, about), counted, published(point, info.name));
   }
 
   function rateCell(point, column) {
     const rates = bench.rowOf(point).rates;
     const text = column.text(rates[column.rate]);
     const nominal = column.rate === "frame_rate" && rates.nominal_frame_rate ? digits(rates.nominal_frame_rate) : null;
-    return el("td", { class: "num" }, el("span", { class: "value" }, text), nominal && nominal !== text ? el("span", { class: "spread" }, `of ${nominal}`) : null, published(point, column.rate, column.text));
+    return el("td", { class: "num" }, el("span", { class: "value" }, text), nominal && nominal !== text ? el("span", { class: "spread" }, `of ${nominal}`) : null, published(point, column.rate));
   }
 
   // What stands behind a point's name: a threshold that was solved for, say.

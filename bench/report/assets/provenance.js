@@ -20,18 +20,19 @@ bench.views.provenance = (() => {
   function credits() {
     const cite = (text) => (text ? el("details", {}, el("summary", {}, "cite"), el("pre", { tabindex: 0 }, text)) : null);
     const table = (heads, rows) => el("div", { class: "scroll" }, el("table", { class: "plain-table" }, el("thead", {}, el("tr", {}, heads.map((text) => el("th", { scope: "col", class: ["Parameters", "Utterances", "Version", "At"].includes(text) ? "num" : null }, text)))), el("tbody", {}, rows)));
+    const hashes = (all) => el("td", { class: "hash", title: all.join(" ") }, all.map((sha256) => sha256.slice(0, 16)).join(" ") || bench.missing);
     const millions = (count) => (count ? `${bench.digits(count / 1e6)} M` : bench.missing);
     const codecs = bench.report.codecs.map((codec) => el("tr", {},
       el("th", { scope: "row", class: "codec" }, bench.marker(codec), el("span", { dir: "auto" }, link(codec.url, codec.label))), el("td", {}, codec.title), el("td", {}, codec.checkpoint || bench.missing),
-      el("td", { class: "num" }, millions(codec.parameters)), el("td", { class: "hash", title: codec.weights_sha256 }, codec.weights_sha256 ? codec.weights_sha256.slice(0, 16) : bench.missing), el("td", {}, codec.licence), el("td", {}, cite(codec.citation))));
+      el("td", { class: "num" }, millions(codec.parameters)), hashes(codec.weights_sha256 ? [codec.weights_sha256] : []), el("td", {}, codec.licence), el("td", {}, cite(codec.citation))));
     const datasets = [...new Map(bench.report.runs.flatMap((about) => about.datasets).map((data) => [data.name, data])).values()].map((data) => el("tr", {},
       el("th", { scope: "row", dir: "auto" }, data.name), el("td", { class: "hash" }, data.revision || bench.missing), el("td", { class: "num" }, String(data.utterances)), el("td", {}, data.licence || bench.missing), el("td", {}, cite(data.citation))));
     const metrics = bench.report.metrics.map((info) => el("tr", {},
-      el("th", { scope: "row" }, info.name), el("td", { class: "num" }, String(info.version)), el("td", { class: "num" }, info.sample_rate ? `${info.sample_rate} Hz` : bench.missing), el("td", { class: "wide" }, info.definition), el("td", {}, info.source), el("td", {}, info.licence || bench.missing), el("td", {}, cite(info.citation))));
+      el("th", { scope: "row" }, info.name), el("td", { class: "num" }, String(info.version)), el("td", { class: "num" }, info.sample_rate ? `${info.sample_rate} Hz` : bench.missing), el("td", { class: "wide" }, info.definition), el("td", {}, info.source), hashes(info.weights_sha256), el("td", {}, info.licence || bench.missing), el("td", {}, cite(info.citation))));
     return [
       el("h3", {}, "Codecs"), table(["Codec", "What", "Checkpoint", "Parameters", "Weights (sha256)", "Licence", "Citation"], codecs),
       el("h3", {}, "Data"), table(["Data set", "Revision", "Utterances", "Licence", "Citation"], datasets),
-      el("h3", {}, "Metrics"), table(["Metric", "Version", "At", "Definition", "Source", "Licence", "Citation"], metrics),
+      el("h3", {}, "Metrics"), table(["Metric", "Version", "At", "Definition", "Source", "Weights (sha256)", "Licence", "Citation"], metrics),
     ];
   }
 
