@@ -1,0 +1,57 @@
+"""Our own networks of one rate and one codebook as codecs: encoder, quantiser, decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.codec import Encoded, OperatingPoint, Stream
+from bench.codecs.nn.bigcodec import BigCodec
+from bench.codecs.nn.spectral import SpectralCodec
+
+
+@dataclass(frozen=True)
+class Latent:
+    """Encoder output float32 [D, F] of audio `num_samples` long."""
+
+    features: Tensor
+    num_samples: int
+
+
+class SingleCodec:
+    """A loaded model; `analyse`, `encode` and `decode` are described in bench/codec.py."""
+
+    def __init__(self, network: SpectralCodec | BigCodec, sample_rate: int, weights_sha256: str, device: torch.device) -> None:
+        self.network = network.to(device).eval()
+        self.device = device
+        self.sample_rate = sample_rate
+        self.hop_length = network.hop_length
+        self.parameters = sum(parameter.numel() for parameter in network.parameters())
+        self.weights_sha256 = weights_sha256
+
+    @torch.inference_mode()
+    def analyse(self, audio: Tensor) -> Latent:
+        if not audio.numel() or not bool(audio.isfinite().all()):
+            raise ValueError("audio must hold at least one sample, and only finite ones")
+        padded = F.pad(audio.to(self.device), (0, -len(audio) % self.hop_length))
+        return Latent(self.network.encoder(padded[None])[0], len(audio))
+
+    @torch.inference_mode()
+    def encode(self, latent: Latent, point: OperatingPoint) -> Encoded:
+        own_rate = self.sample_rate / self.hop_length
+        if point.frame_rate != own_rate:
+            raise ValueError(f"this checkpoint has {own_rate:g} Hz, not {point.frame_rate:g}: each rate is a checkpoint of its own")
+        quantizer = self.network.quantizer
+        stream = Stream(quantizer(latent.features[None]).tokens[0].cpu(), (quantizer.codebook_size,))
+        return Encoded((stream,), latent.num_samples)
+
+    @torch.inference_mode()
+    def decode(self, encoded: Encoded) -> Tensor:
+        (stream,) = encoded.streams
+        audio = self.network.decoder(self.network.quantizer.decode(stream.tokens[None].to(self.device)))[0]
+        if not len(audio) - self.hop_length < encoded.num_samples <= len(audio):
+            raise ValueError(f"{stream.num_frames} frames do not fit {encoded.num_samples} samples")
+        return audio[: encoded.num_samples].cpu()
