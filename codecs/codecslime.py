@@ -19,15 +19,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from bench.checkpoint import find, how_to_get, load_safetensors, load_strictly, resolve, sha256
 from bench.codec import CodecInfo, Encoded, Need, OperatingPoint, Stream
+from bench.codecs.adapters.single import Latent, SingleCodec
 from bench.codecs.nn.bigcodec import BigCodec, Variant, unfilled
 from bench.codecs.nn.schedule import num_segments_for, random, schedfr, uniform
 from bench.codecs.nn.segment import expand, merge
@@ -66,61 +65,29 @@ VERSION = 1
 # --- the codec ----------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Latent:
-    """Encoder output float32 [D, F] at the base frame rate, of audio `num_samples` long."""
-
-    features: Tensor
-    num_samples: int
-
-
-class CodecSlime:
-    """A loaded model: encoder, scheduler, quantiser, decoder. `analyse`, `encode` and `decode` are described in bench/codec.py."""
-
-    sample_rate = SAMPLE_RATE
-    hop_length = HOP_LENGTH
+class CodecSlime(SingleCodec):
+    """A loaded model that merges the frames between encoder and quantiser as a scheduler says."""
 
     def __init__(self, network: BigCodec | SpectralCodec, weights_sha256: str, device: torch.device) -> None:
-        self.network = network.to(device).eval()
-        self.device = device
-        self.parameters = sum(parameter.numel() for parameter in network.parameters())
-        self.weights_sha256 = weights_sha256
-
-    @torch.inference_mode()
-    def analyse(self, audio: Tensor) -> Latent:
-        if not audio.numel() or not bool(audio.isfinite().all()):
-            raise ValueError("audio must hold at least one sample, and only finite ones")
-        padded = F.pad(audio.to(self.device), (0, -len(audio) % HOP_LENGTH))
-        return Latent(self.network.encoder(padded[None])[0], len(audio))
+        super().__init__(network, SAMPLE_RATE, weights_sha256, device)
 
     @torch.inference_mode()
     def encode(self, latent: Latent, point: OperatingPoint) -> Encoded:
         features = latent.features
         if point.frame_rate == BASE_FRAME_RATE:
-            stream = Stream(self._tokens(features), (self.network.quantizer.codebook_size,))
+            stream = Stream(self.tokens_of(features), (self.network.quantizer.codebook_size,))
         else:
             _check_frame_rate(point.frame_rate)
             segments = num_segments_for(features.shape[1], point.frame_rate, BASE_FRAME_RATE, MAX_DURATION)
             scheduler, seed = str(point.options.get("scheduler", "schedfr")), int(point.options.get("seed", 0))
             durations = SCHEDULERS[scheduler](features.T, segments, seed)
-            tokens = self._tokens(merge(features, durations.to(self.device)))
+            tokens = self.tokens_of(merge(features, durations.to(self.device)))
             stream = Stream(tokens, (self.network.quantizer.codebook_size,), durations.cpu(), MAX_DURATION)
         return Encoded((stream,), latent.num_samples)
 
-    @torch.inference_mode()
-    def decode(self, encoded: Encoded) -> Tensor:
-        (stream,) = encoded.streams
-        features = self.network.quantizer.decode(stream.tokens[None].to(self.device))
-        if stream.durations is not None:
-            features = expand(features, stream.durations.to(self.device))
-        audio = self.network.decoder(features)[0]
-        if not len(audio) - HOP_LENGTH < encoded.num_samples <= len(audio):
-            raise ValueError(f"{len(audio) // HOP_LENGTH} base frames do not fit {encoded.num_samples} samples")
-        return audio[: encoded.num_samples].cpu()
-
-    def _tokens(self, features: Tensor) -> Tensor:
-        """int64 [1, K] on the CPU, of `features` [D, K]."""
-        return self.network.quantizer(features[None]).tokens[0].cpu()
+    def features_of(self, stream: Stream) -> Tensor:
+        features = super().features_of(stream)
+        return features if stream.durations is None else expand(features, stream.durations.to(self.device))
 
 
 # --- operating points ---------------------------------------------------------------------------------------------------------

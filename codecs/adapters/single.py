@@ -1,4 +1,4 @@
-"""Our own networks of one rate and one codebook as codecs: encoder, quantiser, decoder."""
+"""Our own networks of one codebook as codecs: encoder, quantiser, decoder, at the one rate of the network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.codecs.nn.spectral import SpectralCodec
 
 @dataclass(frozen=True)
 class Latent:
-    """Encoder output float32 [D, F] of audio `num_samples` long."""
+    """Encoder output float32 [D, F] at the base frame rate, of audio `num_samples` long."""
 
     features: Tensor
     num_samples: int
@@ -44,14 +44,21 @@ class SingleCodec:
         own_rate = self.sample_rate / self.hop_length
         if point.frame_rate != own_rate:
             raise ValueError(f"this checkpoint has {own_rate:g} Hz, not {point.frame_rate:g}: each rate is a checkpoint of its own")
-        quantizer = self.network.quantizer
-        stream = Stream(quantizer(latent.features[None]).tokens[0].cpu(), (quantizer.codebook_size,))
+        stream = Stream(self.tokens_of(latent.features), (self.network.quantizer.codebook_size,))
         return Encoded((stream,), latent.num_samples)
 
     @torch.inference_mode()
     def decode(self, encoded: Encoded) -> Tensor:
         (stream,) = encoded.streams
-        audio = self.network.decoder(self.network.quantizer.decode(stream.tokens[None].to(self.device)))[0]
+        audio = self.network.decoder(self.features_of(stream))[0]
         if not len(audio) - self.hop_length < encoded.num_samples <= len(audio):
-            raise ValueError(f"{stream.num_frames} frames do not fit {encoded.num_samples} samples")
+            raise ValueError(f"{len(audio) // self.hop_length} base frames do not fit {encoded.num_samples} samples")
         return audio[: encoded.num_samples].cpu()
+
+    def tokens_of(self, features: Tensor) -> Tensor:
+        """int64 [1, K] on the CPU, of `features` [D, K]."""
+        return self.network.quantizer(features[None]).tokens[0].cpu()
+
+    def features_of(self, stream: Stream) -> Tensor:
+        """What the decoder takes, float32 [1, D, F] at the base frame rate."""
+        return self.network.quantizer.decode(stream.tokens[None].to(self.device))
