@@ -6,7 +6,8 @@ transformer turns each group into one frame, in both streams; the semantic frame
 to it by residual VQ (4096 each); the sum, repeated for the group's duration, goes through a transformer and DAC's decoder. All tokens
 share one time axis and one list of durations. The threshold alone sets the frame rate, so a target rate is met over a data set by `tune`.
 Tensor names are those of the released file, which loads strictly. `tiny` is the same codec around our own small backbone
-(codecs/nn/spectral.py) and a small recogniser of the same kind, trained by our recipe.
+(codecs/nn/spectral.py) and a small recogniser of the same kind, trained by our recipes, which also make its fixed-rate twins: the same
+network with a longer hop, whose frames are never merged.
 
 Where paper and released code disagree we follow the code, so that released weights give the released tokens:
 - Attention is global; the paper's local windows (8 frames to each side) are not in the code, whose `context` settings have no effect.
@@ -41,7 +42,7 @@ from bench.codec import CodecInfo, Encoded, Need, OperatingPoint, Stream, check_
 from bench.codecs.nn.conv import WNConv1d
 from bench.codecs.nn.convnext import ConvNeXtBlock
 from bench.codecs.nn.dac import DACDecoder, DACEncoder
-from bench.codecs.nn.fbank import FilterBank, read_cmvn
+from bench.codecs.nn.fbank import MEL_BINS, FilterBank, read_cmvn
 from bench.codecs.nn.fsq import FSQ
 from bench.codecs.nn.schedule import greedy_merge, neighbour_similarity, num_segments_for, random, schedfr, solve_threshold, uniform
 from bench.codecs.nn.segment import expand
@@ -57,7 +58,7 @@ BASE_FRAME_RATE = SAMPLE_RATE / HOP_LENGTH
 MAX_DURATION = 8
 STRIDES = (4, 4, 5, 8, 2)  # of the released encoder; the decoder has them reversed
 SEMANTIC_DOWNSAMPLE = 1.33333  # recogniser frames to base frames; the released digits, as they decide how many frames there are
-MIN_SAMPLES = 1360  # of fewer the filter bank makes no base frame
+NUM_CEPSTRA = 13
 
 INFO = CodecInfo(
     kind="dynamic",
@@ -148,8 +149,9 @@ class Network(nn.Module):
 
     front_end       audio [B, T] -> [B, F', E]; without parameters
     semantic_model  [B, F', E] -> [B, F', semantic_dim], SEMANTIC_DOWNSAMPLE times 12.5 frames a second; frozen
-    encoder         audio [B, T], T a multiple of HOP_LENGTH -> [B, latent_dim, T / HOP_LENGTH]
+    encoder         audio [B, T], T a multiple of hop_length -> [B, latent_dim, T / hop_length]
     decoder         [B, latent_dim, F] -> audio [B, T]
+    hop_length      samples a base frame; another than the released one makes a fixed-rate twin
     """
 
     def __init__(
@@ -159,8 +161,12 @@ class Network(nn.Module):
         encoder: nn.Module,
         decoder: nn.Module,
         sizes: Sizes,
+        hop_length: int = HOP_LENGTH,
     ) -> None:
         super().__init__()
+        self.hop_length = hop_length
+        self.downsample = SEMANTIC_DOWNSAMPLE * hop_length / HOP_LENGTH
+        self.min_samples = 400 + (math.ceil(self.downsample) - 1) * 6 * 160  # of fewer the filter bank makes no base frame
         self.front_end = front_end
         self.semantic_model = semantic_model.requires_grad_(False)
         self.dac = _Acoustic(encoder, decoder, sizes)
@@ -178,13 +184,20 @@ class Network(nn.Module):
         self.register_buffer("semantic_std", torch.ones(1))
 
     def analyse(self, audio: Tensor) -> tuple[Tensor, Tensor]:
-        """Semantic [B, semantic_dim, F] and acoustic [B, latent_dim, F] features at 12.5 Hz of `audio` [B, T], T >= 1."""
-        acoustic = self.dac.encoder(F.pad(audio, (0, -audio.shape[-1] % HOP_LENGTH)))
+        """Semantic [B, semantic_dim, F] and acoustic [B, latent_dim, F] features, one every `hop_length`, of `audio` [B, T], T >= 1."""
+        acoustic = self.dac.encoder(F.pad(audio, (0, -audio.shape[-1] % self.hop_length)))
         with torch.no_grad():
-            hidden = self.semantic_model(self.front_end(F.pad(audio, (0, max(0, MIN_SAMPLES - audio.shape[-1])))))
-            semantic = F.interpolate(hidden.mT, int(hidden.shape[1] / SEMANTIC_DOWNSAMPLE), mode="linear")
+            semantic = self.at_base_rate(self.semantic_model(self.filter_bank(audio)))
         num_frames = min(semantic.shape[-1], acoustic.shape[-1])
         return semantic[..., :num_frames], acoustic[..., :num_frames]
+
+    def filter_bank(self, audio: Tensor) -> Tensor:
+        """The front end's features of `audio` [B, T]; short audio is padded until it makes a base frame."""
+        return self.front_end(F.pad(audio, (0, max(0, self.min_samples - audio.shape[-1]))))
+
+    def at_base_rate(self, features: Tensor) -> Tensor:
+        """Features [B, F', C] at the recogniser's rate, as [B, C, F] at one every `hop_length`."""
+        return F.interpolate(features.mT, int(features.shape[1] / self.downsample), mode="linear")
 
     def quantise(self, semantic: Tensor, acoustic: Tensor, durations: Tensor, n_q: int | Tensor) -> Merged:
         """Merges and quantises the features of `analyse`.
@@ -206,7 +219,7 @@ class Network(nn.Module):
         return features + self.dac.quantizer.decode(tokens[:, 1:]) if tokens.shape[1] > 1 else features
 
     def synthesise(self, features: Tensor, durations: Tensor) -> Tensor:
-        """Audio [B, about F * HOP_LENGTH] of `features` [B, latent_dim, G], which last `durations` int64 [B, G]."""
+        """Audio [B, about F * hop_length] of `features` [B, latent_dim, G], which last `durations` int64 [B, G]."""
         return self.dac.decoder(self.bottleneck_transformer(expand(features, durations)))
 
     def forward(self, audio: Tensor, threshold: float, n_q: int | Tensor) -> tuple[Tensor, Merged]:
@@ -238,10 +251,16 @@ def _fit_length(audio: Tensor, num_samples: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Latent:
-    """Features at 12.5 Hz of audio `num_samples` long: float32 [semantic_dim, F] and [latent_dim, F]."""
+    """Features at the base rate (12.5 Hz) of audio `num_samples` long.
+
+    semantic   float32 [semantic_dim, F], of the recogniser
+    acoustic   float32 [latent_dim, F]
+    cepstra    float32 [13, F], mel-frequency cepstra: the control that the recogniser's features are compared with
+    """
 
     semantic: Tensor
     acoustic: Tensor
+    cepstra: Tensor
     num_samples: int
 
 
@@ -249,49 +268,71 @@ class FlexiCodec:
     """A loaded model. `analyse`, `encode`, `decode` and `tune` are described in bench/codec.py."""
 
     sample_rate = SAMPLE_RATE
-    hop_length = HOP_LENGTH
 
     def __init__(self, network: Network, weights_sha256: str, device: torch.device) -> None:
         self.network = network.to(device).eval()
+        self.hop_length = network.hop_length
         self.device = device
         self.parameters = sum(parameter.numel() for parameter in network.parameters())
         self.weights_sha256 = weights_sha256
 
     @torch.inference_mode()
     def analyse(self, audio: Tensor) -> Latent:
-        semantic, acoustic = self.network.analyse(check_audio(audio).to(self.device)[None])
-        return Latent(semantic[0], acoustic[0], len(audio))
+        checked = check_audio(audio).to(self.device)[None]
+        semantic, acoustic = self.network.analyse(checked)
+        cepstra = self.network.at_base_rate(mfcc(self.network.filter_bank(checked)))[0, :, : semantic.shape[-1]]
+        return Latent(semantic[0], acoustic[0], cepstra, len(audio))
 
     @torch.inference_mode()
     def encode(self, latent: Latent, point: OperatingPoint) -> Encoded:
         sizes = self.network.codebook_sizes
         _check_n_q(point.n_q, len(sizes))
-        durations = _durations(latent, point)
+        durations = self._durations(latent, point)
         merged = self.network.quantise(latent.semantic[None], latent.acoustic[None], durations[None], point.n_q)
-        stream = Stream(merged.tokens[0].cpu(), sizes[: point.n_q], durations.cpu(), MAX_DURATION)
-        return Encoded((stream,), latent.num_samples)
+        sent = (None, 1) if point.options.get("merging") == "none" else (durations.cpu(), MAX_DURATION)
+        return Encoded((Stream(merged.tokens[0].cpu(), sizes[: point.n_q], *sent),), latent.num_samples)
 
     @torch.inference_mode()
     def decode(self, encoded: Encoded) -> Tensor:
         (stream,) = encoded.streams
-        if stream.durations is None:
-            raise ValueError("the stream has no durations")
-        num_frames = int(stream.durations.sum())
-        if not 0 <= math.ceil(encoded.num_samples / HOP_LENGTH) - num_frames <= 2:  # the recogniser may end 2 frames before the audio
+        durations = torch.ones(stream.num_frames, dtype=torch.int64) if stream.durations is None else stream.durations
+        num_frames = int(durations.sum())
+        if not 0 <= math.ceil(encoded.num_samples / self.hop_length) - num_frames <= 2:  # the recogniser may end 2 frames before the audio
             raise ValueError(f"{num_frames} base frames do not fit {encoded.num_samples} samples")
         features = self.network.dequantise(stream.tokens[None].to(self.device))
-        audio = self.network.synthesise(features, stream.durations[None].to(self.device))[0]
+        audio = self.network.synthesise(features, durations[None].to(self.device))[0]
         return _fit_length(audio, encoded.num_samples).cpu()
 
     def tune(self, latents: Iterable[Latent], point: OperatingPoint) -> OperatingPoint:
         """`point` with the threshold at which all `latents` together have the mean frame rate nearest to `target_frame_rate`."""
         similarities, num_samples = [], 0
         for latent in latents:
-            similarities.append(neighbour_similarity(latent.semantic.T))
+            similarities.append(neighbour_similarity(_compared(latent, point)))
             num_samples += latent.num_samples
         num_groups = round(float(point.options["target_frame_rate"]) * num_samples / SAMPLE_RATE)
         threshold = solve_threshold(similarities, num_groups, MAX_DURATION)
         return replace(point, options={**point.options, "threshold": threshold})
+
+    def _durations(self, latent: Latent, point: OperatingPoint) -> Tensor:
+        features, base_rate = _compared(latent, point), SAMPLE_RATE / self.hop_length
+        if point.options.get("merging") == "none":
+            if abs(point.frame_rate - base_rate) > 0.01:
+                raise ValueError(f"point '{point.name}': the checkpoint's frames are {base_rate:.4g} Hz")
+            return torch.ones(len(features), dtype=torch.int64, device=features.device)
+        if "scheduler" in point.options:
+            groups = num_segments_for(len(features), point.frame_rate, base_rate, MAX_DURATION)
+            schedule = CONTROLS[str(point.options["scheduler"])]
+            return schedule(features, groups, int(point.options.get("seed", 0))).to(features.device)
+        if "threshold" not in point.options:
+            raise ValueError(f"point '{point.name}' has a target_frame_rate but no threshold yet: tune() finds it")
+        return greedy_merge(features, float(point.options["threshold"]), MAX_DURATION)
+
+
+def mfcc(filter_bank: Tensor) -> Tensor:
+    """Mel-frequency cepstra [B, F, 13] of normalised stacked filter banks [B, F, 560]: the DCT-II of the middle one of each stack's 7 frames."""
+    bands = torch.arange(MEL_BINS, device=filter_bank.device)
+    basis = (torch.pi / MEL_BINS * torch.outer(bands + 0.5, bands[:NUM_CEPSTRA])).cos()
+    return filter_bank[..., 3 * MEL_BINS : 4 * MEL_BINS] @ basis
 
 
 # --- operating points ---------------------------------------------------------------------------------------------------------
@@ -305,19 +346,14 @@ CONTROLS: Mapping[str, Callable[[Tensor, int, int], Tensor]] = {
     "uniform": lambda features, groups, seed: torch.from_numpy(uniform(len(features), groups)),
     "random": lambda features, groups, seed: torch.from_numpy(random(len(features), groups, MAX_DURATION, seed)),
 }
-SETTINGS = ("n_q", "threshold", "target_frame_rate", "scheduler", "seed")
+SETTINGS = ("n_q", "threshold", "target_frame_rate", "frame_rate", "scheduler", "seed", "similarity")
+WORDS = ("scheduler", "similarity")
 NUM_CODEBOOKS = 1 + Sizes.rvq_codebooks
 
 
-def _durations(latent: Latent, point: OperatingPoint) -> Tensor:
-    features = latent.semantic.T
-    if "scheduler" in point.options:
-        groups = num_segments_for(len(features), point.frame_rate, BASE_FRAME_RATE, MAX_DURATION)
-        schedule = CONTROLS[str(point.options["scheduler"])]
-        return schedule(features, groups, int(point.options.get("seed", 0))).to(features.device)
-    if "threshold" not in point.options:
-        raise ValueError(f"point '{point.name}' has a target_frame_rate but no threshold yet: tune() finds it")
-    return greedy_merge(features, float(point.options["threshold"]), MAX_DURATION)
+def _compared(latent: Latent, point: OperatingPoint) -> Tensor:
+    """The features [F, D] whose similarity decides what is merged."""
+    return (latent.cepstra if point.options.get("similarity") == "mfcc" else latent.semantic).T
 
 
 def _published_rate(threshold: float) -> float:
@@ -334,24 +370,33 @@ def point(**settings: float | str) -> OperatingPoint:
     """The point of a `threshold`, or of a `target_frame_rate` (Hz) that `tune` finds the threshold for, with `n_q` codebooks (8).
 
     With a `scheduler` (schedfr, uniform, random: controls) the target is met exactly, without a threshold; `seed` is for random.
+    With `similarity` mfcc, another control, cepstra are compared in place of the recogniser's features. A `frame_rate` merges nothing
+    and sends no durations: it is the checkpoint's own, 12.5 Hz or that of a fixed-rate twin.
     """
     for name in settings:
         if name not in SETTINGS:
             raise ValueError(unknown("setting", name, SETTINGS))
-    numbers = {name: value for name, value in settings.items() if name != "scheduler"}
+    numbers = {name: value for name, value in settings.items() if name not in WORDS}
     for name, value in numbers.items():
         if isinstance(value, str):
             raise ValueError(f"{name} must be a number, got '{value}'")
     n_q = float(numbers.pop("n_q", 8))
     _check_n_q(n_q, NUM_CODEBOOKS)
-    if ("threshold" in numbers) == ("target_frame_rate" in numbers):
-        raise ValueError("give either threshold or target_frame_rate")
-    scheduler = settings.get("scheduler")
-    if scheduler is not None and (scheduler not in CONTROLS or "threshold" in numbers):
+    if len(numbers.keys() & {"threshold", "target_frame_rate", "frame_rate"}) != 1:
+        raise ValueError("give one of threshold, target_frame_rate, frame_rate")
+    scheduler, similarity = settings.get("scheduler"), settings.get("similarity")
+    if scheduler is not None and (scheduler not in CONTROLS or "target_frame_rate" not in numbers):
         raise ValueError("scheduler: needs target_frame_rate, and is one of " + ", ".join(sorted(CONTROLS)))
+    if similarity is not None and (similarity != "mfcc" or "target_frame_rate" not in numbers or scheduler is not None):
+        raise ValueError("similarity: is mfcc, with a target_frame_rate and no scheduler")
     if "seed" in numbers and scheduler != "random":
         raise ValueError("seed: only the scheduler 'random' has one")
 
+    if "frame_rate" in numbers:
+        rate = float(numbers["frame_rate"])
+        if not 0 < rate <= BASE_FRAME_RATE:
+            raise ValueError(f"frame_rate must be above 0 and up to {BASE_FRAME_RATE:g} Hz, got {rate:g}")
+        return OperatingPoint(f"fixed{rate:.3g}hz_q{n_q:g}", rate, int(n_q), {"merging": "none"})
     if "threshold" in numbers:
         threshold = float(numbers["threshold"])
         if not -1.0 <= threshold <= 1.0:
@@ -361,7 +406,8 @@ def point(**settings: float | str) -> OperatingPoint:
     if not BASE_FRAME_RATE / MAX_DURATION <= rate <= BASE_FRAME_RATE:
         raise ValueError(f"target_frame_rate must be {BASE_FRAME_RATE / MAX_DURATION:g} to {BASE_FRAME_RATE:g} Hz, got {rate:g}")
     if scheduler is None:
-        return OperatingPoint(f"target{rate:g}hz_q{n_q:g}", rate, int(n_q), {"target_frame_rate": rate})
+        compared = {} if similarity is None else {"similarity": similarity}
+        return OperatingPoint(f"{similarity or 'target'}{rate:g}hz_q{n_q:g}", rate, int(n_q), {"target_frame_rate": rate, **compared})
     seed = {"seed": numbers["seed"]} if "seed" in numbers else {}
     name = f"{scheduler}{seed.get('seed', '')}_{rate:g}hz_q{n_q:g}"
     return OperatingPoint(name, rate, int(n_q), {"scheduler": scheduler, **seed})
@@ -454,6 +500,7 @@ def tiny_network(config: Mapping[str, Any]) -> Network:
         SpectralEncoder(backbone["width"], backbone["hidden"], backbone["encoder_blocks"], **stft),
         SpectralDecoder(backbone["width"], backbone["hidden"], backbone["decoder_blocks"], **stft),
         sizes,
+        backbone["hop_length"] * backbone["stride"],
     )
 
 

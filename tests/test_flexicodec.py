@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.fft
 import soundfile
 import torch
 from safetensors.torch import load_file, save_file
@@ -380,6 +381,38 @@ def test_controls_meet_the_rate_in_every_utterance(codec, scheduler):
     assert int(stream.durations.sum()) == latent.semantic.shape[1]
 
 
+def test_cepstra_are_the_transform_of_the_filter_bank_and_decide_on_request(codec):
+    audio = noise(80000)
+    latent = codec.analyse(audio)
+    stacked = codec.network.front_end(audio[None])[0].numpy()
+    cepstra = scipy.fft.dct(stacked[:, 240:320], type=2)[:, :13] / 2
+    frames = latent.semantic.shape[1]
+    expected = torch.nn.functional.interpolate(torch.from_numpy(cepstra.T)[None], int(len(stacked) / 1.33333), mode="linear")[0, :, :frames]
+    torch.testing.assert_close(latent.cepstra, expected, rtol=1e-4, atol=1e-4)
+    asked = point(target_frame_rate=6.25, n_q=1, similarity="mfcc")
+    durations = codec.encode(latent, codec.tune([latent], asked)).streams[0].durations
+    threshold = codec.tune([latent], asked).options["threshold"]
+    assert torch.equal(durations, greedy_merge(latent.cepstra.T, threshold, MAX_DURATION))
+    assert len(durations) == pytest.approx(6.25 * len(audio) / 16000, abs=1)
+
+
+@pytest.mark.parametrize(("stride", "rate"), [(6, 25 / 3), (8, 6.25)])
+@pytest.mark.parametrize("num_samples", [1, 2319, 2320, 47999])
+def test_fixed_rate_twin_sends_no_durations(stride, rate, num_samples):
+    torch.manual_seed(0)
+    config = tiny_config()
+    config["backbone"]["stride"] = stride
+    twin = FlexiCodec(flexicodec.tiny_network(config), "", torch.device("cpu"))
+    encoded = twin.encode(twin.analyse(noise(num_samples)), point(frame_rate=rate, n_q=4))
+    assert encoded.streams[0].durations is None
+    # the recogniser's last window may not reach the last base frame
+    assert 0 <= math.ceil(num_samples / (320 * stride)) - encoded.streams[0].num_frames <= 1
+    received = unpack(pack(encoded).data)
+    assert twin.decode(received).shape == (num_samples,)
+    with pytest.raises(ValueError, match=f"checkpoint's frames are {rate:.4g} Hz"):
+        twin.encode(twin.analyse(noise(num_samples)), point(frame_rate=12.5, n_q=4))
+
+
 def test_an_untuned_target_and_too_many_codebooks_are_refused(codec):
     latent = codec.analyse(noise(20000))
     with pytest.raises(ValueError, match="tune"):
@@ -425,14 +458,16 @@ def test_points_have_unique_names_and_the_published_thresholds():
     assert point(threshold=0.2).frame_rate == 3.0
     assert point(target_frame_rate=8.3, n_q=1).name == "target8.3hz_q1"
     assert point(target_frame_rate=8, scheduler="random", seed=3).name == "random3_8hz_q8"
+    assert point(target_frame_rate=8, similarity="mfcc").name == "mfcc8hz_q8"
+    assert point(frame_rate=25 / 3, n_q=1).name == "fixed8.33hz_q1"
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"treshold": 0.9}, "did you mean 'threshold'"),
-        ({}, "either threshold or target_frame_rate"),
-        ({"threshold": 0.9, "target_frame_rate": 8}, "either threshold or target_frame_rate"),
+        ({}, "one of threshold, target_frame_rate, frame_rate"),
+        ({"threshold": 0.9, "target_frame_rate": 8}, "one of threshold, target_frame_rate, frame_rate"),
         ({"threshold": 1.5}, "-1 to 1"),
         ({"threshold": 0.9, "n_q": 26}, "1 to 25"),
         ({"threshold": 0.9, "n_q": 1.5}, "whole number"),
@@ -442,6 +477,10 @@ def test_points_have_unique_names_and_the_published_thresholds():
         ({"threshold": 0.9, "scheduler": "uniform"}, "needs target_frame_rate"),
         ({"target_frame_rate": 8, "seed": 1}, "only the scheduler 'random'"),
         ({"threshold": "high"}, "must be a number"),
+        ({"frame_rate": 8.33, "scheduler": "uniform"}, "needs target_frame_rate"),
+        ({"frame_rate": 25}, "up to 12.5 Hz"),
+        ({"target_frame_rate": 8, "similarity": "mel"}, "similarity: is mfcc"),
+        ({"threshold": 0.9, "similarity": "mfcc"}, "with a target_frame_rate"),
     ],
     ids=str,
 )

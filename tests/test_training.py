@@ -20,7 +20,7 @@ from bench.codecs.training.merging import DirichletSegments, ScheduledSegments, 
 from bench.codecs.training.models import build
 from bench.codecs.training.module import CodecTraining, learning_rate
 from bench.codecs.training.recipe import Cool, Data, Melt, Optimiser, Ratios, read_recipe
-from bench.codecs.training.recogniser import LETTERS, read, spell
+from bench.codecs.training.recogniser import LETTERS, RecogniserTraining, augment, read, spell
 from bench.errors import UserError
 
 RECIPES = sorted((Path(training.__file__).parent / "recipes").glob("*.yaml"))
@@ -304,6 +304,20 @@ def test_the_other_codecs_train_and_their_results_load(family: str, recipe: dict
     assert codec.decode(encoded).shape == (20000,)
 
 
+def test_flexicodec_starts_from_a_fixed_models_blocks(recipe: dict, recogniser: Path, tmp_path: Path) -> None:
+    toy = {**recipe, **toy_model("flexicodec", recogniser)}
+    model = build(read_recipe(save(toy, tmp_path)), tmp_path)
+    fixed = {**recipe["model"], "hidden": 24, "latent_dim": 16, "n_fft": 640, "hop_length": 200, "stride": 1, "encoder_blocks": 2}
+    start = build(read_recipe(save({**recipe, "model": fixed}, tmp_path)), tmp_path).network.state_dict()
+    filled = model.from_start(start)
+    assert {name: tensor.shape for name, tensor in filled.items()} == {name: tensor.shape for name, tensor in model.network.state_dict().items()}
+    assert torch.equal(filled["dac.decoder.blocks.0.expand.weight"], start["decoder.blocks.0.expand.weight"])
+    assert torch.equal(filled["dac.encoder.embed.weight"], start["encoder.embed.weight"])
+    own = model.network.state_dict()
+    assert torch.equal(filled["dac.encoder.project.weight"], own["dac.encoder.project.weight"])  # another stride
+    assert model.from_start(own) is own
+
+
 def test_with_discriminators_both_sides_learn(recipe: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def small() -> discriminators.Discriminators:
         return discriminators.Discriminators([discriminators.PeriodDiscriminator(2, (4, 4)), discriminators.BandDiscriminator(512, 4)])
@@ -317,6 +331,37 @@ def test_with_discriminators_both_sides_learn(recipe: dict, tmp_path: Path, monk
     assert judge is not None
     assert [len(optimiser.state) > 0 for optimiser in judges_start] == [True, True]
     assert seen[0].step == 10
+
+
+def test_augmentation_masks_whole_bands_and_stretches_of_time_and_nothing_else() -> None:
+    features = torch.randn(32, 60, 560, generator=torch.Generator().manual_seed(0))
+    masked = augment(features, np.random.default_rng(0))
+    assert torch.equal(masked, augment(features, np.random.default_rng(0)))
+    kept = masked != 0
+    assert torch.equal(masked[kept], features[kept])
+    kept = kept.unflatten(-1, (7, 80))
+    bands, times = kept.any(dim=(1, 2)), kept.any(dim=(2, 3))
+    assert torch.equal(kept, (bands[:, None, None, :] & times[:, :, None, None]).expand_as(kept))
+    for mask, widest in ((bands, 20), (times, 8)):
+        silent = (~mask).sum(dim=1)
+        assert int(silent.max()) <= 2 * widest
+        assert float(silent.float().mean()) == pytest.approx(widest, rel=0.3)  # two masks of half of the widest on average, cut at the edge
+
+
+def test_utterances_of_the_recogniser_vary_in_level_as_the_recipe_says(recipe: dict, speech_folder: Path, tmp_path: Path) -> None:
+    sizes = {"width": 16, "hidden": 16, "num_heads": 2, "num_blocks": 1, "num_tp_blocks": 0, "kernel_size": 3}
+    for path in speech_folder.rglob("*.wav"):
+        path.with_suffix(".txt").write_text("a toy")
+    toy = {**recipe, "codec": "flexicodec", "model": {"family": "recogniser", "config": sizes}}
+    levels = {}
+    for gain_db in (0.0, 12.0):
+        toy["data"] = {**recipe["data"], "gain_db": gain_db, "noise_dbfs": None}
+        read = read_recipe(save(toy, tmp_path))
+        training_module = RecogniserTraining(read, open_store(read.data, tmp_path, tmp_path / "cache"))
+        levels[gain_db] = [float(training_module.batch([number])[0].square().mean().sqrt()) for number in range(24)]
+    ratios_db = 20 * np.log10(np.array(levels[12.0]) / np.array(levels[0.0]))
+    assert np.abs(ratios_db).max() <= 12.01
+    assert np.std(ratios_db) > 3
 
 
 def test_spelling_and_reading_are_inverse() -> None:

@@ -169,13 +169,18 @@ class Crops(Dataset[Tensor]):
         start = clip.start + int(random.integers(0, max(clip.stop - clip.start - self.crop, 0) + 1))
         samples = self.store.samples[start : min(start + self.crop, clip.stop)].astype(np.float32) / 32768.0
         samples = np.pad(samples, (0, self.crop - len(samples)))
-        gain = 10 ** (random.uniform(-self.data.gain_db, self.data.gain_db) / 20)
-        # a louder crop must not clip: the codec would be asked to reproduce samples outside of [-1, 1]
-        gain = min(gain, 1.0 / max(float(np.abs(samples).max()), 1e-4))
-        samples *= np.float32(gain)
-        if self.data.noise_dbfs is not None and random.random() < 0.5:
-            samples += coloured_noise(self.crop, random.uniform(*self.data.noise_dbfs), random)
-        return torch.from_numpy(samples)
+        return torch.from_numpy(vary(samples, self.data, random))
+
+
+def vary(samples: np.ndarray, data: Data, random: np.random.Generator) -> np.ndarray:
+    """float32 [T] at a random level and, half of the time, over a random noise, as `data` has it."""
+    gain = 10 ** (random.uniform(-data.gain_db, data.gain_db) / 20)
+    # a louder crop must not clip: the codec would be asked to reproduce samples outside of [-1, 1]
+    gain = min(gain, 1.0 / max(float(np.abs(samples).max()), 1e-4))
+    varied = samples * np.float32(gain)
+    if data.noise_dbfs is not None and random.random() < 0.5:
+        varied += coloured_noise(len(varied), random.uniform(*data.noise_dbfs), random)
+    return varied
 
 
 def coloured_noise(length: int, level_dbfs: float, random: np.random.Generator) -> np.ndarray:

@@ -168,6 +168,14 @@ class TrainableFlexiCodec(Trainable):
         }
         return Reconstruction(decoded, losses)
 
+    def from_start(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Of a fixed-rate model of the tiny family, what of its encoder and decoder has a place here; the rest starts anew."""
+        if "quantizer.project_in.weight" not in tensors:
+            return tensors
+        own = self.network.state_dict()
+        parts = {f"dac.{name}": tensor for name, tensor in tensors.items() if name.startswith(("encoder.", "decoder."))}
+        return own | {name: tensor for name, tensor in parts.items() if name in own and own[name].shape == tensor.shape}
+
 
 def flexicodec_network(model: FlexiCodecModel, folder: Path) -> tuple[flexicodec.Network, str]:
     """The network with its recogniser filled in, and the `config` that a checkpoint keeps ("" for the released sizes)."""
@@ -186,9 +194,11 @@ def flexicodec_network(model: FlexiCodecModel, folder: Path) -> tuple[flexicodec
         return network, ""
     tensors, metadata = checkpoints.load_safetensors(path)
     recogniser = json.loads(metadata["config"])
-    config = {**model.config, "semantic_model": recogniser["semantic_model"], "cmvn": recogniser["cmvn"]}
+    # a codec stops before the tp blocks
+    config = {**model.config, "semantic_model": {**recogniser["semantic_model"], "num_tp_blocks": 0}, "cmvn": recogniser["cmvn"]}
     network = flexicodec.tiny_network(config)
-    checkpoints.load_strictly(network.semantic_model, tensors, path)
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("encoder.tp_encoders.")}
+    checkpoints.load_strictly(network.semantic_model, kept, path)
     return network, json.dumps(config)
 
 

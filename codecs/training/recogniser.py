@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from bench.codecs.nn.fbank import FilterBank, fbank, stack_frames
+from bench.codecs.nn.fbank import MEL_BINS, FilterBank, fbank, stack_frames
 from bench.codecs.nn.sensevoice import SenseVoice
-from bench.codecs.training.data import AudioStore, Clip, FromStep, split
+from bench.codecs.training.data import AudioStore, Clip, FromStep, split, vary
+from bench.codecs.training.merging import generator
 from bench.codecs.training.models import Reconstruction, Trainable
 from bench.codecs.training.module import Training
 from bench.codecs.training.recipe import Recipe, RecogniserModel
@@ -21,6 +22,8 @@ from bench.errors import UserError
 LETTERS = "-abcdefghijklmnopqrstuvwxyz' "  # the first is CTC's blank
 LETTERS_A_FRAME = 3  # speech spells about as many letters a second as there are frames (16.67): CTC needs room between equal ones
 CMVN_CLIPS = 200
+# SpecAugment (Park et al. 2019, arXiv 1904.08779): masks of each kind an utterance, and their widest. Nothing is warped.
+MASKS, WIDEST_BAND, WIDEST_TIME = 2, 20, 8  # of 80 mel bands; in frames of 60 ms
 
 
 def spell(text: str) -> list[int]:
@@ -40,6 +43,19 @@ def statistics(store: AudioStore, clips: list[Clip]) -> tuple[Tensor, Tensor]:
     return -features.mean(0), 1 / features.std(0).clamp(min=1e-3)
 
 
+def augment(features: Tensor, random: np.random.Generator) -> Tensor:
+    """Stacked filter banks `features` [B, F, 560] with random bands and stretches of time set to their mean, 0."""
+    batch, frames, size = features.shape
+    bands = torch.ones(batch, 1, MEL_BINS)
+    times = torch.ones(batch, frames, 1)
+    for item in range(batch):
+        for mask, widest in ((bands[item, 0], WIDEST_BAND), (times[item, :, 0], WIDEST_TIME)):
+            for _ in range(MASKS):
+                start, width = random.integers(len(mask)), random.integers(widest + 1)
+                mask[start : start + width] = 0
+    return features * times.to(features) * bands.repeat(1, 1, size // MEL_BINS).to(features)
+
+
 class Recogniser(Trainable):
     """Audio [B, T] to logits [B, F * LETTERS_A_FRAME, classes]."""
 
@@ -55,10 +71,11 @@ class Recogniser(Trainable):
     def forward(self, audio: Tensor, step: int | None) -> Reconstruction:
         raise NotImplementedError("a recogniser makes no audio")
 
-    def logits(self, audio: Tensor, num_samples: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits, and how many of their frames each item has."""
+    def logits(self, audio: Tensor, num_samples: Tensor, random: np.random.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Logits, and how many of their frames each item has; with `random`, of augmented features."""
         frames = -((1 + (num_samples - 400) // 160) // -6)
-        logits = self.network.logits(self.front_end(audio), frames)
+        features = self.front_end(audio)
+        logits = self.network.logits(features if random is None else augment(features, random), frames)
         return logits.unflatten(-1, (LETTERS_A_FRAME, -1)).flatten(1, 2), frames * LETTERS_A_FRAME
 
 
@@ -86,9 +103,9 @@ class RecogniserTraining(Training):
 
     def batch(self, numbers: list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Audio [B, T], samples of each item [B], letters [B, S], letters of each item [B]; utterance i depends on seed and i alone."""
-        draws = [int(np.random.default_rng((self.recipe.seed, number)).integers(len(self.training_clips))) for number in numbers]
-        clips = [self.training_clips[draw] for draw in draws]
-        audio = [torch.from_numpy(self.store.audio(clip)) for clip in clips]
+        randoms = [np.random.default_rng((self.recipe.seed, number)) for number in numbers]
+        clips = [self.training_clips[int(random.integers(len(self.training_clips)))] for random in randoms]
+        audio = [torch.from_numpy(vary(self.store.audio(clip), self.recipe.data, random)) for clip, random in zip(clips, randoms, strict=True)]
         letters = [torch.tensor(spell(clip.text or "")) for clip in clips]
         pad = torch.nn.utils.rnn.pad_sequence
         lengths = torch.tensor([len(row) for row in audio]), torch.tensor([len(row) for row in letters])
@@ -96,7 +113,7 @@ class RecogniserTraining(Training):
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], batch_index: int) -> None:
         audio, num_samples, letters, num_letters = batch
-        logits, frames = self.model.logits(audio, num_samples)
+        logits, frames = self.model.logits(audio, num_samples, generator(self.recipe.seed, self.step))
         log_probabilities = logits.float().log_softmax(-1).transpose(0, 1)
         loss = F.ctc_loss(log_probabilities, letters, frames, num_letters, zero_infinity=True)
         norm = self.update(0, loss)
