@@ -329,7 +329,7 @@ class FlexiCodec:
 
 
 def mfcc(filter_bank: Tensor) -> Tensor:
-    """Mel-frequency cepstra [B, F, 13] of normalised stacked filter banks [B, F, 560]: the DCT-II of the middle one of each stack's 7 frames."""
+    """Mel-frequency cepstra [B, F, 13] of stacked filter banks [B, F, 560]: the DCT-II of the middle one of each stack's 7 frames."""
     bands = torch.arange(MEL_BINS, device=filter_bank.device)
     basis = (torch.pi / MEL_BINS * torch.outer(bands + 0.5, bands[:NUM_CEPSTRA])).cos()
     return filter_bank[..., 3 * MEL_BINS : 4 * MEL_BINS] @ basis

@@ -32,7 +32,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.checkpoint import find, how_to_get, load_safetensors, load_strictly, resolve, sha256
-from bench.codec import CodecInfo, Encoded, Need, OperatingPoint, Stream
+from bench.codec import CodecInfo, Encoded, Need, OperatingPoint, Stream, check_audio
 from bench.codecs.nn.conv import Snake, WNConv1d, WNConvTranspose1d
 from bench.codecs.nn.dac import DACDecoder, DACEncoder
 from bench.codecs.nn.schedule import RULES, check_ratios, temporal_entropy, tfc_masks
@@ -276,9 +276,8 @@ class TFCCodec:
 
     @torch.inference_mode()
     def analyse(self, audio: Tensor) -> Latent:
-        if not audio.numel() or not bool(audio.isfinite().all()):
-            raise ValueError("audio must hold at least one sample, and only finite ones")
-        return Latent(self.network.encode_levels(audio[None].to(self.device)), *self.network.entropies(audio), len(audio))
+        checked = check_audio(audio)
+        return Latent(self.network.encode_levels(checked[None].to(self.device)), *self.network.entropies(audio), len(audio))
 
     @torch.inference_mode()
     def encode(self, latent: Latent, point: OperatingPoint) -> Encoded:

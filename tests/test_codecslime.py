@@ -270,9 +270,9 @@ def test_real_speech_spends_its_segments_unevenly(shared, small):
 
 
 def test_unusable_audio_and_damaged_streams_are_refused(small):
-    with pytest.raises(ValueError, match="at least one sample"):
+    with pytest.raises(ValueError, match="empty"):
         small.analyse(torch.zeros(0))
-    with pytest.raises(ValueError, match="finite"):
+    with pytest.raises(ValueError, match="infinite"):
         small.analyse(torch.tensor([0.0, float("nan")]))
     tokens = torch.zeros(1, 3, dtype=torch.int64)
     with pytest.raises(ValueError, match="4 base frames do not fit 1000 samples"):

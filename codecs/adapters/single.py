@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.codec import Encoded, OperatingPoint, Stream
+from bench.codec import Encoded, OperatingPoint, Stream, check_audio
 from bench.codecs.nn.bigcodec import BigCodec
 from bench.codecs.nn.spectral import SpectralCodec
 
@@ -34,9 +34,7 @@ class SingleCodec:
 
     @torch.inference_mode()
     def analyse(self, audio: Tensor) -> Latent:
-        if not audio.numel() or not bool(audio.isfinite().all()):
-            raise ValueError("audio must hold at least one sample, and only finite ones")
-        padded = F.pad(audio.to(self.device), (0, -len(audio) % self.hop_length))
+        padded = F.pad(check_audio(audio).to(self.device), (0, -len(audio) % self.hop_length))
         return Latent(self.network.encoder(padded[None])[0], len(audio))
 
     @torch.inference_mode()

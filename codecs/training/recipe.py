@@ -69,7 +69,7 @@ class FlexiCodecModel(Section):
 
 
 class RecogniserModel(Section):
-    """The small recogniser of FlexiCodec-tiny: a SenseVoice encoder that spells the transcripts (CTC over letters)."""
+    """The small recogniser of FlexiCodec-tiny: a SenseVoice encoder that tells the phones of the transcripts."""
 
     family: Literal["recogniser"]
     config: dict[str, int]

@@ -100,7 +100,7 @@ def train(
     L.seed_everything(recipe.seed, workers=True, verbose=False)
     store = open_store(recipe.data, recipe_path.parent, cache)
     is_recogniser = recipe.model.family == "recogniser"
-    module = RecogniserTraining(recipe, store) if is_recogniser else CodecTraining(recipe, store, out)
+    module = RecogniserTraining(recipe, store, cache) if is_recogniser else CodecTraining(recipe, store, out)
     start_steps = load_start(module, recipe.start, out)
     steps = recipe.optimiser.last_step
     trainer = L.Trainer(
