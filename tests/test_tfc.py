@@ -221,7 +221,7 @@ def test_what_was_not_encoded_here_is_refused():
     with pytest.raises(ValueError, match="8 fine frames do not fit 1601 samples"):
         decode([4, 2, 1, 1], 1601)
     for bad in (torch.empty(0), torch.tensor([0.1, float("nan")])):
-        with pytest.raises(ValueError, match="empty|infinite"):
+        with pytest.raises(ValueError, match=r"empty|infinite"):
             codec.analyse(bad)
 
 

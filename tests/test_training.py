@@ -13,12 +13,12 @@ import yaml
 
 from bench import audio
 from bench.checkpoint import load_safetensors
-from bench.codecs.training import discriminators
+from bench.codecs.training import discriminators, module
 from bench.codecs.training import train as training
 from bench.codecs.training.data import Crops, coloured_noise, open_store, split
 from bench.codecs.training.merging import DirichletSegments, ScheduledSegments, draw_ratios
 from bench.codecs.training.models import build
-from bench.codecs.training.module import CodecTraining, learning_rate
+from bench.codecs.training.module import CROPS_TO_ALIGN, CodecTraining, align_codebooks, learning_rate
 from bench.codecs.training.recipe import Cool, Data, Melt, Optimiser, Ratios, read_recipe
 from bench.codecs.training.recogniser import RecogniserTraining, augment
 from bench.errors import UserError
@@ -316,6 +316,32 @@ def test_flexicodec_starts_from_a_fixed_models_blocks(recipe: dict, recogniser: 
     assert torch.equal(filled["dac.encoder.embed.weight"], start["encoder.embed.weight"])
     assert torch.equal(filled["dac.encoder.project.weight"], own["dac.encoder.project.weight"])  # another stride
     assert model.from_start(own) is own
+
+
+def test_aligned_codebooks_fit_what_the_encoder_gives_and_a_resumed_training_keeps_its_own(
+    recipe: dict, recogniser: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy = {**recipe, **toy_model("flexicodec", recogniser), "data": {**recipe["data"], "crop_s": 1.28}, "align_codebooks": True}
+    model = build(read_recipe(save(toy, tmp_path)), tmp_path)
+    audio = 0.1 * torch.randn(8, 20480, generator=torch.Generator().manual_seed(0))
+    left: list[float] = []
+    quantiser = model.eval().network.dac.quantizer
+    quantiser.register_forward_hook(lambda part, given, made: left.append(float((given[0] - made.features).var() / given[0].var())))
+    with torch.no_grad():
+        model(audio, None)
+        align_codebooks(model, audio)
+        model(audio, None)
+    assert left[-1] < 0.6 < left[0]
+
+    aligned: list[int] = []
+    monkeypatch.setattr(module, "align_codebooks", lambda model, audio: aligned.append(len(audio)))
+    toy["optimiser"] = {**recipe["optimiser"], "stop_after": 6}
+    toy["validation"] = {"every_steps": 6, "checkpoint_steps": 6}
+    training.train(save(toy, tmp_path), tmp_path / "out")
+    assert aligned == [CROPS_TO_ALIGN]
+    toy["optimiser"] = recipe["optimiser"]
+    training.train(save(toy, tmp_path), tmp_path / "out")
+    assert aligned == [CROPS_TO_ALIGN]
 
 
 def test_with_discriminators_both_sides_learn(recipe: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from typing import TypeVar
 
 import numpy as np
@@ -122,6 +123,21 @@ def test_no_codebook_gives_zeros_and_too_many_are_refused():
     assert not nothing.features.any()
     with pytest.raises(ValueError, match=r"n_q 3 outside 0\.\.2"):
         quantiser(x, 3)
+
+
+def test_aligned_stages_each_take_away_of_what_the_ones_before_left():
+    mixed = torch.logspace(1, -1, 32)[:, None] * noise(32, 32, seed=1)
+    x = (mixed @ noise(4, 32, 300)) + 5.0
+    quantiser = ResidualVQ(32, 4, 256, 8)
+    quantiser.align(x)
+    quantiser.requires_grad_(False)
+    left = [float((x - quantiser(x, n_q).features).square().mean() / x.var()) for n_q in range(1, 5)]
+    assert left[0] < 0.7
+    assert all(after < 0.9 * before for before, after in itertools.pairwise(left))
+    first = quantiser.quantizers[0]
+    projected = first.in_proj(x)
+    torch.testing.assert_close(projected.mean((0, 2)), torch.zeros(8), rtol=0, atol=1e-3)
+    torch.testing.assert_close(projected.std((0, 2)), first.codebook.weight.std(0), rtol=0.25, atol=0)
 
 
 def test_sampled_counts_drop_the_asked_share_uniformly_and_repeat():

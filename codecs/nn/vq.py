@@ -96,6 +96,25 @@ class FactorizedVQ(_Factorised):
     def codewords(self) -> Tensor:
         return self.codebook.weight
 
+    @torch.no_grad()
+    def align(self, vectors: Tensor, scale: float) -> None:
+        """Projects onto the principal directions of `vectors` [N, D] divided by `scale`, and back; the codebook gets their variances.
+
+        Small directions are not blown up: what grows in them as an encoder trains would run away from the codebook.
+        """
+        mean = vectors.mean(0)
+        _, values, directions = torch.linalg.svd(vectors - mean, full_matrices=False)
+        directions = directions[: self.codebook.embedding_dim]
+        self.in_proj.load_state_dict(_pointwise(directions / scale, -directions @ mean / scale))
+        self.out_proj.load_state_dict(_pointwise(directions.T * scale, mean))
+        deviations = values[: len(directions)] / (len(vectors) ** 0.5 * scale)
+        self.codebook.weight.copy_(self.codebook.weight / self.codebook.weight.std() * deviations)
+
+
+def _pointwise(weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
+    """The state of a WNConv1d that is `weight` [C_out, C_in]."""
+    return {"weight_v": weight[..., None], "weight_g": weight.norm(dim=1)[:, None, None], "bias": bias}
+
 
 class LinearFactorizedVQ(_Factorised):
     """Factorised VQ as BigCodec and CodecSlime store it: projections are linear layers, the codebook is called `_codebook`."""
@@ -142,6 +161,15 @@ class ResidualVQ(nn.Module):
             commitment = commitment + found.commitment_loss * used
             codebook = codebook + found.codebook_loss * used
         return Quantised(features, tokens, commitment, codebook)
+
+    @torch.no_grad()
+    def align(self, x: Tensor) -> None:
+        """Fits every stage's projections to what the stages before it leave over of `x` [B, D, F]: a start for a training."""
+        residual = x.float()
+        scale = float(residual.mT.flatten(0, 1).std(0).mean())
+        for quantizer in self.quantizers:
+            quantizer.align(residual.mT.flatten(0, 1), scale)  # type: ignore[operator]
+            residual = residual - quantizer(residual).features
 
     def decode(self, tokens: Tensor) -> Tensor:
         """float32 [B, D, F] of `tokens` int64 [B, n, F], n in 1..N_q: the sum over the first n codebooks."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from bench.codecs.nn.vq import ResidualVQ
 from bench.codecs.training import discriminators, losses
 from bench.codecs.training.data import AudioStore, Crops, crop_loader, split
 from bench.codecs.training.models import Trainable, build
@@ -21,6 +22,7 @@ from bench.codecs.training.recipe import Optimiser, Recipe
 from bench.errors import UserError
 
 LOG_EVERY_STEPS = 50
+CROPS_TO_ALIGN = 64
 
 
 def learning_rate(optimiser: Optimiser, step: int) -> float:
@@ -114,6 +116,19 @@ class Training(L.LightningModule):
             self.log("train/learning_rate", learning_rate(self.recipe.optimiser, self.step - 1))
 
 
+@torch.no_grad()
+def align_codebooks(model: Trainable, audio: Tensor) -> None:
+    """Fits the residual VQ of `model` to what it is given for `audio` [B, T]."""
+    given: dict[ResidualVQ, Tensor] = {}
+    quantisers = [part for part in model.modules() if isinstance(part, ResidualVQ)]
+    hooks = [part.register_forward_pre_hook(lambda part, inputs: given.update({part: inputs[0]})) for part in quantisers]
+    model(audio, None)
+    for hook in hooks:
+        hook.remove()
+    for quantiser, x in given.items():
+        quantiser.align(x)
+
+
 class CodecTraining(Training):
     """Trains a codec on crops; `folder` is where other recipes left their results."""
 
@@ -125,6 +140,11 @@ class CodecTraining(Training):
             self.discriminators = makers[recipe.losses.discriminators]()
         self.mel = losses.MelLoss(recipe.data.sample_rate, turns=recipe.losses.mel_turns)
         self.stft = losses.StftLoss() if recipe.losses.stft else None
+
+    def on_fit_start(self) -> None:
+        if self.recipe.align_codebooks and self.step == 0:
+            crops = Crops(self.store, self.training_clips, self.recipe.data, self.recipe.seed, CROPS_TO_ALIGN)
+            align_codebooks(self.model, torch.stack([crops[number] for number in range(CROPS_TO_ALIGN)]).to(self.device))
 
     @property
     def sides(self) -> tuple[torch.nn.Module, ...]:

@@ -239,6 +239,8 @@ class Recipe(Section):
     codec    the file in codecs/ that runs the result
     start    what it starts from: another recipe's name, whose result is taken, or a path; nothing: from scratch
     freeze   parts of the network that are not trained, by their names ("encoder")
+    align_codebooks   before the first step, the projections of a residual VQ are fitted to some crops: where a trained encoder meets
+                      an untrained quantiser, whose codes are then of the right size
     """
 
     name: str
@@ -246,6 +248,7 @@ class Recipe(Section):
     seed: int = 0
     start: str | None = None
     freeze: list[str] = []
+    align_codebooks: bool = False
     model: Model
     merging: Merging | None = None
     data: Data
