@@ -1,0 +1,63 @@
+"""What the shipped checkpoints' card says of them, in the mean STOI of a few clips of speakers that were not trained on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pystoi import stoi
+
+from bench import audio
+from bench.codec import OperatingPoint, TunableCodec
+from bench.codecs import codecslime, fixed, flexicodec, tfc
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def speech(shared: Path) -> list[torch.Tensor]:
+    folder = shared / "data" / "eval_en"
+    rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()][::50]
+    return [torch.from_numpy(audio.resample(*audio.read(folder / row["path"]), 16000)) for row in rows]
+
+
+def mean_stoi(codec: TunableCodec, points: list[OperatingPoint], speech: list[torch.Tensor]) -> list[float]:
+    latents = [codec.analyse(samples) for samples in speech]
+    means = []
+    for point in points:
+        if "target_frame_rate" in point.options:
+            point = codec.tune(latents, point)
+        decoded = [codec.decode(codec.encode(latent, point)) for latent in latents]
+        means.append(float(np.mean([stoi(x.numpy(), y.numpy(), 16000) for x, y in zip(speech, decoded, strict=True)])))
+    return means
+
+
+def test_fixed_is_intelligible_and_better_at_higher_rates(speech):
+    means = [mean_stoi(fixed.load(f"tiny_{rate}hz", CPU), [fixed.POINTS[f"{rate}hz"]], speech)[0] for rate in (80, 40, 20)]
+    assert means[0] > 0.85
+    assert means == sorted(means, reverse=True)
+
+
+def test_codecslime_is_better_at_higher_rates_and_by_its_schedule_than_evenly(speech):
+    points = [codecslime.point(frame_rate=rate) for rate in (80, 60, 50, 40)]
+    *scheduled, evenly = mean_stoi(codecslime.load("tiny", CPU), [*points, codecslime.point(frame_rate=40, scheduler="uniform")], speech)
+    assert scheduled == sorted(scheduled, reverse=True)
+    assert scheduled[-1] > evenly + 0.005
+
+
+def test_flexicodec_is_better_at_higher_rates_with_more_codebooks_and_merged_by_its_recogniser(speech):
+    rates = [flexicodec.point(target_frame_rate=rate) for rate in (12.5, 8.3, 6.25)]
+    others = [flexicodec.point(target_frame_rate=8.3, scheduler="uniform"), flexicodec.point(target_frame_rate=8.3, n_q=1)]
+    *merged, evenly, one_codebook = mean_stoi(flexicodec.load("tiny", CPU), [*rates, *others], speech)
+    assert merged == sorted(merged, reverse=True)
+    assert merged[1] > max(evenly, one_codebook) + 0.01
+
+
+def test_tfc_is_better_at_higher_rates_and_with_more_codebooks(speech):
+    points = [tfc.POINTS[name] for name in ("fine_8q", "medium_8q", "coarse_8q")]
+    *rates, one_codebook = mean_stoi(tfc.load("tiny", CPU), [*points, tfc.POINTS["fine_1q"]], speech)
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] > one_codebook + 0.02
