@@ -161,6 +161,7 @@ def test_widening_to_a_stride_averages_and_repeats(recipe: dict, tmp_path: Path)
         ("model", {"family": "dac"}, "model"),
         ("validation", {"every_steps": 5}, "does not divide the 12 steps"),
         ("start", "no_such_recipe", "no checkpoint 'no_such_recipe'"),
+        ("align_codebooks", True, "'spectral' has no residual VQ"),
     ],
 )
 def test_a_mistake_in_a_recipe_is_one_clear_line(recipe: dict, tmp_path: Path, field: str, value: object, words: str) -> None:
@@ -372,6 +373,12 @@ def test_augmentation_masks_whole_bands_and_stretches_of_time_and_nothing_else()
         silent = (~mask).sum(dim=1)
         assert int(silent.max()) <= 2 * widest
         assert float(silent.float().mean()) == pytest.approx(widest, rel=0.3)  # two masks of half of the widest on average, cut at the edge
+
+
+def test_a_recogniser_of_another_sample_rate_is_refused(recipe: dict, speech_folder: Path, tmp_path: Path) -> None:
+    toy = {**recipe, "model": {"family": "recogniser", "config": {}}, "data": {**recipe["data"], "sample_rate": 8000}}
+    with pytest.raises(UserError, match=r"data\.sample_rate: a recogniser hears 16000 Hz, got 8000"):
+        training.train(save(toy, tmp_path), tmp_path / "out")
 
 
 def test_utterances_of_the_recogniser_vary_in_level_as_the_recipe_says(recipe: dict, speech_folder: Path, tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ PHONES = [
     "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH", "UW", "V", "W", "Y", "Z", "ZH",
 ]  # fmt: skip
 SAMPLE_RATE = 16000
-FRAMES_A_SECOND = 100
 
 
 class Aligner:
@@ -30,7 +29,7 @@ class Aligner:
         self._decoder = Decoder(samprate=SAMPLE_RATE, lm=None, bestpath=False, loglevel="FATAL")
 
     def align(self, audio: np.ndarray, text: str) -> list[int] | None:
-        """Indices into PHONES, FRAMES_A_SECOND of them, of float32 `audio` [T] in which `text` is said.
+        """Indices into PHONES, 100 a second, of float32 `audio` [T] in which `text` is said.
 
         None where a word is not in the dictionary or the text can't be what is said.
         """
@@ -58,13 +57,13 @@ class Aligner:
         self._decoder.end_utt()
 
 
-def align_store(store: AudioStore, cache: Path) -> dict[str, Tensor]:
-    """Phones int64 [100 a second] of the clips that have a transcript which fits, by their id; kept in `cache`."""
+def align_store(store: AudioStore, cache: Path) -> dict[int, Tensor]:
+    """Phones int64 [100 a second] of the clips that have a transcript which fits, by the start of each in the store; kept in `cache`."""
     spoken = [clip for clip in store.clips if clip.text]
     key = hashlib.sha256(json.dumps([(clip.id, clip.start, clip.stop, clip.text) for clip in spoken]).encode()).hexdigest()[:16]
     path = cache / f"{key}.phones.json"
     if not path.exists():
         aligner = Aligner()
-        found = {clip.id: aligner.align(store.audio(clip), clip.text or "") for clip in spoken}
+        found = {clip.start: aligner.align(store.audio(clip), clip.text or "") for clip in spoken}
         write_atomically(path, lambda partial: partial.write_text(json.dumps(found)))
-    return {name: torch.tensor(phones) for name, phones in json.loads(path.read_text()).items() if phones}
+    return {int(start): torch.tensor(phones) for start, phones in json.loads(path.read_text()).items() if phones}

@@ -264,6 +264,14 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _codebooks_can_be_aligned(self) -> Recipe:
+        if self.align_codebooks and self.model.family not in ("tfc", "flexicodec"):
+            raise ValueError(
+                f"align_codebooks: a model of the family '{self.model.family}' has no residual VQ; tfc and flexicodec have one"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _merging_fits_model(self) -> Recipe:
         needed = {"spectral": (None, "melt", "cool"), "bigcodec": (None, "melt", "cool"), "tfc": ("ratios",), "flexicodec": ("thresholds",)}
         kind = self.merging.kind if self.merging else None

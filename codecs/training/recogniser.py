@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from bench.codecs.nn.fbank import MEL_BINS, FilterBank, fbank, stack_frames
 from bench.codecs.nn.sensevoice import SenseVoice
-from bench.codecs.training.alignment import PHONES, align_store
+from bench.codecs.training.alignment import PHONES, SAMPLE_RATE, align_store
 from bench.codecs.training.data import AudioStore, Clip, FromStep, split, vary
 from bench.codecs.training.merging import generator
 from bench.codecs.training.models import Reconstruction, Trainable
@@ -92,8 +92,10 @@ class RecogniserTraining(Training):
 
     def __init__(self, recipe: Recipe, store: AudioStore, cache: Path) -> None:
         assert isinstance(recipe.model, RecogniserModel)
+        if store.sample_rate != SAMPLE_RATE:
+            raise UserError(f"data.sample_rate: a recogniser hears {SAMPLE_RATE} Hz, got {store.sample_rate}")
         self.phones = align_store(store, cache)
-        spoken = AudioStore(store.samples, tuple(clip for clip in store.clips if clip.id in self.phones), store.sample_rate)
+        spoken = AudioStore(store.samples, tuple(clip for clip in store.clips if clip.start in self.phones), store.sample_rate)
         if not spoken.clips:
             raise UserError("data: no clip has a transcript that it can be aligned with: a recogniser can not be trained on it")
         clips, _ = split(spoken, recipe.data.held_out)
@@ -115,7 +117,7 @@ class RecogniserTraining(Training):
         varied = (vary(self.store.audio(clip), self.recipe.data, random) for clip, random in zip(clips, randoms, strict=True))
         audio = [torch.from_numpy(samples) for samples in varied]
         lengths = torch.tensor([len(row) for row in audio])
-        spoken = [labels(self.phones[clip.id], frames) for clip, frames in zip(clips, num_frames(lengths).tolist(), strict=True)]
+        spoken = [labels(self.phones[clip.start], frames) for clip, frames in zip(clips, num_frames(lengths).tolist(), strict=True)]
         return pad_sequence(audio, batch_first=True), lengths, pad_sequence(spoken, batch_first=True, padding_value=IGNORED)
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
@@ -132,7 +134,7 @@ class RecogniserTraining(Training):
         clip = self.validation_clips[number]
         audio = torch.from_numpy(self.store.audio(clip))[None].to(self.device)
         logits = self.model.logits(audio, torch.tensor([audio.shape[-1]], device=self.device))[0].cpu()
-        self.wrong.append((logits.argmax(-1) != labels(self.phones[clip.id], len(logits))).flatten())
+        self.wrong.append((logits.argmax(-1) != labels(self.phones[clip.start], len(logits))).flatten())
 
     def on_validation_epoch_end(self) -> None:
         self.log("validation/frame_error_rate", float(torch.cat(self.wrong).float().mean()), rank_zero_only=True)
