@@ -183,11 +183,14 @@ class Network(nn.Module):
         self.register_buffer("semantic_mean", torch.zeros(1))
         self.register_buffer("semantic_std", torch.ones(1))
 
-    def analyse(self, audio: Tensor) -> tuple[Tensor, Tensor]:
-        """Semantic [B, semantic_dim, F] and acoustic [B, latent_dim, F] features, one every `hop_length`, of `audio` [B, T], T >= 1."""
+    def analyse(self, audio: Tensor, filter_bank: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Semantic [B, semantic_dim, F] and acoustic [B, latent_dim, F] features, one every `hop_length`, of `audio` [B, T], T >= 1.
+
+        filter_bank   of `audio`, where the caller has it already
+        """
         acoustic = self.dac.encoder(F.pad(audio, (0, -audio.shape[-1] % self.hop_length)))
         with torch.no_grad():
-            semantic = self.at_base_rate(self.semantic_model(self.filter_bank(audio)))
+            semantic = self.at_base_rate(self.semantic_model(self.filter_bank(audio) if filter_bank is None else filter_bank))
         num_frames = min(semantic.shape[-1], acoustic.shape[-1])
         return semantic[..., :num_frames], acoustic[..., :num_frames]
 
@@ -279,8 +282,9 @@ class FlexiCodec:
     @torch.inference_mode()
     def analyse(self, audio: Tensor) -> Latent:
         checked = check_audio(audio).to(self.device)[None]
-        semantic, acoustic = self.network.analyse(checked)
-        cepstra = self.network.at_base_rate(mfcc(self.network.filter_bank(checked)))[0, :, : semantic.shape[-1]]
+        filter_bank = self.network.filter_bank(checked)
+        semantic, acoustic = self.network.analyse(checked, filter_bank)
+        cepstra = self.network.at_base_rate(mfcc(filter_bank))[0, :, : semantic.shape[-1]]
         return Latent(semantic[0], acoustic[0], cepstra, len(audio))
 
     @torch.inference_mode()
