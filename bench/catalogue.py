@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.checkpoint import shipped
-from bench.codec import Need
-from bench.dataset import BUNDLED, KNOWN_SETS, parse_spec
-from bench.dataset import needs as dataset_needs
-from bench.preflight import Requirement
+from bench.datasets.known import KNOWN_SETS
+from bench.datasets.specs import BUNDLED, parse_spec
+from bench.datasets.specs import needs as dataset_needs
+from bench.needs import Need, Requirement
 from bench.registry import codec_module, codec_names, metric_infos, metric_modules
 
 Row = dict[str, Any]

@@ -46,7 +46,7 @@ def run(
 ) -> None:
     """Runs what is missing of a suite, prints the table, and writes it with the report."""
     from bench.commands import run_suite
-    from bench.session import Options
+    from bench.run.session import Options
 
     _one_of("--engine", engine, ("local", "ray"))
     loaded = _load(suite, set_)
@@ -90,9 +90,9 @@ def regress(
     set_: Set = [],  # noqa: B006
 ) -> None:
     """Is this checkpoint worse than the baseline? Scores it, tests every metric, writes JUnit XML and Markdown."""
-    from bench.candidate import default_out
     from bench.commands import regress_checkpoint
-    from bench.session import Options
+    from bench.regress.candidate import default_out
+    from bench.run.session import Options
 
     loaded = _load(suite, set_)
     options = Options(out or default_out(loaded, codec, checkpoint), _device(device), jobs, command=_command())
@@ -106,7 +106,7 @@ def save_baseline(
     codec: Annotated[list[str], typer.Option(help="only this codec of the run; may be repeated", show_default=False)] = [],  # noqa: B006
 ) -> None:
     """Keeps the scores of a finished run as results/baselines/NAME.parquet, to be committed."""
-    from bench.baseline import save_baseline as save
+    from bench.regress.baseline import save_baseline as save
 
     print(save(run_folder, name, codec))
 
@@ -126,7 +126,7 @@ def watch(
 ) -> None:
     """Scores every new checkpoint that appears in a folder, and draws each metric over the steps."""
     from bench.commands import watch_folder
-    from bench.session import Options
+    from bench.run.session import Options
 
     loaded = _load(suite, set_)
     options = Options(out or Path("results/watch") / f"{loaded.name}-{codec}", _device(device), jobs, command=_command())
@@ -152,6 +152,17 @@ def list_(
     _one_of("bench list", what, tuple(catalogue.LISTS))
     rows = catalogue.LISTS[what]()
     print(json.dumps(rows, ensure_ascii=False, indent=1) if json_ else catalogue.as_text(rows))
+
+
+@app.command()
+def fetch(
+    sets: Annotated[list[str], typer.Argument(metavar="SET...", help="a name of `bench list datasets`, or a suite's entry as JSON")],
+    seed: Annotated[int, typer.Option(help="the suite's, which draws its `limit`")] = 0,
+) -> None:
+    """Fetches data sets, so that runs need no network."""
+    from bench.commands import fetch as get
+
+    raise typer.Exit(get(sets, seed))
 
 
 @app.command()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
+
+from bench.needs import Need
 
 Kind = Literal["fixed", "dynamic", "classical", "ceiling", "recordings"]
 
@@ -117,23 +118,6 @@ class CodecInfo:
     licence: str
     citation: str = ""  # BibTeX
     url: str = ""
-
-
-@dataclass(frozen=True)
-class Need:
-    """One thing that must be on the machine before work starts.
-
-    how     the command or URL that gets it
-    files   of weights that are here: a run records their sha256
-    """
-
-    kind: Literal["package", "weights", "data", "device"]
-    name: str
-    available: bool
-    how: str
-    size_mb: float | None = None
-    licence: str = ""
-    files: tuple[Path, ...] = ()
 
 
 class CodecModule(Protocol):

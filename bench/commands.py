@@ -5,22 +5,33 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
-from bench import audio, bitstream, preflight
+from bench import audio, bitstream
+from bench.analysis.comparison import compare, find_point
+from bench.analysis.papers import against_papers
 from bench.codec import OperatingPoint, check_audio
+from bench.datasets.specs import open_dataset, parse_spec
 from bench.errors import Unavailable, UserError, unknown
 from bench.files import write_atomically
-from bench.published import against_papers
 from bench.registry import codec_module, codec_names
 from bench.report import papers
-from bench.report.table import render_csv, render_latex, render_markdown, render_terminal
-from bench.runner import failures
-from bench.session import Options, score, table_of
-from bench.store import read_run
+from bench.report.comparison import Comparison
+from bench.report.merge import merge
+from bench.report.table import (
+    render_csv,
+    render_latex,
+    render_markdown,
+    render_terminal,
+)
+from bench.run import preflight
+from bench.run.runner import failures
+from bench.run.session import Options, score, table_of
+from bench.run.store import read_run
 from bench.suite import Suite
 
 _SHOWN_FAILURES = 20
@@ -67,7 +78,7 @@ def run_suite(suite: Suite, options: Options) -> int:
 
 def compare_run(folder: Path, baseline: str, as_json: bool) -> int:
     """`bench compare`."""
-    from bench.report.compare import comparison_of, render_json, render_terminal
+    from bench.report.comparison import render_json, render_terminal
 
     comparison = comparison_of(folder, baseline)
     if as_json:
@@ -80,8 +91,8 @@ def compare_run(folder: Path, baseline: str, as_json: bool) -> int:
 
 def regress_checkpoint(suite: Suite, baseline: str, codec: str, checkpoint: str, options: Options, strict: bool) -> int:
     """`bench regress`: 1 when the candidate is worse; `strict`: or when anything is undecided."""
-    from bench.candidate import judge
-    from bench.report import regress as render
+    from bench.regress.candidate import judge
+    from bench.report import verdicts as render
 
     console = Console()
     if not console.is_terminal:
@@ -105,7 +116,7 @@ def regress_checkpoint(suite: Suite, baseline: str, codec: str, checkpoint: str,
 
 def watch_folder(folder: Path, suite: Suite, codec: str, options: Options, match: str, every_s: float, once: bool) -> int:
     """`bench watch`: with `once`, 1 where a regression stands; else goes on until it is stopped."""
-    from bench.watch import look
+    from bench.regress.watch import look
 
     console = Console()
     while True:
@@ -229,3 +240,28 @@ def _read_audio(path: Path):  # type: ignore[no-untyped-def]
         return audio.read(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: {error}") from None
+
+
+def fetch(sets: Sequence[str], seed: int) -> int:
+    """`bench fetch`: a set is a name, or what stands in a suite, as JSON."""
+    for text in sets:
+        try:
+            spec = parse_spec(json.loads(text) if text.startswith("{") else text)
+        except ValueError as error:
+            raise UserError(f"{text}: {error}") from None
+        found = open_dataset(spec, Path.cwd(), seed)
+        print(f"{found.name}: {len(found.entries)} utterances, revision {found.revision}, in {found.entries[0].path.parent}")
+    return 0
+
+
+def comparison_of(folder: Path, baseline: str) -> Comparison:
+    """The run in `folder` against `baseline` (CODEC@POINT); where that is "", the suite's compare.baseline, else the first point."""
+    merged = merge([folder])
+    present = set(zip(merged.records["codec"], merged.records["point"], strict=True))
+    points = [point for point in merged.points if point in present]
+    ranked = [point for point in points if merged.codecs[point[0]]["kind"] != "ceiling"]
+    if not ranked:
+        raise UserError(f"{folder}: holds no codec to compare")
+    name = baseline or merged.baseline or "@".join(ranked[0])
+    numbers = compare(merged.records, merged.metrics, find_point(name, points), order=points, seed=merged.seed)
+    return Comparison(numbers, merged.metrics)

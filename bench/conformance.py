@@ -21,7 +21,7 @@ from torch import Tensor
 from bench import audio
 from bench.bitstream import entropy_pack, entropy_unpack, pack, unpack
 from bench.codec import Codec, Encoded, OperatingPoint, check_audio, nominal_bitrate
-from bench.dataset import BUNDLED, open_dataset, parse_spec
+from bench.datasets.specs import BUNDLED, open_dataset, parse_spec
 from bench.errors import Unavailable
 from bench.registry import codec_module
 

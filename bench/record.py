@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bench.metric import Score
-
 CODEC = "codec"  # the key in `failures` of a codec that could not be loaded, or failed on the utterance: nothing was scored
 
 
@@ -63,3 +61,37 @@ class Record:
     scores: Mapping[str, Score] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)  # metric or CODEC -> reason
     not_applicable: Mapping[str, str] = field(default_factory=dict)  # metric -> reason
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """Facts on one column; importing the module that holds them imports nothing heavy.
+
+    unit          "dB", "MOS", "%", "" ...
+    sample_rate   Hz, at which reference and degraded are compared
+    definition    one sentence; `source` names the paper or code it is taken from
+    languages     BCP-47 primary tags it applies to; None for all. Elsewhere it is not applicable: neither a score nor a failure
+    corpus_ratio  the mean over a corpus is sum(details["errors"]) / sum(details["words"]), not a mean of utterances (WER, CER)
+    diagnostic    describes the signal (delay, gain), ranks nothing
+    """
+
+    name: str
+    unit: str
+    version: int
+    sample_rate: int
+    higher_is_better: bool
+    definition: str
+    source: str
+    licence: str = ""
+    citation: str = ""
+    languages: tuple[str, ...] | None = None
+    corpus_ratio: bool = False
+    diagnostic: bool = False
+
+
+@dataclass(frozen=True)
+class Score:
+    """A value in the metric's unit, with what must be kept beside it: edit counts, the ASR hypothesis."""
+
+    value: float
+    details: Mapping[str, float | str] = field(default_factory=dict)

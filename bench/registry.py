@@ -12,7 +12,8 @@ from typing import Any, cast
 
 from bench.codec import CodecModule
 from bench.errors import UserError
-from bench.metric import MetricInfo, MetricModule
+from bench.metric import MetricModule
+from bench.record import MetricInfo
 
 RECORDINGS = "recordings"  # no model: audio that was decoded elsewhere (bench/recordings.py)
 

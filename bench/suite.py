@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.codec import OperatingPoint
-from bench.dataset import DatasetSpec, parse_spec
+from bench.datasets.specs import DatasetSpec, parse_spec
 from bench.errors import UserError, unknown
 from bench.published import Published, read_published
 from bench.recordings import operating_points, read_recordings

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 import torch
 
 from bench import checkpoint as files
-from bench.codec import Codec, CodecInfo, Need, OperatingPoint
-from bench.codecs.adapters.points import pick
-from bench.codecs.adapters.single import SingleCodec
+from bench.codec import Codec, CodecInfo, OperatingPoint
+from bench.codecs.bases.points import pick
+from bench.codecs.bases.single import SingleCodec
 from bench.codecs.nn.bigcodec import unfilled
 from bench.errors import UserError
+from bench.needs import Need
 
 INFO = CodecInfo(
     kind="fixed",

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from bench.audio import fit_length
-from bench.codec import Codec, CodecInfo, Encoded, Need, OperatingPoint, Stream
-from bench.codecs.adapters.points import pick
+from bench.codec import Codec, CodecInfo, Encoded, OperatingPoint, Stream
+from bench.codecs.bases.points import pick
+from bench.needs import Need
 
 INFO = CodecInfo(
     kind="classical",

@@ -25,13 +25,14 @@ import torch
 from torch import Tensor
 
 from bench.checkpoint import find, how_to_get, load_safetensors, load_strictly, resolve, sha256
-from bench.codec import CodecInfo, Encoded, Need, OperatingPoint, Stream
-from bench.codecs.adapters.single import Latent, SingleCodec
+from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream
+from bench.codecs.bases.single import Latent, SingleCodec
 from bench.codecs.nn.bigcodec import BigCodec, Variant, unfilled
 from bench.codecs.nn.schedule import num_segments_for, random, schedfr, uniform
 from bench.codecs.nn.segment import expand, merge
 from bench.codecs.nn.spectral import SpectralCodec
 from bench.errors import Unavailable, UserError, unknown
+from bench.needs import Need
 
 RELEASED: tuple[Variant, ...] = ("vq8k", "fsq18k")
 HOW_TO_GET_RELEASED = (

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import torch
 
-from bench.codec import Codec, Need, OperatingPoint
-from bench.codecs.adapters.dac import info, load_dac, weights_need
-from bench.codecs.adapters.points import pick, residual_points
-from bench.codecs.adapters.published import Published
-from bench.codecs.adapters.residual import TRANSFORMERS_FILES
+from bench.codec import Codec, OperatingPoint
+from bench.codecs.bases.dac import info, load_dac, weights_need
+from bench.codecs.bases.points import pick, residual_points
+from bench.codecs.bases.repository import Published
+from bench.codecs.bases.residual import TRANSFORMERS_FILES
+from bench.needs import Need
 
 INFO = info("DAC 44.1 kHz")
 VERSION = 1

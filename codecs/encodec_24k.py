@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from bench.codec import Codec, CodecInfo, Need, OperatingPoint
-from bench.codecs.adapters.points import pick
-from bench.codecs.adapters.published import Published
-from bench.codecs.adapters.residual import TRANSFORMERS_FILES, ResidualCodec, load_model
+from bench.codec import Codec, CodecInfo, OperatingPoint
+from bench.codecs.bases.points import pick
+from bench.codecs.bases.repository import Published
+from bench.codecs.bases.residual import TRANSFORMERS_FILES, ResidualCodec, load_model
+from bench.needs import Need
 
 INFO = CodecInfo(
     kind="fixed",

@@ -11,11 +11,12 @@ import json
 import torch
 
 from bench.checkpoint import find, how_to_get, load_safetensors, load_strictly, resolve, sha256
-from bench.codec import CodecInfo, Need, OperatingPoint
-from bench.codecs.adapters.single import SingleCodec
+from bench.codec import CodecInfo, OperatingPoint
+from bench.codecs.bases.single import SingleCodec
 from bench.codecs.nn.bigcodec import unfilled
 from bench.codecs.nn.spectral import SpectralCodec
 from bench.errors import UserError, unknown
+from bench.needs import Need
 
 INFO = CodecInfo(kind="fixed", title="Fixed-rate baseline (ours)", licence="Apache-2.0 (code and weights)")
 VERSION = 1

@@ -38,7 +38,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from bench.checkpoint import find, how_to_get, load_safetensors, load_strictly, load_torch, resolve, sha256
-from bench.codec import CodecInfo, Encoded, Need, OperatingPoint, Stream, check_audio
+from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream, check_audio
 from bench.codecs.nn.conv import WNConv1d
 from bench.codecs.nn.convnext import ConvNeXtBlock
 from bench.codecs.nn.dac import DACDecoder, DACEncoder
@@ -51,6 +51,7 @@ from bench.codecs.nn.spectral import SpectralDecoder, SpectralEncoder
 from bench.codecs.nn.transformer import QueryAggregator, Transformer
 from bench.codecs.nn.vq import ResidualVQ
 from bench.errors import Unavailable, UserError, unknown
+from bench.needs import Need
 
 SAMPLE_RATE = 16000
 HOP_LENGTH = 1280

@@ -21,9 +21,10 @@ from torch import Tensor
 
 from bench import checkpoint as files
 from bench import torchaudio_guard
-from bench.codec import Codec, CodecInfo, Encoded, Need, OperatingPoint, Stream
-from bench.codecs.adapters.residual import FullDepth
+from bench.codec import Codec, CodecInfo, Encoded, OperatingPoint, Stream
+from bench.codecs.bases.residual import FullDepth
 from bench.errors import UserError, unknown
+from bench.needs import Need
 
 INFO = CodecInfo(
     kind="fixed",

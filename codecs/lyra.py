@@ -14,9 +14,10 @@ from torch import Tensor
 
 from bench import checkpoint as files
 from bench.audio import fit_length
-from bench.codec import Codec, CodecInfo, Encoded, Need, OperatingPoint, Stream
-from bench.codecs.adapters.points import pick
-from bench.codecs.adapters.residual import FullDepth
+from bench.codec import Codec, CodecInfo, Encoded, OperatingPoint, Stream
+from bench.codecs.bases.points import pick
+from bench.codecs.bases.residual import FullDepth
+from bench.needs import Need
 
 INFO = CodecInfo(
     kind="fixed",

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from bench.codec import Codec, CodecInfo, Encoded, Need, OperatingPoint
-from bench.codecs.adapters.ffmpeg import Coder, PacketCodec
-from bench.codecs.adapters.points import pick
+from bench.codec import Codec, CodecInfo, Encoded, OperatingPoint
+from bench.codecs.bases.packets import Coder, PacketCodec
+from bench.codecs.bases.points import pick
+from bench.needs import Need
 
 INFO = CodecInfo(
     kind="classical",

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.codec import Codec, CodecInfo, Encoded, Need, OperatingPoint
-from bench.codecs.adapters.points import pick
+from bench.codec import Codec, CodecInfo, Encoded, OperatingPoint
+from bench.codecs.bases.points import pick
+from bench.needs import Need
 
 INFO = CodecInfo(kind="ceiling", title="Original audio", licence="")
 VERSION = 1

@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench import checkpoint as files
-from bench.codec import Codec, CodecInfo, Encoded, Need, OperatingPoint, Stream
-from bench.codecs.adapters.points import pick
-from bench.codecs.adapters.published import Published
+from bench.codec import Codec, CodecInfo, Encoded, OperatingPoint, Stream
+from bench.codecs.bases.points import pick
+from bench.codecs.bases.repository import Published
 from bench.errors import UserError
+from bench.needs import Need
 
 INFO = CodecInfo(
     kind="fixed",

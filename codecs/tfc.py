@@ -32,7 +32,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.checkpoint import find, how_to_get, load_safetensors, load_strictly, resolve, sha256
-from bench.codec import CodecInfo, Encoded, Need, OperatingPoint, Stream, check_audio
+from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream, check_audio
 from bench.codecs.nn.conv import Snake, WNConv1d, WNConvTranspose1d
 from bench.codecs.nn.dac import DACDecoder, DACEncoder
 from bench.codecs.nn.schedule import RULES, check_ratios, temporal_entropy, tfc_masks
@@ -40,6 +40,7 @@ from bench.codecs.nn.segment import expand
 from bench.codecs.nn.spectral import SpectralDecoder, SpectralEncoder
 from bench.codecs.nn.vq import ResidualVQ
 from bench.errors import UserError, unknown
+from bench.needs import Need
 
 Ratios = tuple[float, float, float]  # shares of time: fine, medium, coarse
 

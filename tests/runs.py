@@ -13,8 +13,8 @@ import torch
 
 from bench import audio, bitstream
 from bench.codec import Encoded, Stream
-from bench.metric import MetricInfo
-from bench.tokens import TokenCounts
+from bench.record import MetricInfo
+from bench.run.tokens import TokenCounts
 
 SAMPLE_RATE = 16000
 HOP_LENGTH = 320

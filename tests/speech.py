@@ -12,7 +12,8 @@ import torch
 
 from bench import audio
 from bench.dataset import Utterance
-from bench.metric import Metric, Score
+from bench.metric import Metric
+from bench.record import Score
 from bench.registry import metric_infos, metric_modules
 
 CORPUS = Path(__file__).resolve().parent.parent / "bench" / "corpus"

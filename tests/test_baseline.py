@@ -18,14 +18,15 @@ import soundfile
 import torch
 from rich.console import Console
 
-from bench import baseline, candidate, session
-from bench.baseline import check_comparable, kept, read_baseline, save_baseline
-from bench.candidate import check_loads, judge, with_checkpoint
 from bench.cli import main
 from bench.codecs.nn.spectral import SpectralCodec
 from bench.errors import UserError
-from bench.session import Options, open_datasets, score
-from bench.store import read_run
+from bench.regress import baseline, candidate
+from bench.regress.baseline import check_comparable, kept, read_baseline, save_baseline
+from bench.regress.candidate import check_loads, judge, with_checkpoint
+from bench.run import session
+from bench.run.session import Options, open_datasets, score
+from bench.run.store import read_run
 from bench.suite import Suite, load_suite
 from tests import toys
 from tests.runs import METRICS, run_info, synthetic_records, write_run

@@ -15,7 +15,7 @@ from pystoi import stoi
 
 from bench import audio, bitstream
 from bench.codec import Codec
-from bench.codecs.adapters.points import pick
+from bench.codecs.bases.points import pick
 from bench.conformance import check_codec
 from bench.errors import Unavailable
 from tests.speech import at_rate, sentence

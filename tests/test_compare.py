@@ -10,10 +10,10 @@ import pytest
 from scipy import interpolate
 from scipy import stats as scipy_stats
 
-from bench import stats
-from bench.compare import Comparison, Curves, at_equal_rate, compare, curve_difference, find_point, pareto_points
+from bench.analysis import stats
+from bench.analysis.comparison import Comparison, Curves, at_equal_rate, compare, curve_difference, find_point, pareto_points
 from bench.errors import UserError
-from bench.metric import MetricInfo
+from bench.record import MetricInfo
 from tests.runs import METRICS, synthetic_records
 
 PSNR = MetricInfo("psnr", "dB", 1, 16000, True, "", "")

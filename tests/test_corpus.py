@@ -12,7 +12,8 @@ import pytest
 import soundfile
 
 from bench.corpus.make_corpus import LEVEL_DB, make_corpus
-from bench.dataset import open_dataset, parse_spec, problems
+from bench.datasets.manifest import problems
+from bench.datasets.specs import open_dataset, parse_spec
 
 CORPUS = Path(__file__).resolve().parent.parent / "bench" / "corpus"
 MADE_WITH = ("flite-2.2-current", "1.51")

@@ -17,9 +17,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from bench.dataset import NAMES, Entry, needs, open_dataset, parse_spec, problems
+from bench.dataset import Entry
+from bench.datasets.known import KNOWN_SETS
+from bench.datasets.manifest import problems
+from bench.datasets.specs import NAMES, needs, open_dataset, parse_spec
 from bench.errors import Unavailable, UserError
-from bench.hub import KNOWN_SETS
 from tests.hub_server import encoded, tone, write_parquet
 
 # Columns as the hub's cards give them; values as far as they matter here.

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from bench import session
-from bench.session import Options
+from bench.run import session
+from bench.run.session import Options
 from bench.suite import load_suite
 from tests import toys
 

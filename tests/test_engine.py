@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.engine import Engine, Lost, open_engine
+from bench.run.engine import Engine, Lost, open_engine
 
 
 def task(number: int) -> int:

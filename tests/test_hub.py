@@ -17,12 +17,17 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from bench import dataset, hub, session
+from bench.cli import main
 from bench.commands import doctor
-from bench.dataset import Dataset, needs, open_dataset, parse_spec, problems
+from bench.dataset import Dataset
+from bench.datasets import hub
+from bench.datasets.hub import HubSource, Split
+from bench.datasets.known import KNOWN_SETS, ids_file
+from bench.datasets.manifest import problems
+from bench.datasets.specs import needs, open_dataset, parse_spec
 from bench.errors import Unavailable, UserError
-from bench.hub import KNOWN_SETS, HubSource, Split
-from bench.session import Options
+from bench.run import session
+from bench.run.session import Options
 from bench.suite import load_suite
 from tests.hub_server import CARD, HubServer, encoded, point_clients_at, write_parquet
 from tests.toys import SerialEngine
@@ -136,7 +141,7 @@ def test_the_whole_is_asked_for_once_and_other_splits_never(server, tmp_path, mo
     spec = parse_spec("librispeech/test-clean")
     (need,) = needs(spec, tmp_path)
     assert (need.name, need.available, need.size_mb, need.licence) == ("librispeech/test-clean", False, 350, "CC-BY-4.0")
-    assert need.how == "python -m bench.dataset librispeech/test-clean"
+    assert need.how == "bench fetch librispeech/test-clean"
     opened = open_dataset(spec, tmp_path, seed=0)
     assert [(e.id, e.text, e.speaker) for e in opened.entries] == [(f"test-{i}", f"TEXT {i}", str(i // 5)) for i in range(24)]
     assert {file for file, _, _ in server.reads} == set(FILES)
@@ -228,15 +233,22 @@ def test_offline_works_from_what_was_fetched_and_else_says_so(server, tmp_path, 
     assert server.requests == []
 
 
+def bench_says(monkeypatch, *arguments: str, code: int = 0) -> None:
+    """Calls `bench` with these arguments; it must end with `code`."""
+    monkeypatch.setattr(sys, "argv", ["bench", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == code
+
+
 def test_the_command_of_a_need_fetches_what_the_suite_will_open(server, tmp_path, monkeypatch, capsys, selection):
     spec = parse_spec({"hf": "some/set", "config": "clean", "text": None, **selection})
     (need,) = needs(spec, tmp_path, seed=3)
     assert not need.available
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    monkeypatch.setattr(sys, "argv", shlex.split(need.how)[2:])
-    assert shlex.split(need.how)[:3] == ["python", "-m", "bench.dataset"]
-    dataset._main()
+    assert shlex.split(need.how)[:2] == ["bench", "fetch"]
+    bench_says(monkeypatch, *shlex.split(need.how)[1:])
     server.requests.clear()
     (need,) = needs(spec, tmp_path, seed=3)
     assert need.available
@@ -266,13 +278,13 @@ def test_a_set_that_is_a_list_of_ids_is_fetched_by_that_list(server, tmp_path, m
         ("unicats-b (a part, at most)", False),
         ("unicats-b: list of utterances", False),
     ]
-    hub.ids_file(known).parent.mkdir(parents=True)
-    hub.ids_file(known).write_text("test-9 prompt\ntest-23 prompt\n")
+    ids_file(known).parent.mkdir(parents=True)
+    ids_file(known).write_text("test-9 prompt\ntest-23 prompt\n")
     opened = open_dataset(spec, tmp_path, seed=0)
     assert [entry.id for entry in opened.entries] == ["test-9", "test-23"]
     assert audio_read(server) == [2, 5]
     assert all(need.available for need in needs(spec, tmp_path))
-    hub.ids_file(known).unlink()
+    ids_file(known).unlink()
     assert not any(need.available for need in needs(spec, tmp_path))  # and asks nobody for the list
 
 
@@ -291,7 +303,7 @@ def test_doctor_tells_a_suites_part_by_the_suites_seed(server, tmp_path, capsys)
     assert doctor(suite) == 3
     told = capsys.readouterr().out
     assert "librispeech/test-clean (a part, at most)  350" in told
-    assert 'python -m bench.dataset \'{"limit":3,"name":"librispeech/test-clean"}\' --seed 5' in told
+    assert 'bench fetch \'{"limit":3,"name":"librispeech/test-clean"}\' --seed 5' in told
     open_dataset(suite.datasets[0], suite.base_dir, seed=4)
     assert doctor(suite) == 3
     open_dataset(suite.datasets[0], suite.base_dir, seed=5)
@@ -305,9 +317,8 @@ def test_the_limit_of_a_call_asks_for_no_more(server, tmp_path, monkeypatch):
     with pytest.raises(Unavailable) as caught:
         session.score(suite, Options(tmp_path / "run", limit=2), Console(quiet=True))
     command = str(caught.value).split("get it with: ")[1]
-    assert command == """python -m bench.dataset '{"limit":2,"name":"librispeech/test-clean"}' --seed 5"""
-    monkeypatch.setattr(sys, "argv", shlex.split(command)[2:])
-    dataset._main()
+    assert command == """bench fetch '{"limit":2,"name":"librispeech/test-clean"}' --seed 5"""
+    bench_says(monkeypatch, *shlex.split(command)[1:])
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     frame = session.score(suite, Options(tmp_path / "run", limit=2), Console(quiet=True))
     assert len(set(frame["utterance"])) == 2
@@ -317,10 +328,7 @@ def test_the_limit_of_a_call_asks_for_no_more(server, tmp_path, monkeypatch):
 
 def test_the_command_ends_without_a_traceback(monkeypatch, capsys):
     for argument, code, told in (("librispeech/test-claen", 2, "did you mean"), ("librispeech/test-clean", 3, "HF_HUB_OFFLINE is set")):
-        monkeypatch.setattr(sys, "argv", ["bench.dataset", argument])
-        with pytest.raises(SystemExit) as ended:
-            dataset._main()
-        assert ended.value.code == code
+        bench_says(monkeypatch, "fetch", argument, code=code)
         assert told in capsys.readouterr().err
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from bench.dataset import Utterance
 from bench.errors import UserError
-from bench.metric import MetricFailure, MetricModule, NotApplicable, Score
+from bench.metric import MetricFailure, MetricModule, NotApplicable
 from bench.metrics import _transcripts
+from bench.record import Score
 from bench.registry import metric_infos, metric_modules
 from tests.speech import at_rate, load, sentence, with_noise
 

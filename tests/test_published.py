@@ -7,10 +7,11 @@ import math
 import pandas as pd
 import pytest
 
+from bench.analysis.papers import Gap, against_papers
+from bench.analysis.summary import summary
 from bench.errors import UserError
-from bench.published import Gap, Published, against_papers, published_of, read_published
+from bench.published import Published, published_of, read_published
 from bench.suite import load_suite
-from bench.summary import summary
 from tests.runs import METRICS, run_info, synthetic_records
 
 HEAD = "suite,system,entry,metric,value,unit,source,doubt\n"

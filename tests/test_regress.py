@@ -19,15 +19,18 @@ import yaml
 from rich.console import Console
 from scipy import stats as scipy_stats
 
-from bench import candidate, regress, session, stats
+from bench.analysis import stats
+from bench.analysis import verdicts as regress
+from bench.analysis.verdicts import Regression, margin
 from bench.checkpoint import find
 from bench.cli import app
-from bench.metric import MetricInfo
+from bench.record import MetricInfo
 from bench.registry import metric_infos
-from bench.regress import Regression, margin
-from bench.report.regress import headline, render_json, render_junit, render_markdown, render_terminal
-from bench.session import Options
-from bench.store import read_run
+from bench.regress import candidate
+from bench.report.verdicts import headline, render_json, render_junit, render_markdown, render_terminal
+from bench.run import session
+from bench.run.session import Options
+from bench.run.store import read_run
 from bench.suite import SPENT, load_suite
 from tests import toys
 

@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from bench import audio, bitstream
+from bench.analysis.comparison import curves_of_metrics
+from bench.analysis.grid import grids
+from bench.analysis.summary import summary
 from bench.codec import Encoded, Stream
-from bench.compare import curves_of_metrics
 from bench.report import media, plot
 from bench.report.style import COLOURS, looks
-from bench.summary import grids, summary
 from tests.runs import METRICS, synthetic_records
 
 

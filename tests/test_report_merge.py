@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.analysis.summary import summary
+from bench.commands import comparison_of
 from bench.errors import UserError
-from bench.report.compare import comparison_of, render_json
+from bench.report.comparison import render_json
 from bench.report.merge import merge
-from bench.summary import summary
 from tests.runs import CODECS, METRICS, run_info, synthetic_records, write_run
 
 

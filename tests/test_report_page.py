@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.analysis.summary import Table, summary
 from bench.report.build import build
 from bench.report.merge import merge
-from bench.summary import Table, summary
 from tests.browser import opened_page
 from tests.runs import CODECS, METRICS, run_info, synthetic_records, write_run
 

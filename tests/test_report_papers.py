@@ -10,11 +10,13 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from bench import commands, session
-from bench.published import Gap, Published
+from bench import commands
+from bench.analysis.papers import Gap
+from bench.published import Published
 from bench.report import papers
 from bench.report.build import build
-from bench.session import Options
+from bench.run import session
+from bench.run.session import Options
 from bench.suite import load_suite
 from tests import toys
 from tests.runs import CODECS, METRICS, run_info, synthetic_records, write_run

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from bench.analysis.summary import Table, summary
 from bench.report.table import render_csv, render_latex, render_markdown, render_terminal
-from bench.summary import Table, summary
 from tests.runs import CODECS, METRICS, synthetic_records
 
 NOMINAL = {(codec, point): rate for codec, (_, points) in CODECS.items() for point, (rate, _) in points.items()}

@@ -14,12 +14,12 @@ import soundfile
 import torch
 from rich.console import Console
 
-from bench import session
-from bench.codec import Need
 from bench.metrics._error_rate import error_rates
-from bench.runner import failures
-from bench.session import Options
-from bench.store import Store, read_run
+from bench.needs import Need
+from bench.run import session
+from bench.run.runner import failures
+from bench.run.session import Options
+from bench.run.store import Store, read_run
 from bench.suite import load_suite
 from tests import toys
 from tests.toys import comparable

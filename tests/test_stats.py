@@ -7,7 +7,7 @@ import pytest
 from scipy import interpolate
 from scipy import stats as scipy_stats
 
-from bench import stats
+from bench.analysis import stats
 
 
 def clustered(kind: str, num_clusters: int, experiments: int, rng: np.random.Generator) -> tuple[stats.ClusterSums, float]:

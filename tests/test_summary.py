@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.analysis.grid import MAX_CLUSTERS, grids
+from bench.analysis.summary import Row, Table, summary
 from bench.record import CODEC
-from bench.summary import MAX_CLUSTERS, Row, Table, grids, summary
 from tests.runs import CODECS, METRICS, synthetic_records
 
 NOMINAL = {(codec, point): rate for codec, (_, points) in CODECS.items() for point, (rate, _) in points.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.errors import UserError
-from bench.text import NORMALISERS, normaliser, primary_tag, spelling
+from bench.metrics._text import NORMALISERS, normaliser, primary_tag, spelling
 
 ENGLISH = "Mr. Neil's colour TV cost twenty-one dollars, didn't it?"
 

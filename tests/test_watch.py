@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from bench import watch
 from bench.cli import main
 from bench.errors import UserError
+from bench.regress import watch
+from bench.regress.watch import Evaluation, History, Mean, draw, look, read_history
 from bench.report import plot
 from bench.report.plot import save
-from bench.session import Options
+from bench.run.session import Options
 from bench.suite import load_suite
-from bench.watch import Evaluation, History, Mean, draw, look, read_history
 from tests import toys
 from tests.toy_checkpoints import SUITE, install, write_checkpoint, write_suite
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from bench import baseline, candidate, runner, session
 from bench.checkpoint import resolve, sha256
 from bench.codec import CodecInfo, Encoded
 from bench.errors import UserError
+from bench.regress import baseline, candidate
+from bench.run import runner, session
 from bench.suite import Suite, load_suite
 from tests import toys
 

@@ -15,7 +15,8 @@ import torch
 from bench import registry
 from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream
 from bench.dataset import Utterance
-from bench.metric import MetricFailure, MetricInfo, NotApplicable, Score
+from bench.metric import MetricFailure, NotApplicable
+from bench.record import MetricInfo, Score
 
 
 class SerialEngine:
@@ -140,7 +141,9 @@ def metric_module(*metrics: ToyMetric, **facts: Any) -> Any:
 
 def install(monkeypatch: Any, codecs: dict[str, Any], metrics: Iterable[Any]) -> None:
     """Puts toys in the place of every codec but `reference`, and of every metric."""
-    from bench import measure, preflight, runner, suite
+    from bench import suite
+    from bench.run import preflight, provenance, runner
+    from bench.run import worker as measure
 
     modules = {name: module for module in metrics for name in module.METRICS}
     real = registry.codec_module
@@ -150,7 +153,7 @@ def install(monkeypatch: Any, codecs: dict[str, Any], metrics: Iterable[Any]) ->
         "metric_modules": lambda: modules,
         "metric_infos": lambda: {column: module.METRICS[column] for column, module in modules.items()},
     }
-    for place in (registry, measure, runner, suite, preflight):
+    for place in (registry, measure, provenance, runner, suite, preflight):
         for attribute, replacement in replacements.items():
             if hasattr(place, attribute):
                 monkeypatch.setattr(place, attribute, replacement)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,25 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from bench.checkpoint import find, how_to_get
-from bench.codec import Need
 from bench.errors import Unavailable, UserError, unknown
 from bench.metric import Audio, MetricFailure
+from bench.needs import Need
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 SILENCE_DB = -80.0  # dB relative to a full-scale square wave; 16-bit dither lies near -96
-
-
-def package(name: str, install: str, licence: str = "") -> Need:
-    """A Python package by its import name, without importing it; `install` is what pip is told."""
-    return Need("package", name, importlib.util.find_spec(name) is not None, f"pip install '{install}'", licence=licence)
-
-
-def weights(metric: str, checkpoint: str, size_mb: float | None = None, licence: str = "") -> Need:
-    """A checkpoint file in any form that bench.checkpoint takes."""
-    found = find(checkpoint, metric)
-    files = () if found is None else (found,)
-    return Need("weights", f"{metric} {checkpoint}", bool(files), how_to_get(checkpoint), size_mb, licence, files)
 
 
 def pretrained(metric: str, checkpoint: str, size_mb: float | None = None, licence: str = "") -> Need:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.codec import Need
 from bench.dataset import Utterance
-from bench.metric import Audio, Metric, MetricInfo, NotApplicable, Score
-from bench.metrics._checks import package
+from bench.metric import Audio, Metric, NotApplicable
+from bench.metrics._text import normaliser, primary_tag, spelling
 from bench.metrics._transcripts import SAMPLE_RATE, VERSION, Recogniser, Transcripts
-from bench.text import normaliser, primary_tag, spelling
+from bench.needs import Need, package
+from bench.record import MetricInfo, Score
 
 
 def columns(recogniser: str, source: str, licence: str, citation: str, languages: tuple[str, ...] | None) -> Mapping[str, MetricInfo]:

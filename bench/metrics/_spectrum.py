@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.dataset import Utterance
-from bench.metric import Audio, MetricFailure, Score
+from bench.metric import Audio, MetricFailure
+from bench.record import Score
 
 RATES = {"": 16000, "_22k": 22050, "_24k": 24000, "_44k": 44100}  # suffix of a column's name -> Hz
 MIN_SAMPLES = 1025  # the longest window, of 2048 samples, reflects 1024 at either end

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.codec import Need
 from bench.dataset import Utterance
-from bench.metric import Audio, Metric, MetricInfo, Score
+from bench.metric import Audio, Metric
 from bench.metrics._checks import check_options, check_signal
+from bench.needs import Need
+from bench.record import MetricInfo, Score
 
 _SAMPLE_RATE = 16000
 _MAX_DELAY = _SAMPLE_RATE // 4  # samples

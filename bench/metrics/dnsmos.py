@@ -14,11 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.codec import Need
 from bench.dataset import Utterance
-from bench.metric import Audio, Metric, MetricInfo, Score
-from bench.metrics._checks import check_options, check_signal, package
+from bench.metric import Audio, Metric
+from bench.metrics._checks import check_options, check_signal
 from bench.metrics._spectrum import amplitude, mel_filterbank
+from bench.needs import Need, package
+from bench.record import MetricInfo, Score
 
 _SAMPLE_RATE = 16000
 _WINDOW_S = 9.01

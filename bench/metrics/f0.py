@@ -8,10 +8,11 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from bench.codec import Need
 from bench.dataset import Utterance
-from bench.metric import Audio, Metric, MetricFailure, MetricInfo, Score
-from bench.metrics._checks import check_options, check_signal, package
+from bench.metric import Audio, Metric, MetricFailure
+from bench.metrics._checks import check_options, check_signal
+from bench.needs import Need, package
+from bench.record import MetricInfo, Score
 
 _SAMPLE_RATE = 16000
 _FRAME_S = 0.01

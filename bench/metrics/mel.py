@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from bench.codec import Need
-from bench.metric import Metric, MetricInfo
+from bench.metric import Metric
 from bench.metrics._checks import check_options
 from bench.metrics._spectrum import DAC_CITATION, LFSC_CITATION, RATES, SpectralDistance, amplitude, mel_filterbank
+from bench.needs import Need
+from bench.record import MetricInfo
 
 _SEVEN_SCALES = {32: 5, 64: 10, 128: 20, 256: 40, 512: 80, 1024: 160, 2048: 320}  # window in samples -> mel bins
 _TWO_SCALES = {2048: 150, 512: 80}

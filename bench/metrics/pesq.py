@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from bench.codec import Need
 from bench.dataset import Utterance
-from bench.metric import Audio, Metric, MetricFailure, MetricInfo, Score
-from bench.metrics._checks import check_options, check_signal, package
+from bench.metric import Audio, Metric, MetricFailure
+from bench.metrics._checks import check_options, check_signal
+from bench.needs import Need, package
+from bench.record import MetricInfo, Score
 
 _CITATION = """@inproceedings{rix2001pesq,
   title     = {Perceptual Evaluation of Speech Quality ({PESQ}): a New Method for Speech Quality Assessment of Telephone Networks

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from bench.codec import Need
 from bench.dataset import Utterance
-from bench.metric import Audio, Metric, MetricFailure, MetricInfo, NotApplicable, Score
+from bench.metric import Audio, Metric, MetricFailure, NotApplicable
 from bench.metrics._checks import check_options, check_signal
+from bench.needs import Need
+from bench.record import MetricInfo, Score
 
 METRICS: Mapping[str, MetricInfo] = {
     "si_sdr": MetricInfo(

@@ -10,10 +10,11 @@ import torch.nn.functional as F
 
 from bench import torchaudio_guard
 from bench.checkpoint import load_strictly, load_torch, resolve
-from bench.codec import Need
 from bench.dataset import Utterance
-from bench.metric import Audio, Metric, MetricFailure, MetricInfo, Score
-from bench.metrics._checks import check_options, check_signal, load_pretrained, package, pretrained, split_revision, weights
+from bench.metric import Audio, Metric, MetricFailure
+from bench.metrics._checks import check_options, check_signal, load_pretrained, pretrained, split_revision
+from bench.needs import Need, package, weights
+from bench.record import MetricInfo, Score
 
 _SAMPLE_RATE = 16000
 _MIN_DURATION_S = 0.5

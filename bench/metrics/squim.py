@@ -9,11 +9,12 @@ from torch import Tensor
 
 from bench import torchaudio_guard
 from bench.checkpoint import load_strictly, load_torch, resolve
-from bench.codec import Need
 from bench.dataset import Utterance
 from bench.errors import Unavailable
-from bench.metric import Audio, Metric, MetricInfo, Score
-from bench.metrics._checks import check_options, check_signal, package, weights
+from bench.metric import Audio, Metric
+from bench.metrics._checks import check_options, check_signal
+from bench.needs import Need, package, weights
+from bench.record import MetricInfo, Score
 
 _SAMPLE_RATE = 16000
 _MIN_DURATION_S = 0.5

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from bench.codec import Need
-from bench.metric import Metric, MetricInfo
+from bench.metric import Metric
 from bench.metrics._checks import check_options
 from bench.metrics._spectrum import DAC_CITATION, LFSC_CITATION, RATES, SpectralDistance, amplitude
+from bench.needs import Need
+from bench.record import MetricInfo
 
 _FLOOR = 1e-5
 _NEMO_GUARD = 1e-5  # on the power of every bin

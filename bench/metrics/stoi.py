@@ -9,10 +9,11 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from bench.codec import Need
 from bench.dataset import Utterance
-from bench.metric import Audio, Metric, MetricFailure, MetricInfo, Score
-from bench.metrics._checks import check_options, check_signal, package
+from bench.metric import Audio, Metric, MetricFailure
+from bench.metrics._checks import check_options, check_signal
+from bench.needs import Need, package
+from bench.record import MetricInfo, Score
 
 _TOO_SHORT = 1e-5  # what pystoi returns, with a warning, where fewer than 30 frames hold speech
 

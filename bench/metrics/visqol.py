@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from bench.codec import Need
 from bench.dataset import Utterance
-from bench.metric import Audio, Metric, MetricInfo, Score
-from bench.metrics._checks import check_options, check_signal, package
+from bench.metric import Audio, Metric
+from bench.metrics._checks import check_options, check_signal
+from bench.needs import Need, package
+from bench.record import MetricInfo, Score
 
 _SAMPLE_RATE = 16000
 _MIN_DURATION_S = 1.0

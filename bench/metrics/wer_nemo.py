@@ -11,11 +11,11 @@ import torch
 
 from bench import torchaudio_guard
 from bench.checkpoint import resolve, sha256
-from bench.codec import Need
 from bench.errors import UserError
-from bench.metric import Audio, Metric, MetricInfo
-from bench.metrics._checks import package, weights
+from bench.metric import Audio, Metric
 from bench.metrics._error_rate import columns, error_rates, scoring_packages
+from bench.needs import Need, package, weights
+from bench.record import MetricInfo
 
 _ENGLISH = "hf:nvidia/stt_en_fastconformer_transducer_large/stt_en_fastconformer_transducer_large.nemo@main"
 

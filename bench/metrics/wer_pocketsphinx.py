@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from bench.codec import Need
-from bench.metric import Audio, Metric, MetricInfo
-from bench.metrics._checks import check_options, package
+from bench.metric import Audio, Metric
+from bench.metrics._checks import check_options
 from bench.metrics._error_rate import columns, error_rates, scoring_packages
 from bench.metrics._transcripts import SAMPLE_RATE
+from bench.needs import Need, package
+from bench.record import MetricInfo
 
 METRICS: Mapping[str, MetricInfo] = columns(
     "pocketsphinx",

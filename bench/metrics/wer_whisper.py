@@ -10,11 +10,12 @@ import torch
 
 from bench import torchaudio_guard
 from bench.checkpoint import sha256
-from bench.codec import Need
-from bench.metric import Audio, Metric, MetricInfo
-from bench.metrics._checks import check_options, load_pretrained, package, pretrained, split_revision, weight_files
+from bench.metric import Audio, Metric
+from bench.metrics._checks import check_options, load_pretrained, pretrained, split_revision, weight_files
 from bench.metrics._error_rate import columns, error_rates, scoring_packages
 from bench.metrics._transcripts import SAMPLE_RATE
+from bench.needs import Need, package
+from bench.record import MetricInfo
 
 _LARGE = "openai/whisper-large-v3@06f233fe06e710322aca913c1bc4249a0d71fce1"
 _WINDOW_S = 30

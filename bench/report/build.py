@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.compare import AGAINST, Curves, curves_of_metrics
-from bench.metric import MetricInfo
-from bench.published import Gap, Published, against_papers
+from bench.analysis.comparison import AGAINST, Curves, curves_of_metrics
+from bench.analysis.grid import grids
+from bench.analysis.papers import Gap, against_papers
+from bench.analysis.summary import Table, summary
+from bench.published import Published
+from bench.record import MetricInfo
 from bench.report import media, papers, plot
 from bench.report.leaderboard import SCRIPTS, STYLE, page_data, point_data, render_leaderboard, script, utterance_index
 from bench.report.merge import Merged, merge
 from bench.report.table import render_csv, render_latex, render_markdown
-from bench.store import write_atomically
-from bench.summary import Table, grids, summary
+from bench.run.store import write_atomically
 
 ASSETS = Path(__file__).parent / "assets"
 MAX_LISTENING = 60  # utterances with audio and drawings, the worst of every metric first: a report stays a folder that can be sent

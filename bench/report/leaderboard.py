@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import stats
-from bench.compare import AGAINST, Curves, at_equal_rate, curve_difference, paired_differences
-from bench.metric import MetricInfo
-from bench.published import Gap
+from bench.analysis import stats
+from bench.analysis.comparison import AGAINST, Curves, at_equal_rate, curve_difference, paired_differences
+from bench.analysis.grid import Grid, Point, grids
+from bench.analysis.papers import Gap
+from bench.analysis.summary import Row, Table, summary
+from bench.record import MetricInfo
 from bench.report import papers
 from bench.report.merge import Merged
 from bench.report.style import looks
 from bench.report.table import decimals
-from bench.summary import Grid, Point, Row, Table, grids, summary
 
 FLIPS_IN_PARTS = 1999  # of the tests within one language or data set, which decide marks only: p down to 5e-4 survives Holm over 40 points
 HISTOGRAM_BINS = 24

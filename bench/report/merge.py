@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.grid import Point
 from bench.errors import UserError
-from bench.metric import MetricInfo
 from bench.published import Published, published_of
-from bench.store import POINTS, metrics_of, read_run
-from bench.summary import Point
+from bench.record import MetricInfo
+from bench.run.store import POINTS, metrics_of, read_run
 
 SAME = ["codec", "point", "dataset", "utterance"]  # two records that agree in these are of one thing
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING
 
-from bench.metric import MetricInfo
-from bench.published import Gap
+from bench.analysis.papers import Gap
+from bench.record import MetricInfo
 from bench.report.table import MISSING, escape_markdown, head, interval, markdown_table, number, signed, terminal_tables, usual_decimals
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.compare import AGAINST, Curves, pareto_points
-from bench.metric import MetricInfo
+from bench.analysis.comparison import AGAINST, Curves, pareto_points
+from bench.analysis.summary import Row, Table
+from bench.record import MetricInfo
 from bench.report.style import Look, looks
 from bench.report.table import ARROW
-from bench.summary import Row, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from bench.metric import MetricInfo
-from bench.summary import Cell, Table
+from bench.analysis.summary import Cell, Table
+from bench.record import MetricInfo
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,6 @@ from bench.codecs.nn.vq import ResidualVQ
 from bench.codecs.training import discriminators, losses
 from bench.codecs.training.data import AudioStore, Crops, crop_loader, split
 from bench.codecs.training.models import Trainable, build
-from bench.codecs.training.quality import score
 from bench.codecs.training.recipe import Optimiser, Recipe
 from bench.errors import UserError
 
@@ -184,10 +184,24 @@ class CodecTraining(Training):
         with torch.autocast(self.device.type, enabled=False):
             degraded = self.model(reference[None], None).audio[0]
             scores = {"mel": float(self.mel(degraded[None], reference[None]))}
-        scores |= score(reference.cpu().numpy(), degraded.float().cpu().numpy(), self.store.sample_rate)
+        scores |= _quality(reference.cpu().numpy(), degraded.float().cpu().numpy(), self.store.sample_rate)
         for name, value in scores.items():
             self.scores.setdefault(name, []).append(value)
 
     def on_validation_epoch_end(self) -> None:
         # every device scores the same clips, so there is nothing to gather
         self.log_dict({f"validation/{name}": float(np.mean(values)) for name, values in self.scores.items()}, rank_zero_only=True)
+
+
+def _quality(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> dict[str, float]:
+    """STOI and PESQ of one clip; PESQ is absent where it finds no speech."""
+    from pesq import NoUtterancesError, pesq
+    from pystoi import stoi
+
+    from bench import audio
+
+    scores = {"stoi": float(stoi(reference, degraded, sample_rate))}
+    wide = [audio.resample(signal, sample_rate, 16000) for signal in (reference, degraded)]
+    with contextlib.suppress(NoUtterancesError):
+        scores["pesq"] = float(pesq(16000, wide[0], wide[1], "wb"))
+    return scores

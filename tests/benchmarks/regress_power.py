@@ -16,11 +16,11 @@ import torch
 import yaml
 from rich.console import Console
 
-from bench.baseline import kept, read_baseline
+from bench.analysis.verdicts import regress
 from bench.checkpoint import load_safetensors, resolve
-from bench.regress import regress
-from bench.session import Options, score
-from bench.store import metrics_of, read_run
+from bench.regress.baseline import kept, read_baseline
+from bench.run.session import Options, score
+from bench.run.store import metrics_of, read_run
 from bench.suite import load_suite
 
 STRENGTHS = (0.05, 0.1, 0.14, 0.16, 0.18, 0.2, 0.3)

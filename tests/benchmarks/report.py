@@ -8,9 +8,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.analysis.summary import summary
 from bench.report.build import build
 from bench.report.merge import merge
-from bench.summary import summary
 from tests.runs import Codecs, run_info, synthetic_records, write_run
 
 KINDS = ("fixed", "dynamic", "classical", "dynamic")

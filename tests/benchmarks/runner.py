@@ -15,12 +15,13 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from bench import audio, session
-from bench.engine import open_engine
-from bench.measure import Measure, _metrics
+from bench import audio
 from bench.metric import NotApplicable
 from bench.registry import codec_module, metric_modules
-from bench.session import Options
+from bench.run import session
+from bench.run.engine import open_engine
+from bench.run.session import Options
+from bench.run.worker import Measure, _metrics
 from bench.suite import Suite, load_suite
 
 SUITE = """

@@ -24,11 +24,10 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from bench import stats
-from bench.compare import at_equal_rate, resampled_curves
-from bench.metric import MetricInfo
-from bench.record import CODEC
-from bench.summary import Grid, grid
+from bench.analysis import stats
+from bench.analysis.comparison import at_equal_rate, resampled_curves
+from bench.analysis.grid import Grid, grid
+from bench.record import CODEC, MetricInfo
 
 Verdict = Literal["improved", "same", "worse", "undecided"]
 

@@ -16,8 +16,7 @@ import pandas as pd
 
 from bench.errors import UserError
 from bench.files import write_atomically
-from bench.metric import MetricInfo, Score
-from bench.record import CODEC, Record
+from bench.record import CODEC, MetricInfo, Record, Score
 
 SCHEMA = 1
 RECORDS, RUN, POINTS = "records.parquet", "run.json", "points.json"

@@ -15,10 +15,10 @@ from bench import audio
 from bench.dataset import Dataset
 from bench.errors import UserError, unknown
 from bench.files import write_atomically
-from bench.measure import Describe, describe
 from bench.registry import metric_infos
-from bench.runner import identity
-from bench.store import SCHEMA, read_run
+from bench.run.runner import identity
+from bench.run.store import SCHEMA, read_run
+from bench.run.worker import Describe, describe
 from bench.suite import REFERENCE, Entry, Suite
 
 FOLDER = Path("results/baselines")

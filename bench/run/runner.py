@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
-import platform
 import re
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,20 +15,17 @@ import pandas as pd
 from bench import audio, recordings
 from bench.bitstream import unpack
 from bench.checkpoint import sha256
-from bench.codec import CodecInfo, OperatingPoint
+from bench.codec import OperatingPoint
 from bench.dataset import Dataset
 from bench.dataset import Entry as Source
-from bench.engine import Engine, Lost
-from bench.measure import Cell, Describe, Description, Failed, Measure, describe, measure
 from bench.record import CODEC, Record
-from bench.registry import RECORDINGS, codec_module, metric_infos, metric_modules
-from bench.store import POINTS, RUN, SCHEMA, Store
+from bench.registry import RECORDINGS, codec_module, metric_infos
+from bench.run.engine import Engine, Lost
+from bench.run.provenance import about_codec, about_run, info_of, now, portable
+from bench.run.store import POINTS, RUN, Store
+from bench.run.tokens import TokenCounts
+from bench.run.worker import Cell, Describe, Description, Failed, Measure, describe, measure
 from bench.suite import Entry, MetricSpec, Suite
-from bench.tokens import TokenCounts
-
-_PACKAGES = """speech-codec-bench torch numpy scipy numba soundfile soxr pandas transformers snac av pesq pystoi speechmos onnxruntime
-pocketsphinx jiwer whisper_normalizer constriction nemo_toolkit torchaudio datasets resemblyzer speechbrain praat-parselmouth
-visqol-python ai-edge-litert"""
 
 
 class Progress(Protocol):
@@ -51,7 +44,7 @@ def run(
     """Measures what the store lacks of the suite; returns all of its records, in the suite's order, and writes them with run.json."""
     sources = [(dataset, source) for dataset in datasets for source in dataset.entries]
     columns = {spec.metric: _score_key(spec) for spec in suite.metrics}
-    about = _about(suite, datasets, device, command)
+    about = about_run(suite, datasets, device, command)
     store.write_json(RUN, about)
     progress.start(len(sources) * sum(len(entry.points) for entry in suite.entries))
     rows: list[Record] = []
@@ -59,7 +52,7 @@ def run(
         description = _describe(entry, [source for _, source in sources], engine, device)
         if isinstance(description, Description):
             entry = dataclasses.replace(entry, points=description.points)
-        about["codecs"][entry.label] = _about_codec(entry, description)
+        about["codecs"][entry.label] = about_codec(entry, description)
         plan = _plan(entry, description, sources, store, columns)
         todo = [
             Measure(entry, device, source, missing, suite.metrics, store.folder)
@@ -78,7 +71,7 @@ def run(
             rows += measured
     frame = store.finish(rows, columns)
     store.write_json(POINTS, token_statistics(frame, store.folder))
-    store.write_json(RUN, {**about, "finished": _now()})
+    store.write_json(RUN, {**about, "finished": now()})
     return frame
 
 
@@ -172,12 +165,12 @@ def _named(record: Record, columns: Mapping[str, str]) -> Record:
 
 def _blank_record(key: str, entry: Entry, point: OperatingPoint, dataset: Dataset, source: Source) -> Record:
     place = "/".join(re.sub(r"[^A-Za-z0-9._@+-]+", "_", part) for part in (entry.label, point.name, dataset.name, source.id))
-    kind = _info(entry).kind
+    kind = info_of(entry).kind
     return Record(
         key=key,
         codec=entry.label,
         module=Path(entry.module).name,
-        checkpoint=_portable(entry.checkpoint),
+        checkpoint=portable(entry.checkpoint),
         kind=kind,
         point=point.name,
         dataset=dataset.name,
@@ -205,90 +198,3 @@ def _labelled(known: Record, blank: Record) -> Record:
     """What was measured, under the names of this suite."""
     names = ("codec", "checkpoint", "kind", "point", "dataset", "utterance", "speaker")
     return dataclasses.replace(known, **{name: getattr(blank, name) for name in names})
-
-
-def _info(entry: Entry) -> CodecInfo:
-    return recordings.INFO if entry.module == RECORDINGS else codec_module(entry.module).INFO
-
-
-def _portable(checkpoint: str | None) -> str:
-    """A path is told by its file's name: results do not carry the folders of one machine."""
-    return "" if checkpoint is None else Path(checkpoint).name if Path(checkpoint).is_absolute() else checkpoint
-
-
-def _about(suite: Suite, datasets: Sequence[Dataset], device: str, command: str) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "suite": {**suite.data, "published": [dataclasses.asdict(figure) for figure in suite.published]},
-        "suite_text": suite.text,
-        "metrics": {spec.metric: _about_metric(spec) for spec in suite.metrics},
-        "codecs": {},
-        "datasets": [
-            {
-                "name": dataset.name,
-                "revision": dataset.revision,
-                "licence": dataset.licence,
-                "citation": dataset.citation,
-                "utterances": len(dataset.entries),
-            }
-            for dataset in datasets
-        ],
-        "versions": {"python": platform.python_version(), **_versions()},
-        "git_commit": _git_commit(),
-        "machine": {"system": platform.platform(), "processor": _processor(), "device": device},
-        "resampler": audio.RESAMPLER,
-        "seed": suite.seed,
-        "command": command,
-        "started": _now(),
-    }
-
-
-def _about_metric(spec: MetricSpec) -> dict[str, Any]:
-    files = [file for need in metric_modules()[spec.metric].needs([spec.metric], spec.options) for file in need.files]
-    facts = dataclasses.asdict(metric_infos()[spec.metric])
-    return {**facts, "options": dict(spec.options), "weights_sha256": [sha256(file) for file in files]}
-
-
-def _about_codec(entry: Entry, description: Description | Failed | None) -> dict[str, Any]:
-    described = description if isinstance(description, Description) else None
-    return {
-        **dataclasses.asdict(_info(entry)),
-        "module": Path(entry.module).name,
-        "checkpoint": _portable(entry.checkpoint),
-        "parameters": described.parameters if described else 0,
-        "weights_sha256": described.weights_sha256 if described else "",
-        "points": {
-            point.name: {"frame_rate": point.frame_rate, "n_q": point.n_q, "options": dict(point.options)} for point in entry.points
-        },
-    }
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for package in _PACKAGES.split():
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
-def _git_commit() -> str:
-    """Of this program's checkout; "" where it was installed without one."""
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -10,16 +10,16 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from bench.baseline import Baseline, check_comparable, kept, read_baseline
+from bench.analysis.verdicts import Regression, regress
 from bench.checkpoint import resolve, sha256
 from bench.dataset import Dataset
-from bench.engine import Lost, open_engine
 from bench.errors import UserError, unknown
-from bench.measure import Describe, Failed, describe
 from bench.registry import RECORDINGS
-from bench.regress import Regression, regress
-from bench.session import Options, open_datasets, score
-from bench.store import metrics_of, read_run
+from bench.regress.baseline import Baseline, check_comparable, kept, read_baseline
+from bench.run.engine import Lost, open_engine
+from bench.run.session import Options, open_datasets, score
+from bench.run.store import metrics_of, read_run
+from bench.run.worker import Describe, Failed, describe
 from bench.suite import Suite
 
 _MACHINE = ("processor", "device")  # what speed depends on

@@ -9,15 +9,17 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from bench import preflight
-from bench.dataset import Dataset, open_dataset, problems
-from bench.engine import default_jobs, open_engine
+from bench.analysis.summary import Table, summary
+from bench.dataset import Dataset
+from bench.datasets.manifest import problems
+from bench.datasets.specs import open_dataset
 from bench.errors import Unavailable, UserError
-from bench.runner import run
-from bench.store import Store, metrics_of, read_run
+from bench.run import preflight
+from bench.run.engine import default_jobs, open_engine
+from bench.run.progress import RunProgress
+from bench.run.runner import run
+from bench.run.store import Store, metrics_of, read_run
 from bench.suite import Suite
-from bench.summary import Table, summary
-from bench.terminal import RunProgress
 
 
 @dataclass(frozen=True)

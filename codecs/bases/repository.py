@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import checkpoint as files
-from bench.codec import Need
 from bench.errors import Unavailable, UserError
+from bench.needs import Need
 
 _REPOSITORY = re.compile(r"hf:(?P<repo>[^/@]+/[^/@]+)@(?P<revision>[^/]+)")
 

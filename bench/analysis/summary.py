@@ -10,64 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import stats
-from bench.metric import MetricInfo
-from bench.record import CODEC
+from bench.analysis import stats
+from bench.analysis.grid import RATES, Grid, Point, floats, grids
+from bench.record import CODEC, MetricInfo
 
-Point = tuple[str, str]  # codec label, point name
-
-RATES = ("frame_rate", "token_rate", "bitrate", "nominal_bitrate")  # columns of Record that are amounts per second of audio
-MAX_CLUSTERS = 500  # more are pooled at random: independent clusters stay so, and the cost of resampling stays bounded
 ALPHA = 0.05
-_CLUSTERED_BY = {True: "speaker", False: "utterance"}
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Scores and rates aligned by utterance, each as a numerator and a denominator, ready to be resampled and paired.
-
-    points                   P of them
-    metrics                  those that are resampled by the same clusters
-    columns                  M names: metrics, then RATES
-    cluster                  int64 [U], what is resampled as a whole
-    clustered_by             "speaker" or "utterance"
-    numerator, denominator   float64 [U, P, M]; both 0 where there is no value
-    """
-
-    points: tuple[Point, ...]
-    metrics: tuple[str, ...]
-    cluster: np.ndarray
-    clustered_by: str
-    numerator: np.ndarray
-    denominator: np.ndarray
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (*self.metrics, *RATES)
-
-    @property
-    def num_clusters(self) -> int:
-        return int(self.cluster.max()) + 1
-
-    def at(self, points: Sequence[int], columns: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Numerators and denominators of some points and columns, [U, len(points), len(columns)]."""
-        return self.numerator[:, points][:, :, columns], self.denominator[:, points][:, :, columns]
-
-    def sums(self) -> stats.ClusterSums:
-        """Columns in the order point, then column: [C, P * M]."""
-        flat = (len(self.cluster), -1)
-        return stats.cluster_sums(self.numerator.reshape(flat), self.denominator.reshape(flat), self.cluster)
-
-    def differences(self, minuends: Sequence[int], subtrahend: int, columns: Sequence[int]) -> stats.ClusterSums:
-        """Points `minuends` less one point, over the utterances where both have a value: [C, len(minuends) * len(columns)]."""
-        top, bottom = self.at(minuends, columns)
-        other_top, other_bottom = self.at([subtrahend], columns)
-        both = (bottom > 0) & (other_bottom > 0)
-        if not np.allclose(np.where(both, bottom, 0.0), np.where(both, other_bottom, 0.0)):
-            raise ValueError("two points count different words or seconds for one utterance: they were not run on the same data")
-        flat = (len(self.cluster), -1)
-        numerator, denominator = np.where(both, top - other_top, 0.0), np.where(both, bottom, 0.0)
-        return stats.cluster_sums(numerator.reshape(flat), denominator.reshape(flat), self.cluster)
 
 
 @dataclass(frozen=True)
@@ -165,99 +112,6 @@ def summary(
     return Table(tuple(rows), dict(metrics), tuple(by))
 
 
-def grid(records: pd.DataFrame, metrics: Mapping[str, MetricInfo], order: Sequence[Point] = (), seed: int = 0) -> Grid:
-    """`records` laid out by utterance and point, with one clustering for all metrics; points in `order`, then as they are met."""
-    points, numerator, denominator = _lay_out(records, metrics, order)
-    speaker = _speakers(records)
-    by_speaker = _enough(speaker)
-    return Grid(points, tuple(metrics), _clusters(speaker, by_speaker, seed), _CLUSTERED_BY[by_speaker], numerator, denominator)
-
-
-def grids(records: pd.DataFrame, metrics: Mapping[str, MetricInfo], order: Sequence[Point] = (), seed: int = 0) -> tuple[Grid, ...]:
-    """As `grid`, in one or two grids: the metrics with enough speakers, and those with too few, with the same points in both.
-
-    A metric that applies to one language only may have too few speakers where the others have enough.
-    """
-    points, numerator, denominator = _lay_out(records, metrics, order)
-    speaker = _speakers(records)
-    scored = np.any(denominator > 0, axis=1)
-    enough = [_enough(speaker[scored[:, number]]) for number in range(len(metrics))]
-    laid_out = []
-    for by_speaker in (True, False):
-        numbers = [number for number in range(len(metrics)) if enough[number] == by_speaker]
-        if numbers:
-            names = tuple(name for number, name in enumerate(metrics) if number in numbers)
-            these = numbers + list(range(len(metrics), numerator.shape[2]))
-            cluster = _clusters(speaker, by_speaker, seed)
-            laid_out.append(Grid(points, names, cluster, _CLUSTERED_BY[by_speaker], numerator[:, :, these], denominator[:, :, these]))
-    return tuple(laid_out)
-
-
-def _lay_out(
-    records: pd.DataFrame, metrics: Mapping[str, MetricInfo], order: Sequence[Point]
-) -> tuple[tuple[Point, ...], np.ndarray, np.ndarray]:
-    """Points, and numerators and denominators float64 [U, P, M] of metrics and RATES."""
-    pairs = list(zip(records["codec"].astype(str), records["point"].astype(str), strict=True))
-    present = dict.fromkeys(pairs)
-    points = tuple(dict.fromkeys([point for point in order if point in present] + list(present)))
-    index = {point: number for number, point in enumerate(points)}
-    point_code = np.array([index[pair] for pair in pairs])
-    unit_code, units = _units(records)
-    if len(np.unique(unit_code * len(points) + point_code)) < len(records):
-        raise ValueError("records hold an utterance twice at one point")
-
-    columns = (*metrics, *RATES)
-    numerator = np.zeros((len(units), len(points), len(columns)))
-    denominator = np.zeros_like(numerator)
-    duration_s = records["duration_s"].to_numpy(np.float64)
-    for number, column in enumerate(columns):
-        value = _floats(records, column)
-        if column in RATES:
-            top, bottom, counted = value * duration_s, duration_s, value > 0
-        elif metrics[column].corpus_ratio:
-            scale = 100.0 if metrics[column].unit == "%" else 1.0
-            top, bottom = scale * _floats(records, f"{column}:errors"), _floats(records, f"{column}:words")
-            counted = np.isfinite(value) & np.isfinite(top) & (bottom > 0)
-        else:
-            top, bottom, counted = value, np.ones_like(value), np.isfinite(value)
-        numerator[unit_code, point_code, number] = np.where(counted, top, 0.0)
-        denominator[unit_code, point_code, number] = np.where(counted, bottom, 0.0)
-    return points, numerator, denominator
-
-
-def _units(records: pd.DataFrame) -> tuple[np.ndarray, pd.Index]:
-    """The number of each row's utterance, int64 [rows], and the utterances, as first met."""
-    return pd.factorize(records["dataset"].astype(str) + "\0" + records["utterance"].astype(str))
-
-
-def _floats(records: pd.DataFrame, column: str) -> np.ndarray:
-    """float64 [rows] of a column; NaN throughout where no record has it (a metric that failed or did not apply everywhere)."""
-    if column not in records:
-        return np.full(len(records), np.nan)
-    return records[column].to_numpy(np.float64, na_value=np.nan)
-
-
-def _speakers(records: pd.DataFrame) -> np.ndarray:
-    """The number of each utterance's speaker, int64 [U]; -1 where unknown."""
-    _, first_rows = np.unique(_units(records)[0], return_index=True)
-    utterances = records.iloc[first_rows]
-    name = utterances["speaker"].fillna("").astype(str)
-    return pd.factorize((utterances["dataset"].astype(str) + "\0" + name).where(name != ""))[0]
-
-
-def _enough(speaker: np.ndarray) -> bool:
-    return len(np.unique(speaker[speaker >= 0])) >= stats.MIN_SPEAKERS
-
-
-def _clusters(speaker: np.ndarray, by_speaker: bool, seed: int) -> np.ndarray:
-    """The cluster of each utterance, int64 [U]; those of unknown speakers stand alone."""
-    cluster = np.arange(len(speaker))
-    if by_speaker:
-        cluster = np.unique(np.where(speaker >= 0, speaker, cluster + speaker.max() + 1), return_inverse=True)[1]
-    count = int(cluster.max()) + 1
-    return np.random.default_rng(seed).permutation(count)[cluster] % MAX_CLUSTERS if count > MAX_CLUSTERS else cluster
-
-
 def _rows(
     records: pd.DataFrame, metrics: Mapping[str, MetricInfo], group: dict[str, str], nominal: Mapping[Point, float], seed: int
 ) -> list[Row]:
@@ -304,7 +158,7 @@ def _rows(
 
 def _cell(records: pd.DataFrame, metric: str, **resampled: Any) -> Cell:
     """What was resampled, with the spread and the counts of the point's `records`."""
-    values = _floats(records, metric)
+    values = floats(records, metric)
     values = values[np.isfinite(values)]
     p5, median, p95 = np.percentile(values, [5, 50, 95]).tolist() if len(values) else (float("nan"),) * 3
     failed = _named(records["failures"], metric) | _named(records["failures"], CODEC)

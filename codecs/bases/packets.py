@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from bench.audio import fit_length, resample
-from bench.codec import Encoded, Need
+from bench.codec import Encoded
+from bench.needs import Need
 
 
 @dataclass(frozen=True)

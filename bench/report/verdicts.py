@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from bench.regress import Check, Regression, Utterance, Verdict
+from bench.analysis.verdicts import Check, Regression, Utterance, Verdict
 from bench.report.table import ARROW, MISSING, number
 
 if TYPE_CHECKING:

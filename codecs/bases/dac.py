@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench import checkpoint as files
-from bench.codec import Codec, CodecInfo, Need
-from bench.codecs.adapters.published import Published
-from bench.codecs.adapters.residual import ResidualCodec, load_model
+from bench.codec import Codec, CodecInfo
+from bench.codecs.bases.repository import Published
+from bench.codecs.bases.residual import ResidualCodec, load_model
 from bench.errors import UserError
+from bench.needs import Need
 
 CITATION = (
     "@article{kumar2023dac, author={Kumar, Rithesh and Seetharaman, Prem and Luebs, Alejandro and Kumar, Ishaan and Kumar, Kundan}, "

@@ -23,8 +23,8 @@ from bench.bitstream import entropy_pack, pack, unpack
 from bench.codec import Codec, Encoded, OperatingPoint, check_audio, nominal_bitrate
 from bench.dataset import Entry as Source
 from bench.dataset import Utterance
-from bench.metric import Metric, MetricFailure, NotApplicable, Score
-from bench.record import CODEC, Record
+from bench.metric import Metric, MetricFailure, NotApplicable
+from bench.record import CODEC, Record, Score
 from bench.recordings import Recording
 from bench.registry import codec_module, metric_modules
 from bench.suite import Entry, MetricSpec

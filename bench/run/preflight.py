@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 
-from bench.codec import Need
-from bench.dataset import needs as dataset_needs
+from bench.datasets.specs import needs as dataset_needs
 from bench.errors import UserError
+from bench.needs import Requirement
 from bench.registry import RECORDINGS, codec_module, metric_modules
 from bench.suite import REFERENCE, Suite
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """A need, and who has it: ("codec", its label), ("metric", its name) or ("dataset", its place in the suite)."""
-
-    kind: str
-    owner: str
-    need: Need
 
 
 def requirements(suite: Suite) -> list[Requirement]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from bench import stats
+from bench.analysis import stats
+from bench.analysis.grid import Grid, Point, grids
 from bench.errors import UserError, unknown
-from bench.metric import MetricInfo
-from bench.summary import Grid, Point, grids
+from bench.record import MetricInfo
 
 AGAINST = ("bitrate", "token_rate", "frame_rate")  # what quality is drawn and compared against
 MAX_UNDEFINED = 0.05  # of a bootstrap's replicates, those whose curves do not overlap; more, and there is no honest interval

@@ -6,16 +6,13 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.compare import Comparison as Numbers
-from bench.compare import CurveDifference, Difference, compare, find_point
-from bench.errors import UserError
-from bench.metric import MetricInfo
-from bench.report.merge import merge
+from bench.analysis.comparison import Comparison as Numbers
+from bench.analysis.comparison import CurveDifference, Difference
+from bench.analysis.summary import ALPHA
+from bench.record import MetricInfo
 from bench.report.table import MISSING, head, interval, kbps, number, signed, terminal_tables, usual_decimals
-from bench.summary import ALPHA
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -31,19 +28,6 @@ class Comparison:
 
     numbers: Numbers
     metrics: Mapping[str, MetricInfo]
-
-
-def comparison_of(folder: Path, baseline: str) -> Comparison:
-    """The run in `folder` against `baseline` (CODEC@POINT); where that is "", the suite's compare.baseline, else the first point."""
-    merged = merge([folder])
-    present = set(zip(merged.records["codec"], merged.records["point"], strict=True))
-    points = [point for point in merged.points if point in present]
-    ranked = [point for point in points if merged.codecs[point[0]]["kind"] != "ceiling"]
-    if not ranked:
-        raise UserError(f"{folder}: holds no codec to compare")
-    name = baseline or merged.baseline or "@".join(ranked[0])
-    numbers = compare(merged.records, merged.metrics, find_point(name, points), order=points, seed=merged.seed)
-    return Comparison(numbers, merged.metrics)
 
 
 def render_json(comparison: Comparison) -> str:

@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from bench.baseline import check_comparable, kept, read_baseline
-from bench.candidate import check_loads, with_checkpoint
+from bench.analysis.summary import summary
+from bench.analysis.verdicts import regress
 from bench.checkpoint import load_safetensors, sha256
 from bench.dataset import Dataset
 from bench.errors import UserError
 from bench.files import write_atomically
-from bench.metric import MetricInfo
-from bench.regress import regress
-from bench.session import Options, open_datasets, score
-from bench.store import metrics_of, read_run
+from bench.record import MetricInfo
+from bench.regress.baseline import check_comparable, kept, read_baseline
+from bench.regress.candidate import check_loads, with_checkpoint
+from bench.run.session import Options, open_datasets, score
+from bench.run.store import metrics_of, read_run
 from bench.suite import Suite
-from bench.summary import summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

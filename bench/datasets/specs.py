@@ -1,0 +1,306 @@
+"""The forms of a suite's `datasets:` and how each is opened."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from bench import audio
+from bench.dataset import Dataset, Entry
+from bench.datasets.hub import HubSource, Split
+from bench.datasets.known import KNOWN_SETS, fetch_ids, ids_file
+from bench.datasets.manifest import read_manifest, resolved, revision_of, text_beside, with_header
+from bench.errors import Unavailable, UserError, unknown
+from bench.needs import Need
+
+BUNDLED = "bundled"
+NAMES = (BUNDLED, *KNOWN_SETS)
+_CORPUS = Path(__file__).parent.parent / "corpus"
+_CORPUS_LICENCE = "Apache-2.0"
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+Strings = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+
+
+class Selection(BaseModel):
+    """Which utterances of a data set are used; the keys narrow it in this order.
+
+    ids           file whose lines begin with the id of an utterance
+    languages     BCP-47 primary tags
+    duration_s    [shortest, longest]
+    limit         takes a sample that the suite's seed draws: 10 of them are among the 20 of the same seed
+
+    Of a set of the hub only the audio that this needs is fetched, by itself and without a switch: what is drawn depends on the listing
+    alone, so it is the same whether the rest is here or not. `duration_s` is the exception that costs: it is known from the header of
+    the audio, so everything that ids and languages leave is fetched before it narrows.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ids: str | None = None
+    languages: Strings = ()
+    duration_s: tuple[float, float] | None = None
+    limit: int | None = Field(default=None, ge=1)
+
+    def wanted(self, entries: Sequence[Entry], base_dir: Path, seed: int) -> list[Entry]:
+        """The entries whose audio must be on this machine: those selected, as far as the listing alone can say."""
+        kept = list(entries)
+        if self.ids is not None:
+            kept = _listed_in(resolved(base_dir, self.ids), kept)
+        if self.languages:
+            kept = [entry for entry in kept if entry.language in self.languages]
+        return kept if self.duration_s is not None else self._sample(kept, seed)
+
+    def with_audio(self, entries: list[Entry], base_dir: Path) -> list[Entry]:
+        """`entries` with their files in place."""
+        return entries
+
+    def selected(self, entries: list[Entry], seed: int) -> list[Entry]:
+        """What is left of wanted() now that the durations are known."""
+        if self.duration_s is None:
+            return entries
+        shortest, longest = self.duration_s
+        return self._sample([entry for entry in entries if shortest <= entry.duration_s <= longest], seed)
+
+    def needs(self, base_dir: Path, seed: int) -> list[Need]:
+        """What must be fetched or put in place before the data set opens without a network."""
+        return []
+
+    def _sample(self, entries: list[Entry], seed: int) -> list[Entry]:
+        if self.limit is None:
+            return entries
+        drawn = set(sorted(entries, key=lambda entry: hashlib.sha256(f"{seed}:{entry.id}".encode()).digest())[: self.limit])
+        return [entry for entry in entries if entry in drawn]
+
+
+class BundledSet(Selection):
+    """The small corpus that comes with the package."""
+
+    name: Literal["bundled"]
+
+    def listing(self, base_dir: Path) -> Dataset:
+        return dataclasses.replace(read_manifest(_CORPUS / "manifest.jsonl", self.name), licence=_CORPUS_LICENCE)
+
+
+class FetchedSet(Selection):
+    """A set of the hub, fetched as far as it is selected. `data_files`: parquet files or folders of them on this machine, in its place."""
+
+    data_files: Strings = ()
+
+    def listing(self, base_dir: Path) -> Dataset:
+        split = self._split(base_dir)
+        split.list_rows()
+        found = read_manifest(split.manifest, self._label())
+        return dataclasses.replace(found, revision=split.commit or found.revision)
+
+    def with_audio(self, entries: list[Entry], base_dir: Path) -> list[Entry]:
+        self._split(base_dir).fetch([entry.path for entry in entries])
+        return [entry if entry.sample_rate else with_header(entry) for entry in entries]
+
+    def needs(self, base_dir: Path, seed: int) -> list[Need]:
+        """The data, with what is still to come: the row groups' size once the rows are listed, before that the whole split's."""
+        if self.data_files:
+            try:
+                self._split(base_dir)
+            except Unavailable as error:
+                return [Need("data", self._label(), False, str(error), self._size_mb())]
+            return []
+        if not self._is_listed():
+            return [Need("data", self._told(), False, self._command(base_dir, seed), self._size_mb())]
+        wanted = self.wanted(self.listing(base_dir).entries, base_dir, seed)
+        lacking = self._split(base_dir).lacking(entry.path for entry in wanted)
+        if not lacking:
+            return [Need("data", self._label(), True, self._command(base_dir, seed), self._size_mb())]
+        size_mb = sum(group.num_bytes for group in lacking) / 1e6
+        return [Need("data", self._told(), False, self._command(base_dir, seed), size_mb)]
+
+    def _source(self) -> HubSource:
+        raise NotImplementedError
+
+    def _label(self) -> str:
+        raise NotImplementedError
+
+    def _size_mb(self) -> float | None:
+        return None
+
+    def _is_listed(self) -> bool:
+        """Whether it can be told without a network which utterances are selected."""
+        return Split(self._source()).manifest.is_file()
+
+    def _is_part(self) -> bool:
+        return self.ids is not None or (self.limit is not None and self.duration_s is None)
+
+    def _told(self) -> str:
+        """What is to be fetched; before the rows are listed nobody knows how many row groups a part touches."""
+        return f"{self._label()} (a part, at most)" if self._is_part() else self._label()
+
+    def _command(self, base_dir: Path, seed: int) -> str:
+        spec = self if self.ids is None else self.model_copy(update={"ids": str(resolved(base_dir, self.ids))})
+        keys = spec.model_dump(exclude_unset=True)
+        text = keys["name"] if keys.keys() == {"name"} else spec.model_dump_json(exclude_unset=True)
+        drawn = f" --seed {seed}" if self.limit is not None and seed else ""
+        return f"bench fetch {shlex.quote(text)}{drawn}"
+
+    def _split(self, base_dir: Path) -> Split:
+        return Split(self._source(), _files(base_dir, self.data_files))
+
+
+class NamedSet(FetchedSet):
+    """A set that hub.py knows."""
+
+    name: str
+
+    def listing(self, base_dir: Path) -> Dataset:
+        known = KNOWN_SETS[self.name]
+        found = super().listing(base_dir)
+        if self._has_list():
+            found = dataclasses.replace(found, entries=tuple(_listed_in(fetch_ids(known), found.entries)))
+        return dataclasses.replace(found, licence=known.licence, citation=known.citation)
+
+    def needs(self, base_dir: Path, seed: int) -> list[Need]:
+        known = KNOWN_SETS[self.name]
+        found = [dataclasses.replace(need, licence=known.licence) for need in super().needs(base_dir, seed)]
+        if self._has_list():
+            command = self._command(base_dir, seed)
+            found.append(Need("data", f"{self.name}: list of utterances", ids_file(known).is_file(), command, 0.03))
+        return found
+
+    def _has_list(self) -> bool:
+        """Whether the set is a part of its split that is listed elsewhere; `ids` stands in for that list."""
+        return bool(KNOWN_SETS[self.name].ids_url) and self.ids is None
+
+    def _source(self) -> HubSource:
+        return KNOWN_SETS[self.name].source
+
+    def _label(self) -> str:
+        return self.name
+
+    def _size_mb(self) -> float | None:
+        return KNOWN_SETS[self.name].size_mb
+
+    def _is_listed(self) -> bool:
+        return super()._is_listed() and (not self._has_list() or ids_file(KNOWN_SETS[self.name]).is_file())
+
+    def _is_part(self) -> bool:
+        return super()._is_part() or self._has_list()
+
+
+class FolderSet(Selection):
+    """Audio files in a folder and below: the id is the path without its suffix, the speaker the first sub-folder, the text NAME.txt."""
+
+    folder: str
+    name: str | None = None
+    language: str = ""
+
+    def listing(self, base_dir: Path) -> Dataset:
+        folder = resolved(base_dir, self.folder)
+        if not folder.is_dir():
+            raise UserError(f"{folder}: is no folder")
+        name = self.name or folder.name
+        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in audio.SUFFIXES)
+        if not paths:
+            raise UserError(f"{folder}: holds no audio ({', '.join(sorted(audio.SUFFIXES))})")
+        entries = []
+        for path in paths:
+            inner = path.relative_to(folder)
+            speaker = inner.parts[0] if len(inner.parts) > 1 else None
+            entry = Entry(inner.with_suffix("").as_posix(), path, text_beside(path), speaker, self.language, name)
+            entries.append(with_header(entry))
+        listing = [[entry.id, entry.duration_s, entry.sample_rate, entry.text] for entry in entries]
+        return Dataset(name, revision_of(json.dumps(listing).encode()), tuple(entries))
+
+
+class ManifestSet(Selection):
+    """JSONL, one utterance a line: id, path (relative to the file), text, speaker, language; other keys are left alone."""
+
+    manifest: str
+    name: str | None = None
+
+    def listing(self, base_dir: Path) -> Dataset:
+        path = resolved(base_dir, self.manifest)
+        return read_manifest(path, self.name or (path.parent.name if path.stem == "manifest" else path.stem))
+
+
+class HubSet(HubSource, FetchedSet):
+    """Any parquet data set of the hub."""
+
+    name: str | None = None
+
+    def _source(self) -> HubSource:
+        return HubSource(**{key: getattr(self, key) for key in HubSource.model_fields if key in self.model_fields_set})
+
+    def _label(self) -> str:
+        return self.name or "/".join(part for part in (self.hf, self.config, self.split) if part)
+DatasetSpec = BundledSet | NamedSet | FolderSet | ManifestSet | HubSet
+_FORMS: dict[str, type[DatasetSpec]] = {"folder": FolderSet, "manifest": ManifestSet, "hf": HubSet, "name": NamedSet}
+
+
+def parse_spec(value: Any) -> DatasetSpec:
+    """The data set that a suite asks for: a name, or a mapping with one of `folder`, `manifest`, `hf` and `name`.
+
+    Raises ValueError, or pydantic's ValidationError with the place of each mistake inside the mapping.
+    """
+    if isinstance(value, str):
+        value = {"name": value}
+    form = next((form for key, form in _FORMS.items() if key in value), None) if isinstance(value, Mapping) else None
+    if form is None:
+        raise ValueError(f"a data set is a name ({', '.join(NAMES)}), or a mapping with one of: {', '.join(_FORMS)}")
+    if form is NamedSet:
+        if value["name"] not in NAMES:
+            raise ValueError(unknown("data set", str(value["name"]), NAMES))
+        form = BundledSet if value["name"] == BUNDLED else NamedSet
+    for key in value:
+        if key not in form.model_fields:
+            raise ValueError(unknown("key", str(key), form.model_fields))
+    return form.model_validate(value)
+
+
+def open_dataset(spec: DatasetSpec, base_dir: Path, seed: int) -> Dataset:
+    """The data set's listing, narrowed to what `spec` selects. Relative paths start at `base_dir`.
+
+    Fetches what of it is not on this machine (Unavailable where it can not). UserError names the mistakes of a manifest by line.
+    """
+    found = spec.listing(base_dir)
+    wanted = spec.with_audio(spec.wanted(found.entries, base_dir, seed), base_dir)
+    entries = spec.selected(wanted, seed)
+    if not entries:
+        raise UserError(f"data set {found.name}: none of its {len(found.entries)} utterances is selected")
+    return dataclasses.replace(found, entries=tuple(entries))
+
+
+def needs(spec: DatasetSpec, base_dir: Path, seed: int = 0) -> list[Need]:
+    """The remote files of `spec`, on this machine or not, each with the command that gets it. `seed`: of the suite, which draws `limit`."""
+    return spec.needs(base_dir, seed)
+
+
+def _files(base_dir: Path, patterns: Sequence[str]) -> tuple[Path, ...]:
+    """Files that `patterns` (paths, globs, folders of parquet files) stand for, in order."""
+    files: list[Path] = []
+    for pattern in patterns:
+        path = resolved(base_dir, pattern)
+        matches = sorted(path.rglob("*.parquet")) if path.is_dir() else sorted(path.parent.glob(path.name))
+        if not matches:
+            raise Unavailable(f"put the parquet files at {path}; nothing is there")
+        files += matches
+    return tuple(files)
+
+
+def _listed_in(path: Path, entries: Sequence[Entry]) -> list[Entry]:
+    """The entries whose ids begin the lines of the file; all of them must be there."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    wanted = {line.split()[0] for line in lines if line.strip()}
+    if missing := sorted(wanted - {entry.id for entry in entries}):
+        raise UserError(f"{path}: {len(missing)} of its {len(wanted)} ids are not in the data set, the first: {missing[0]}")
+    return [entry for entry in entries if entry.id in wanted]

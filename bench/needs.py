@@ -1,0 +1,48 @@
+"""What must be on the machine before work starts: packages, weights, data, devices, and the command that gets each."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bench.checkpoint import find, how_to_get
+
+
+@dataclass(frozen=True)
+class Need:
+    """One thing that must be on the machine before work starts.
+
+    how     the command or URL that gets it
+    files   of weights that are here: a run records their sha256
+    """
+
+    kind: Literal["package", "weights", "data", "device"]
+    name: str
+    available: bool
+    how: str
+    size_mb: float | None = None
+    licence: str = ""
+    files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A need, and who has it: ("codec", its label), ("metric", its name) or ("dataset", its place in the suite)."""
+
+    kind: str
+    owner: str
+    need: Need
+
+
+def package(name: str, install: str, licence: str = "") -> Need:
+    """A Python package by its import name, without importing it; `install` is what pip is told."""
+    return Need("package", name, importlib.util.find_spec(name) is not None, f"pip install '{install}'", licence=licence)
+
+
+def weights(metric: str, checkpoint: str, size_mb: float | None = None, licence: str = "") -> Need:
+    """A checkpoint file in any form that bench.checkpoint takes."""
+    found = find(checkpoint, metric)
+    files = () if found is None else (found,)
+    return Need("weights", f"{metric} {checkpoint}", bool(files), how_to_get(checkpoint), size_mb, licence, files)
