@@ -73,6 +73,7 @@ class MetricInfo:
     languages     BCP-47 primary tags it applies to; None for all. Elsewhere it is not applicable: neither a score nor a failure
     corpus_ratio  the mean over a corpus is sum(details["errors"]) / sum(details["words"]), not a mean of utterances (WER, CER)
     diagnostic    describes the signal (delay, gain), ranks nothing
+    accelerated   gains from an accelerator: scored beside the codec on its device, all others on CPU workers
     """
 
     name: str
@@ -87,6 +88,17 @@ class MetricInfo:
     languages: tuple[str, ...] | None = None
     corpus_ratio: bool = False
     diagnostic: bool = False
+    accelerated: bool = False
+
+    @property
+    def sign(self) -> float:
+        """1.0 where higher is better, else -1.0: times a value, more is always better."""
+        return 1.0 if self.higher_is_better else -1.0
+
+
+def ranking(metrics: Mapping[str, MetricInfo]) -> dict[str, MetricInfo]:
+    """`metrics` without the diagnostics, which rank nothing."""
+    return {name: info for name, info in metrics.items() if not info.diagnostic}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pandas as pd
 from bench.analysis import stats
 from bench.analysis.grid import Grid, Point, grids
 from bench.errors import UserError, unknown
-from bench.record import MetricInfo
+from bench.record import MetricInfo, ranking
 
 AGAINST = ("bitrate", "token_rate", "frame_rate")  # what quality is drawn and compared against
 MAX_UNDEFINED = 0.05  # of a bootstrap's replicates, those whose curves do not overlap; more, and there is no honest interval
@@ -130,22 +130,22 @@ def compare(
     records: pd.DataFrame, metrics: Mapping[str, MetricInfo], baseline: Point, *, order: Sequence[Point] = (), seed: int = 0
 ) -> Comparison:
     """Every point and every codec's curve against `baseline`; diagnostics are not compared, the ceiling only by differences."""
-    ranking = {name: info for name, info in metrics.items() if not info.diagnostic}
-    laid_out = grids(records, ranking, order, seed)
+    ranked = ranking(metrics)
+    laid_out = grids(records, ranked, order, seed)
     points = laid_out[0].points
     others = [number for number, point in enumerate(points) if point != baseline]
-    paired = paired_differences(laid_out, ranking, others, points.index(baseline), seed)
+    paired = paired_differences(laid_out, ranked, others, points.index(baseline), seed)
     p_holm = stats.holm(paired.p)
     differences = [
         _difference(points[number], metric, paired, (row, column), float(p_holm[row, column]))
         for row, number in enumerate(others)
-        for column, metric in enumerate(ranking)
+        for column, metric in enumerate(ranked)
         if paired.n[row, column]
     ]
     curves = curves_of_metrics(laid_out, seed)
     ceilings = set(records.loc[records["kind"] == "ceiling", "codec"])
     codecs = [codec for codec in dict.fromkeys(codec for codec, _ in points) if codec not in ceilings]
-    tasks = [(codec, info, against) for codec in codecs if codec != baseline[0] for info in ranking.values() for against in AGAINST]
+    tasks = [(codec, info, against) for codec in codecs if codec != baseline[0] for info in ranked.values() for against in AGAINST]
     equal_rates = [
         at_equal_rate(curves[info.name], info, against, codec, number)
         for codec, info, against in tasks
@@ -157,7 +157,7 @@ def compare(
         tuple(differences),
         tuple(curve_difference(curves[info.name], info, against, codec, baseline[0]) for codec, info, against in tasks),
         tuple(equal for equal in equal_rates if equal is not None),
-        {(info.name, against): pareto_points(curves[info.name], info, against, codecs) for info in ranking.values() for against in AGAINST},
+        {(info.name, against): pareto_points(curves[info.name], info, against, codecs) for info in ranked.values() for against in AGAINST},
     )
 
 
@@ -191,7 +191,7 @@ def paired_differences(
         bounds = resampled.interval()
         mean[to], low[to], high[to] = (values.reshape(part_shape) for values in (resampled.estimate, *bounds))
         p[to] = stats.sign_flip_p(sums, seed).reshape(part_shape)
-        upward = np.array([1.0 if metrics[part.columns[column]].higher_is_better else -1.0 for column in columns])
+        upward = np.array([metrics[part.columns[column]].sign for column in columns])
         # NaN where one of the two is missing, which is neither better nor worse.
         gain = upward * (stats.divide(*part.at(minuends, columns)) - stats.divide(*part.at([baseline], columns)))
         n[to], better[to], worse[to] = np.isfinite(gain).sum(axis=0), (gain > 0).sum(axis=0), (gain < 0).sum(axis=0)
@@ -221,7 +221,6 @@ def curves_of_metrics(laid_out: Sequence[Grid], seed: int) -> dict[str, Curves]:
 def curve_difference(curves: Curves, info: MetricInfo, against: str, codec: str, baseline: str) -> CurveDifference:
     """BD-rate and BD-quality (Bjontegaard 2001) with the piecewise cubic of JCTVC-L1100 over the logarithm of the rate."""
     names = CurveDifference(codec, baseline, info.name, against)
-    upward = 1.0 if info.higher_is_better else -1.0
     pair = [_curve(curves, info, against, label) for label in (codec, baseline)]
     replicates = len(pair[0][0])
     bd = np.full((2, replicates), np.nan)
@@ -243,10 +242,10 @@ def curve_difference(curves: Curves, info: MetricInfo, against: str, codec: str,
         return replace(names, undefined="a curve has fewer than two rates at which its quality rises")
     if np.isnan(bd[0, 0]):
         return replace(names, undefined="the curves share no quality")
-    bd_rate, bd_quality = 100 * (10 ** bd[0] - 1), upward * bd[1]
+    bd_rate, bd_quality = 100 * (10 ** bd[0] - 1), info.sign * bd[1]
     rate_low, rate_high = _interval(bd_rate, curves.clusters[info.name])
     quality_low, quality_high = _interval(bd_quality, curves.clusters[info.name])
-    quality_from, quality_to = sorted(upward * overlaps[0, :, 0])
+    quality_from, quality_to = sorted(info.sign * overlaps[0, :, 0])
     return replace(
         names,
         bd_rate=float(bd_rate[0]),
@@ -263,11 +262,10 @@ def curve_difference(curves: Curves, info: MetricInfo, against: str, codec: str,
 
 def at_equal_rate(curves: Curves, info: MetricInfo, against: str, codec: str, point: int) -> EqualRate | None:
     """The curve of `codec` at the measured rate of `point`, less that point; None where the curve does not reach there."""
-    upward = 1.0 if info.higher_is_better else -1.0
     target_rate, target = curves.values[against][:, point], curves.values[info.name][:, point]
     gains = np.full(len(target), np.nan)
     for rows, ((rate, quality),) in _same_shape([_curve(curves, info, against, codec)]):
-        gains[rows] = upward * stats.pchip_at(rate, quality, np.log10(target_rate[rows])) - target[rows]
+        gains[rows] = info.sign * stats.pchip_at(rate, quality, np.log10(target_rate[rows])) - target[rows]
     if np.isnan(gains[0]):
         return None
     low, high = _interval(gains, curves.clusters[info.name])
@@ -277,8 +275,7 @@ def at_equal_rate(curves: Curves, info: MetricInfo, against: str, codec: str, po
 def pareto_points(curves: Curves, info: MetricInfo, against: str, codecs: Sequence[str]) -> tuple[Point, ...]:
     """Points of `codecs` that no other matches in rate and quality and beats in one of them, by rising rate."""
     numbers = [number for codec in codecs for number in curves.of(codec)]
-    upward = 1.0 if info.higher_is_better else -1.0
-    rate, quality = curves.values[against][0], upward * curves.values[info.name][0]
+    rate, quality = curves.values[against][0], info.sign * curves.values[info.name][0]
     known = {number: (rate[number], quality[number]) for number in numbers if np.isfinite(rate[number] + quality[number])}
     front = [
         number
@@ -291,8 +288,7 @@ def pareto_points(curves: Curves, info: MetricInfo, against: str, codecs: Sequen
 def _curve(curves: Curves, info: MetricInfo, against: str, codec: str) -> tuple[np.ndarray, np.ndarray]:
     """log10 of the rate and the quality (upward) of a codec's points, float64 [1 + B, K] each."""
     numbers = curves.of(codec)
-    upward = 1.0 if info.higher_is_better else -1.0
-    return np.log10(curves.values[against][:, numbers]), upward * curves.values[info.name][:, numbers]
+    return np.log10(curves.values[against][:, numbers]), info.sign * curves.values[info.name][:, numbers]
 
 
 def _same_shape(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]]:

@@ -207,8 +207,7 @@ def _marks(
         candidates = [point for point in range(len(part.points)) if ranked[point] and np.isfinite(mean[point, column])]
         if metrics[name].diagnostic or len(candidates) < 2:
             continue
-        sign = 1.0 if metrics[name].higher_is_better else -1.0
-        best = max(candidates, key=lambda point: sign * mean[point, column])
+        best = max(candidates, key=lambda point: metrics[name].sign * mean[point, column])
         others = [point for point in candidates if point != best]
         p_values = stats.sign_flip_p(part.differences(others, best, [column]), seed)
         marks[best, name] = "best"

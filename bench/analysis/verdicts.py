@@ -27,7 +27,7 @@ from scipy import special
 from bench.analysis import stats
 from bench.analysis.comparison import at_equal_rate, resampled_curves
 from bench.analysis.grid import Grid, grid
-from bench.record import CODEC, MetricInfo
+from bench.record import CODEC, MetricInfo, ranking
 
 Verdict = Literal["improved", "same", "worse", "undecided"]
 
@@ -183,15 +183,15 @@ def regress(
     margins               by metric, before MARGINS
     speed                 whether both ran on the same kind of machine
     """
-    ranking = {name: info for name, info in metrics.items() if not info.diagnostic}
-    asked = {**ranking, **_RATES, **(_SPEED if speed else {})}
+    ranked = ranking(metrics)
+    asked = {**ranked, **_RATES, **(_SPEED if speed else {})}
     codec = str(candidate["codec"].iloc[0])
     same_utterances = baseline.set_index(["dataset", "utterance"]).index.isin(candidate.set_index(["dataset", "utterance"]).index)
     sides = {"baseline": baseline[same_utterances], "candidate": candidate}
     records = pd.concat([_side(rows, name) for name, rows in sides.items()], ignore_index=True)
-    laid_out = grid(records, {**ranking, **_SPEED}, seed=seed)
+    laid_out = grid(records, {**ranked, **_SPEED}, seed=seed)
     points = [point for side, point in laid_out.points if side == "candidate" and ("baseline", point) in laid_out.points]
-    failures = _new_failures(sides["baseline"], candidate, ranking)
+    failures = _new_failures(sides["baseline"], candidate, ranked)
 
     places = list(itertools.product(points, asked.values()))
     gains = _gains(laid_out, points, asked)
@@ -203,8 +203,7 @@ def regress(
         if not n and not failed:
             notes.append(f"{info.name} at {point}: no utterance has it in both")
             continue
-        sign = 1.0 if info.higher_is_better else -1.0
-        low, high = sorted((sign * test.low, sign * test.high))
+        low, high = sorted((info.sign * test.low, info.sign * test.high))
         verdict = "worse" if failed else _verdict(test, loss, alpha)
         checks.append(
             Check(
@@ -216,7 +215,7 @@ def regress(
                 failed=failed,
                 baseline=float(before),
                 candidate=float(after),
-                change=sign * test.gain,
+                change=info.sign * test.gain,
                 low=low,
                 high=high,
                 margin=float(loss),
@@ -227,8 +226,8 @@ def regress(
                 needed=_needed(test, loss, int(n), alpha / len(places)) if verdict == "undecided" else None,
             )
         )
-    checks = _with_equal_bits(checks, laid_out, ranking, seed)
-    worst = _worst(sides["baseline"], candidate, ranking, checks, failures)
+    checks = _with_equal_bits(checks, laid_out, ranked, seed)
+    worst = _worst(sides["baseline"], candidate, ranked, checks, failures)
     clusters = len(np.unique(laid_out.cluster))
     return Regression(codec, tuple(checks), tuple(worst), clusters, laid_out.clustered_by, alpha, tuple(notes))
 
@@ -248,7 +247,7 @@ def _side(records: pd.DataFrame, name: str) -> pd.DataFrame:
 def _gains(laid_out: Grid, points: Sequence[str], asked: Mapping[str, MetricInfo]) -> stats.ClusterSums:
     """Candidate less baseline, positive where better: [C, points * asked]."""
     numbers = [laid_out.columns.index(name) for name in asked]
-    upward = np.array([1.0 if info.higher_is_better else -1.0 for info in asked.values()])
+    upward = np.array([info.sign for info in asked.values()])
     sums = []
     for point in points:
         candidate, baseline = laid_out.points.index(("candidate", point)), laid_out.points.index(("baseline", point))
@@ -404,7 +403,7 @@ def _worst(
             continue
         here = pairs[pairs["point"] == check.point]
         before, now = here[f"{name} of the baseline"].to_numpy(np.float64), here[name].to_numpy(np.float64)
-        loss = (before - now) * (1.0 if ranking[name].higher_is_better else -1.0)
+        loss = (before - now) * ranking[name].sign
         spread = float(np.sqrt(np.nanmean(loss**2))) if np.isfinite(loss).any() else 0.0
         reasons = failures.get((check.point, name), {})
         for row, lost, old, new in zip(here.to_dict("records"), loss, before, now, strict=True):

@@ -14,7 +14,9 @@ from bench.needs import Need, package
 from bench.record import MetricInfo, Score
 
 
-def columns(recogniser: str, source: str, licence: str, citation: str, languages: tuple[str, ...] | None) -> Mapping[str, MetricInfo]:
+def columns(
+    recogniser: str, source: str, licence: str, citation: str, languages: tuple[str, ...] | None, accelerated: bool
+) -> Mapping[str, MetricInfo]:
     """WER, CER and dWER of one recogniser."""
     definitions = {
         "wer": "Word errors over the words of the transcript, summed over the corpus",
@@ -34,6 +36,7 @@ def columns(recogniser: str, source: str, licence: str, citation: str, languages
             citation=citation,
             languages=languages,
             corpus_ratio=True,
+            accelerated=accelerated,
         )
         for measure, definition in definitions.items()
     }

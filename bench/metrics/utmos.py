@@ -48,6 +48,7 @@ METRICS: Mapping[str, MetricInfo] = {
         version=1,
         sample_rate=_SAMPLE_RATE,
         higher_is_better=True,
+        accelerated=True,
         definition="UTMOS22 strong learner without phoneme encoder, judge 288, domain 0, one utterance at a time; meant for English.",
         source="Saeki et al. 2022; checkpoint utmos22_strong_step7459_v1.pt of tarepan/SpeechMOS v1.0.0",
         licence="MIT (checkpoint)",

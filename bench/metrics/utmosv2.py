@@ -47,6 +47,7 @@ METRICS: Mapping[str, MetricInfo] = {
         version=1,
         sample_rate=_SAMPLE_RATE,
         higher_is_better=True,
+        accelerated=True,
         definition="UTMOSv2 (fusion_stage3, fold 0, domain sarulab), one repetition, seeded draws, silence kept, one utterance at a time.",
         source="Baba et al. 2024; checkpoint fold0_s42_best_model.pth of sarulab-speech/UTMOSv2",
         licence="MIT (the authors' code)",

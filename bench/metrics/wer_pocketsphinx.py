@@ -26,6 +26,7 @@ METRICS: Mapping[str, MetricInfo] = columns(
   year      = {2006},
 }""",
     languages=("en",),
+    accelerated=False,
 )
 
 

@@ -31,6 +31,7 @@ METRICS: Mapping[str, MetricInfo] = columns(
   year      = {2023},
 }""",
     languages=None,
+    accelerated=True,
 )
 
 

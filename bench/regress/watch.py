@@ -25,7 +25,7 @@ from bench.checkpoint import load_safetensors, sha256
 from bench.dataset import Dataset
 from bench.errors import UserError
 from bench.files import write_atomically
-from bench.record import MetricInfo
+from bench.record import MetricInfo, ranking
 from bench.regress.baseline import check_comparable, kept, read_baseline
 from bench.regress.candidate import check_loads, with_checkpoint
 from bench.run.session import Options, open_datasets, score
@@ -94,8 +94,7 @@ class History:
     def best(self, place: Place) -> Evaluation | None:
         """The checkpoint with the best mean; the first of equals."""
         scored = [each for each in self.scored if math.isfinite(mean_of(each, place))]
-        sign = 1.0 if self.metrics[place[1]].higher_is_better else -1.0
-        return max(scored, key=lambda each: sign * mean_of(each, place), default=None)
+        return max(scored, key=lambda each: self.metrics[place[1]].sign * mean_of(each, place), default=None)
 
     def regressions(self) -> dict[Place, Evaluation]:
         """Where a regression stands: the first checkpoint of those, up to the last, that are worse than the best before them."""
@@ -142,7 +141,7 @@ def read_history(out: Path) -> History:
     evaluations = sorted((_evaluation(json.loads(line)) for line in lines), key=lambda evaluation: evaluation.step)
     last = next((evaluation for evaluation in evaluations if evaluation.run), None)
     infos = metrics_of(read_run(out / last.run)[1]) if last else {}
-    return History(tuple(evaluations), {name: info for name, info in infos.items() if not info.diagnostic})
+    return History(tuple(evaluations), ranking(infos))
 
 
 def draw(history: History) -> Figure:
@@ -242,14 +241,14 @@ def _evaluate(
     records, about = read_run(run)
     metrics = metrics_of(about)
     table = summary(records, metrics, seed=suite.seed)
-    ranking = [name for name, info in metrics.items() if not info.diagnostic]
+    ranked = ranking(metrics)
     return Evaluation(
         path.name,
         digest,
         step,
         run=str(run.relative_to(options.out)),
         means={
-            row.point: {name: Mean(cell.mean, cell.low, cell.high, cell.n) for name, cell in row.cells.items() if name in ranking}
+            row.point: {name: Mean(cell.mean, cell.low, cell.high, cell.n) for name, cell in row.cells.items() if name in ranked}
             for row in table.rows
         },
         bitrate={row.point: row.rates.bitrate for row in table.rows if math.isfinite(row.rates.bitrate)},

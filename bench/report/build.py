@@ -15,7 +15,7 @@ from bench.analysis.grid import grids
 from bench.analysis.papers import Gap, against_papers
 from bench.analysis.summary import Table, summary
 from bench.published import Published
-from bench.record import MetricInfo
+from bench.record import MetricInfo, ranking
 from bench.report import media, papers, plot
 from bench.report.leaderboard import SCRIPTS, STYLE, page_data, point_data, render_leaderboard, script, utterance_index
 from bench.report.merge import Merged, merge
@@ -76,11 +76,11 @@ def _write_tables(merged: Merged, table: Table, gaps: Sequence[Gap], out: Path) 
 
 
 def _write_figures(merged: Merged, table: Table, curves: Mapping[str, Curves], folder: Path) -> None:
-    ranking = {name: info for name, info in merged.metrics.items() if not info.diagnostic}
+    ranked = ranking(merged.metrics)
     for against in AGAINST:
-        if ranking:
-            plot.save(plot.plot_metrics(table, curves, ranking, against), folder, f"all_{against}")
-    for info in ranking.values():
+        if ranked:
+            plot.save(plot.plot_metrics(table, curves, ranked, against), folder, f"all_{against}")
+    for info in ranked.values():
         plot.save(plot.plot_metrics(table, curves, {info.name: info}, "bitrate"), folder, f"{info.name}_bitrate")
 
 

@@ -18,7 +18,7 @@ from bench.analysis.comparison import AGAINST, Curves, at_equal_rate, curve_diff
 from bench.analysis.grid import Grid, Point, grids
 from bench.analysis.papers import Gap
 from bench.analysis.summary import Row, Table, summary
-from bench.record import MetricInfo
+from bench.record import MetricInfo, ranking
 from bench.report import papers
 from bench.report.merge import Merged
 from bench.report.style import looks
@@ -37,7 +37,7 @@ def page_data(merged: Merged, table: Table, laid_out: Sequence[Grid], curves: Ma
     Points and metrics are told by their numbers; `pairs` are (i, j), i < j, in the order of itertools.combinations, minuend first.
     """
     points = laid_out[0].points
-    ranking = {name: info for name, info in merged.metrics.items() if not info.diagnostic}
+    ranked = ranking(merged.metrics)
     kinds = {codec: str(facts["kind"]) for codec, facts in merged.codecs.items()}
     style = looks(kinds)
     scopes = _scopes(merged.records)
@@ -46,7 +46,7 @@ def page_data(merged: Merged, table: Table, laid_out: Sequence[Grid], curves: Ma
         "title": " + ".join(dict.fromkeys(run["suite"]["name"] for run in merged.runs)),
         "description": merged.runs[0]["suite"].get("description", ""),
         "metrics": [_metric(info, table, merged.runs) for info in merged.metrics.values()],
-        "ranking": [list(merged.metrics).index(name) for name in ranking],
+        "ranking": [list(merged.metrics).index(name) for name in ranked],
         "codecs": [{"label": label, **asdict(style[label]), **_codec(facts)} for label, facts in merged.codecs.items()],
         "points": [
             {"codec": list(merged.codecs).index(codec), "name": point, **_settings(merged.codecs[codec]["points"][point])}
@@ -56,9 +56,9 @@ def page_data(merged: Merged, table: Table, laid_out: Sequence[Grid], curves: Ma
         "scopes": [{"kind": kind, "name": name} for kind, name, _ in scopes],
         "rows": [_rows(part, points) for part in tables],
         "clustered_by": [[cell.clustered_by for cell in part.rows[0].cells.values()] for part in tables],
-        "p": [_p_values(part, ranking, points, laid_out if kind == "all" else None, merged.seed) for kind, _, part in scopes],
-        "pairs": _pairs(laid_out, ranking, merged.seed),
-        "curves": _curve_pairs(curves, ranking, list(merged.codecs)),
+        "p": [_p_values(part, ranked, points, laid_out if kind == "all" else None, merged.seed) for kind, _, part in scopes],
+        "pairs": _pairs(laid_out, ranked, merged.seed),
+        "curves": _curve_pairs(curves, ranked, list(merged.codecs)),
         "papers": _papers(gaps, merged.metrics),
         "tokens": {str(number): merged.tokens[name] for number, name in enumerate(map("@".join, points)) if name in merged.tokens},
         "frame_rates": _frame_rates(merged.records, points, kinds),
