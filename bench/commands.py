@@ -13,12 +13,14 @@ from rich.console import Console
 
 from bench import audio, bitstream
 from bench.analysis.comparison import compare, find_point
+from bench.analysis.equal_bits import Verdict, equal_bits
 from bench.analysis.papers import against_papers
 from bench.codec import OperatingPoint, check_audio
 from bench.datasets.specs import open_dataset, parse_spec
 from bench.errors import Unavailable, UserError, unknown
 from bench.files import write_atomically
 from bench.registry import codec_module, codec_names
+from bench.report import equal_bits as equal_bits_report
 from bench.report import papers
 from bench.report.comparison import Comparison
 from bench.report.merge import merge
@@ -47,13 +49,21 @@ def run_suite(suite: Suite, options: Options) -> int:
     except KeyboardInterrupt:
         console.print("interrupted; what was scored is kept, and the same command goes on from there")
         return 130
+    verdict = verdict_of(options.out)
     overall, by_language = table_of(options.out), table_of(options.out, by=("language",))
     gaps = against_papers(overall, suite.published)
     tables = {
-        "table.md": render_markdown(overall) + papers.render_markdown(gaps, overall.metrics),
+        "table.md": "".join(
+            [
+                render_markdown(overall),
+                equal_bits_report.render_markdown(verdict, overall.metrics),
+                papers.render_markdown(gaps, overall.metrics),
+            ]
+        ),
         "table.csv": render_csv(overall),
         "table.tex": render_latex(overall),
         "table_by_language.md": render_markdown(by_language),
+        "verdict.csv": equal_bits_report.render_csv(verdict),
         **({"against_papers.csv": papers.render_csv(gaps)} if gaps else {}),
     }
     for name, text in tables.items():
@@ -72,7 +82,8 @@ def run_suite(suite: Suite, options: Options) -> int:
 
     with console.status("writing the report"):
         page = build([options.out], Path("reports") / options.out.name)
-    console.print(f"\nreport: {page}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"\nreport: {page}\n", highlight=False, markup=False, soft_wrap=True)
+    console.print(equal_bits_report.render_terminal(verdict, overall.metrics, console.width))
     return 1 if failed else 0
 
 
@@ -264,4 +275,11 @@ def comparison_of(folder: Path, baseline: str) -> Comparison:
         raise UserError(f"{folder}: holds no codec to compare")
     name = baseline or merged.baseline or "@".join(ranked[0])
     numbers = compare(merged.records, merged.metrics, find_point(name, points), order=points, seed=merged.seed)
-    return Comparison(numbers, merged.metrics)
+    return Comparison(numbers, verdict_of(folder), merged.metrics)
+
+
+def verdict_of(folder: Path) -> Verdict:
+    """The dynamic points of the run in `folder` against its fixed family, by the margins of its suite."""
+    merged = merge([folder])
+    margins = (merged.runs[0]["suite"].get("regress") or {}).get("margins") or {}
+    return equal_bits(merged.records, merged.metrics, margins=margins, order=list(merged.points), seed=merged.seed)

@@ -19,6 +19,7 @@ class Record:
     key             hash of weights, codec version, point and audio: a change means a new key
     codec           label in the suite ("fixed_40"); `module` is the file in codecs/ ("fixed")
     kind            "fixed", "dynamic", "classical", "ceiling", "recordings"
+    family          the curve that the suite puts the codec on together with others ("fixed"); "" where it is a curve of its own
     duration_s      of the audio that went in, never of the padded audio
     token_frames    token frames of all streams together; frame_rate = token_frames / duration_s, Hz
     token_rate      tokens per second over all codebooks, Hz
@@ -41,6 +42,7 @@ class Record:
     speaker: str
     text: str
     duration_s: float
+    family: str = ""
     sample_rate: int = 0
     hop_length: int = 0
     token_frames: int = 0

@@ -52,6 +52,7 @@ class CodecSpec(_Strict):
     points: tuple[str, ...] = ()
     sweep: Mapping[str, tuple[float | str, ...] | Range] = {}
     manifest: str | None = None  # of `recordings`
+    family: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$")  # the curve that its points lie on, with others of that family
 
     @field_validator("sweep", mode="before")
     @classmethod
@@ -119,6 +120,7 @@ class Entry:
     label       unique in the suite: what tables call it
     module      what `registry.codec_module` loads
     manifest    of `recordings`, absolute
+    family      the curve that it shares with others; "" for one of its own
     """
 
     label: str
@@ -126,6 +128,7 @@ class Entry:
     checkpoint: str | None
     points: tuple[OperatingPoint, ...]
     manifest: Path | None = None
+    family: str = ""
 
 
 @dataclass(frozen=True)
@@ -267,7 +270,7 @@ def _entry(spec: CodecSpec, label: str, module: str, base_dir: Path, where: _Pat
             break
     if not spec.points and not spec.sweep:
         points = known
-    return Entry(label, module, checkpoint, tuple(points.values()), manifest)
+    return Entry(label, module, checkpoint, tuple(points.values()), manifest, spec.family)
 
 
 def _with_absolute_paths(metric: MetricSpec, base_dir: Path) -> MetricSpec:

@@ -33,7 +33,8 @@ def curves_of(rates: dict[str, list[float]], qualities: dict[str, list[float]], 
     """Curves without spread: every replicate equals the estimate."""
     points = tuple((codec, str(number)) for codec in rates for number in range(len(rates[codec])))
     values = {"bitrate": np.concatenate(list(rates.values())), info.name: np.concatenate(list(qualities.values()))}
-    return Curves(points, {name: np.tile(row, (6, 1)) for name, row in values.items()}, dict.fromkeys(values, 50))
+    names = tuple(codec for codec, _ in points)
+    return Curves(points, names, {name: np.tile(row, (6, 1)) for name, row in values.items()}, dict.fromkeys(values, 50))
 
 
 def test_bd_rate_gives_the_published_example() -> None:

@@ -42,7 +42,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class CurveDifference:
-    """Bjontegaard's averages between the curves of two codecs: `codec` against `baseline`.
+    """Bjontegaard's averages between two curves: `codec` against `baseline`, each a family of codecs or a codec.
 
     bd_rate        % more of `against` that `codec` spends at equal quality (negative: it saves), averaged over `quality_overlap`
     bd_quality     metric's unit, at equal rate, averaged over the logarithm of the rate in `rate_overlap`
@@ -69,7 +69,7 @@ class CurveDifference:
 
 @dataclass(frozen=True)
 class EqualRate:
-    """What `codec` would reach at the rate of one point of another codec, by interpolation on its curve, less what that point reaches.
+    """What a curve, `codec`, would reach at the rate of one point of another, by interpolation, less what that point reaches.
 
     rate         Hz or bit/s, measured
     difference   metric's unit; low, high: 95 % interval (percentile bootstrap)
@@ -114,16 +114,20 @@ class Curves:
     """Every point's rates and metrics, with the estimate first and its bootstrap replicates after it.
 
     points     P of them
+    names      P names, of the curve that each point lies on
     values     column -> float64 [1 + B, P]
     clusters   column -> how many were resampled
     """
 
     points: tuple[Point, ...]
+    names: tuple[str, ...]
     values: Mapping[str, np.ndarray]
     clusters: Mapping[str, int]
 
-    def of(self, codec: str) -> list[int]:
-        return [number for number, (label, _) in enumerate(self.points) if label == codec]
+    def of(self, curve: str) -> list[int]:
+        """The numbers of the points on a curve, or of one codec of a family."""
+        on_it = [number for number, name in enumerate(self.names) if name == curve]
+        return on_it or [number for number, (codec, _) in enumerate(self.points) if codec == curve]
 
 
 def compare(
@@ -145,17 +149,19 @@ def compare(
     curves = curves_of_metrics(laid_out, seed)
     ceilings = set(records.loc[records["kind"] == "ceiling", "codec"])
     codecs = [codec for codec in dict.fromkeys(codec for codec, _ in points) if codec not in ceilings]
-    tasks = [(codec, info, against) for codec in codecs if codec != baseline[0] for info in ranked.values() for against in AGAINST]
+    names = dict(zip(points, laid_out[0].curves, strict=True))
+    others_curves = dict.fromkeys(names[point] for point in points if point[0] not in ceilings and names[point] != names[baseline])
+    tasks = [(curve, info, against) for curve in others_curves for info in ranked.values() for against in AGAINST]
     equal_rates = [
-        at_equal_rate(curves[info.name], info, against, codec, number)
-        for codec, info, against in tasks
+        at_equal_rate(curves[info.name], info, against, curve, number)
+        for curve, info, against in tasks
         for number, point in enumerate(points)
-        if point[0] == baseline[0]
+        if names[point] == names[baseline]
     ]
     return Comparison(
         baseline,
         tuple(differences),
-        tuple(curve_difference(curves[info.name], info, against, codec, baseline[0]) for codec, info, against in tasks),
+        tuple(curve_difference(curves[info.name], info, against, curve, names[baseline]) for curve, info, against in tasks),
         tuple(equal for equal in equal_rates if equal is not None),
         {(info.name, against): pareto_points(curves[info.name], info, against, codecs) for info in ranked.values() for against in AGAINST},
     )
@@ -207,6 +213,7 @@ def resampled_curves(laid_out: Grid, seed: int) -> Curves:
     clusters = (sums.denominator != 0).sum(axis=0).reshape(shape).max(axis=0)
     return Curves(
         laid_out.points,
+        laid_out.curves,
         {name: values[:, :, number] for number, name in enumerate(laid_out.columns)},
         dict(zip(laid_out.columns, clusters.tolist(), strict=True)),
     )
@@ -274,7 +281,7 @@ def at_equal_rate(curves: Curves, info: MetricInfo, against: str, codec: str, po
 
 def pareto_points(curves: Curves, info: MetricInfo, against: str, codecs: Sequence[str]) -> tuple[Point, ...]:
     """Points of `codecs` that no other matches in rate and quality and beats in one of them, by rising rate."""
-    numbers = [number for codec in codecs for number in curves.of(codec)]
+    numbers = [number for number, (codec, _) in enumerate(curves.points) if codec in codecs]
     rate, quality = curves.values[against][0], info.sign * curves.values[info.name][0]
     known = {number: (rate[number], quality[number]) for number in numbers if np.isfinite(rate[number] + quality[number])}
     front = [

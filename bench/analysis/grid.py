@@ -14,6 +14,7 @@ from bench.record import MetricInfo
 Point = tuple[str, str]  # codec label, point name
 RATES = ("frame_rate", "token_rate", "bitrate", "nominal_bitrate")  # columns of Record that are amounts per second of audio
 MAX_CLUSTERS = 500  # more are pooled at random: independent clusters stay so, and the cost of resampling stays bounded
+_OTHER_DATA = "two points count different words or seconds for one utterance: they were not run on the same data"
 _CLUSTERED_BY = {True: "speaker", False: "utterance"}
 
 
@@ -22,6 +23,7 @@ class Grid:
     """Scores and rates aligned by utterance, each as a numerator and a denominator, ready to be resampled and paired.
 
     points                   P of them
+    curves                   P names: the curve that each point lies on, which is its codec's family, or else its codec
     metrics                  those that are resampled by the same clusters
     columns                  M names: metrics, then RATES
     cluster                  int64 [U], what is resampled as a whole
@@ -30,6 +32,7 @@ class Grid:
     """
 
     points: tuple[Point, ...]
+    curves: tuple[str, ...]
     metrics: tuple[str, ...]
     cluster: np.ndarray
     clustered_by: str
@@ -59,10 +62,26 @@ class Grid:
         other_top, other_bottom = self.at([subtrahend], columns)
         both = (bottom > 0) & (other_bottom > 0)
         if not np.allclose(np.where(both, bottom, 0.0), np.where(both, other_bottom, 0.0)):
-            raise ValueError("two points count different words or seconds for one utterance: they were not run on the same data")
+            raise ValueError(_OTHER_DATA)
         flat = (len(self.cluster), -1)
         numerator, denominator = np.where(both, top - other_top, 0.0), np.where(both, bottom, 0.0)
         return stats.cluster_sums(numerator.reshape(flat), denominator.reshape(flat), self.cluster)
+
+
+    def beside_mixture(
+        self, point: int, mixture: Sequence[int], shares: Sequence[float], columns: Sequence[int]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Numerators of a point and of the weighted mean of others, and what both are divided by, over the utterances that all have.
+
+        shares    of each of `mixture`, summing to 1
+        returns   float64 [U, len(columns)] each; all 0 where any of the points has no value
+        """
+        top, bottom = self.at([point, *mixture], columns)
+        everywhere = np.min(bottom, axis=1) > 0
+        if not np.allclose(np.where(everywhere[:, None], bottom, 0.0), np.where(everywhere, bottom[:, 0], 0.0)[:, None]):
+            raise ValueError(_OTHER_DATA)
+        mixed = np.tensordot(top[:, 1:], np.asarray(shares), axes=(1, 0))
+        return tuple(np.where(everywhere, values, 0.0) for values in (top[:, 0], mixed, bottom[:, 0]))  # type: ignore[return-value]
 
 
 def grid(records: pd.DataFrame, metrics: Mapping[str, MetricInfo], order: Sequence[Point] = (), seed: int = 0) -> Grid:
@@ -70,7 +89,8 @@ def grid(records: pd.DataFrame, metrics: Mapping[str, MetricInfo], order: Sequen
     points, numerator, denominator = _lay_out(records, metrics, order)
     speaker = _speakers(records)
     by_speaker = _enough(speaker)
-    return Grid(points, tuple(metrics), _clusters(speaker, by_speaker, seed), _CLUSTERED_BY[by_speaker], numerator, denominator)
+    curves, cluster = curve_names(records, points), _clusters(speaker, by_speaker, seed)
+    return Grid(points, curves, tuple(metrics), cluster, _CLUSTERED_BY[by_speaker], numerator, denominator)
 
 
 def grids(records: pd.DataFrame, metrics: Mapping[str, MetricInfo], order: Sequence[Point] = (), seed: int = 0) -> tuple[Grid, ...]:
@@ -89,7 +109,8 @@ def grids(records: pd.DataFrame, metrics: Mapping[str, MetricInfo], order: Seque
             names = tuple(name for number, name in enumerate(metrics) if number in numbers)
             these = numbers + list(range(len(metrics), numerator.shape[2]))
             cluster = _clusters(speaker, by_speaker, seed)
-            laid_out.append(Grid(points, names, cluster, _CLUSTERED_BY[by_speaker], numerator[:, :, these], denominator[:, :, these]))
+            values = numerator[:, :, these], denominator[:, :, these]
+            laid_out.append(Grid(points, curve_names(records, points), names, cluster, _CLUSTERED_BY[by_speaker], *values))
     return tuple(laid_out)
 
 
@@ -123,6 +144,14 @@ def _lay_out(
         numerator[unit_code, point_code, number] = np.where(counted, top, 0.0)
         denominator[unit_code, point_code, number] = np.where(counted, bottom, 0.0)
     return points, numerator, denominator
+
+
+def curve_names(records: pd.DataFrame, points: Sequence[Point]) -> tuple[str, ...]:
+    """The curve of each of `points`: the family of its codec, or else the codec; records of older runs know no family."""
+    if "family" not in records:
+        return tuple(codec for codec, _ in points)
+    known = records.drop_duplicates(["codec", "point"]).set_index(["codec", "point"])["family"].fillna("").astype(str)
+    return tuple(known.at[point] or point[0] for point in points)
 
 
 def _units(records: pd.DataFrame) -> tuple[np.ndarray, pd.Index]:

@@ -13,7 +13,8 @@ import numpy as np
 from scipy import special
 
 REPLICATES = 2000  # of a bootstrap: the 2.5 % points then lie within 0.4 % of their level
-FLIPS = 9999  # of a permutation test: the least p is 1e-4
+ENUMERATED = 2**14  # signs of a permutation test: up to as many are all taken, so that p does not depend on a seed
+FLIPS = 9999  # else so many are drawn: the least p is 1e-4
 MIN_CLUSTERS = 5  # fewer say nothing about their spread
 MIN_SPEAKERS = 10  # below this many, intervals clustered by speaker cover too little, and utterances are resampled instead
 SPREAD_FLOOR = 0.25  # of a replicate's standard error, as a share of the sample's: without it, one rare error gives an infinite interval
@@ -102,12 +103,14 @@ def bootstrap(sums: ClusterSums, weights: np.ndarray) -> Bootstrap:
 def sign_flip_p(sums: ClusterSums, seed: int, flips: int = FLIPS) -> np.ndarray:
     """Two-sided p of paired differences, float64 [K]: how often random signs on whole clusters give as large a sum.
 
-    All 2^C signs are taken where they are no more than `flips`; else the observed signs count as one of flips + 1 (Phipson and Smyth 2010).
+    All 2^C signs are taken up to ENUMERATED of them (half of them, as turning all round changes nothing); else `flips` are drawn, and the
+    observed signs count as one of flips + 1 (Phipson and Smyth 2010).
     """
     differences = sums.numerator
     num_clusters, num_columns = differences.shape
-    if 2**num_clusters <= flips:
-        signs = 1.0 - 2.0 * ((np.arange(2**num_clusters)[:, None] >> np.arange(num_clusters)) & 1)
+    enumerated = 2**num_clusters <= ENUMERATED
+    if enumerated:
+        signs = 1.0 - 2.0 * ((np.arange(2 ** (num_clusters - 1))[:, None] >> np.arange(num_clusters)) & 1)
     else:
         signs = np.random.default_rng(seed).integers(0, 2, (flips, num_clusters)) * 2.0 - 1.0
     observed = np.abs(differences.sum(axis=0))
@@ -116,8 +119,15 @@ def sign_flip_p(sums: ClusterSums, seed: int, flips: int = FLIPS) -> np.ndarray:
     for first in range(0, num_columns, 512):  # bounds memory at flips x 512
         part = slice(first, first + 512)
         as_large[part] = (np.abs(signs @ differences[:, part]) >= observed[part] - tolerance[part]).sum(axis=0)
-    p = as_large / len(signs) if 2**num_clusters <= flips else (as_large + 1) / (flips + 1)
+    p = as_large / len(signs) if enumerated else (as_large + 1) / (flips + 1)
     return np.where((sums.denominator != 0).any(axis=0), p, np.nan)
+
+
+def least_p(sums: ClusterSums) -> np.ndarray:
+    """The least p that `sign_flip_p` could give with so many clusters, float64 [K]; NaN where there is nothing to test."""
+    clusters = (sums.denominator != 0).sum(axis=0)
+    least = np.maximum(2.0 ** (1 - clusters), np.where(2.0**clusters > ENUMERATED, 1 / (FLIPS + 1), 0.0))
+    return np.where(clusters > 0, least, np.nan)
 
 
 def holm(p: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ FOLDER = Path("results/baselines")
 _ABOUT = b"speech_codec_bench"  # key of the parquet's metadata under which run.json is kept
 _NAMES = ("codec", "point", "dataset", "utterance", "speaker", "language", "reference_key")
 _COUNTS = ("bits_tokens", "bits_side", "token_frames")
-_SPENT = ("duration_s", "bitrate", "frame_rate", "encode_s", "decode_s")
+_SPENT = ("duration_s", "bitrate", "frame_rate", "token_rate", "encode_s", "decode_s")
 _REASONS = ("failures", "not_applicable")
 _PRECISION_BITS = 17  # of a score's mantissa: 4e-6 of its value, far below any margin, and half of the file
 
@@ -34,7 +34,7 @@ _PRECISION_BITS = 17  # of a score's mantissa: 4e-6 of its value, far below any 
 class Baseline:
     """Scores that were read, never computed.
 
-    records   columns of bench.record.Record, those of `kept`; from a run's folder `audio_file` too, as a path
+    records   columns of bench.record.Record, those of `kept`, with `kind` and `family`; from a run's folder `audio_file` too, as a path
     about     run.json of the run
     """
 
@@ -55,7 +55,7 @@ def save_baseline(run: Path, name: str, codecs: Sequence[str] = (), folder: Path
     for codec in codecs:
         if codec not in about["codecs"]:
             raise UserError(f"{run}: {unknown('codec', codec, about['codecs'])}")
-    records = found.records.drop(columns="audio_file")
+    records = found.records.drop(columns=["audio_file", "kind", "family"])
     if codecs:
         records = records[records["codec"].isin(codecs)]
         about["codecs"] = {label: facts for label, facts in about["codecs"].items() if label in codecs}
@@ -131,7 +131,7 @@ def _read_folder(folder: Path) -> Baseline:
     places = zip(records["dataset"], records["utterance"], strict=True)
     files = [str((folder / name).resolve()) if name else "" for name in records["audio_file"]]
     records = records.assign(reference_key=[keys.get(place, "") for place in places], audio_file=files)
-    return Baseline(folder, kept(records[records["module"] != REFERENCE], list(about["metrics"])), about)
+    return Baseline(folder, _with_kinds(kept(records[records["module"] != REFERENCE], list(about["metrics"])), about), about)
 
 
 def _read_file(path: Path) -> Baseline:
@@ -149,7 +149,13 @@ def _read_file(path: Path) -> Baseline:
     if about["schema"] != SCHEMA:
         raise UserError(f"{path}: schema {about['schema']}, this version reads {SCHEMA}; save it again from a new run")
     floats = records.select_dtypes(np.float32).columns
-    return Baseline(path, records.astype(dict.fromkeys(floats, np.float64)), about)
+    return Baseline(path, _with_kinds(records.astype(dict.fromkeys(floats, np.float64)), about), about)
+
+
+def _with_kinds(records: pd.DataFrame, about: Mapping[str, Any]) -> pd.DataFrame:
+    """`records` with the kind and the family of each codec, which run.json knows."""
+    facts = {name: {label: codec.get(name, "") for label, codec in about["codecs"].items()} for name in ("kind", "family")}
+    return records.assign(**{name: records["codec"].map(known) for name, known in facts.items()})
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:

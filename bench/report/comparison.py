@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench.analysis.comparison import Comparison as Numbers
 from bench.analysis.comparison import CurveDifference, Difference
+from bench.analysis.equal_bits import Verdict
 from bench.analysis.summary import ALPHA
 from bench.record import MetricInfo
+from bench.report import equal_bits
 from bench.report.table import MISSING, head, interval, kbps, number, signed, terminal_tables, usual_decimals
 
 if TYPE_CHECKING:
@@ -24,9 +26,10 @@ SHOWN_AGAINST = {"bitrate": "kbps", "token_rate": "tokens/s", "frame_rate": "Hz"
 
 @dataclass(frozen=True)
 class Comparison:
-    """The numbers with the facts of their metrics."""
+    """The numbers with the facts of their metrics, and the verdict at equal bits."""
 
     numbers: Numbers
+    verdict: Verdict
     metrics: Mapping[str, MetricInfo]
 
 
@@ -38,6 +41,7 @@ def render_json(comparison: Comparison) -> str:
         {"metric": metric, "against": against, "points": ["@".join(point) for point in points]}
         for (metric, against), points in comparison.numbers.pareto.items()
     ]
+    numbers["verdict"] = equal_bits.as_data(comparison.verdict)
     return json.dumps(_without_nan(numbers), ensure_ascii=False, indent=1)
 
 
@@ -60,7 +64,7 @@ def render_terminal(comparison: Comparison, width: int) -> Group:
         parts.append(Text("BD: piecewise cubic over the logarithm of the rate, averaged over the rates shown.\n", style="dim"))
     else:
         parts.append(Text("No other codec's curve overlaps with the baseline's: no BD-rate.\n", style="dim"))
-    parts.append(_pareto(numbers))
+    parts += [_pareto(numbers), equal_bits.render_terminal(comparison.verdict, comparison.metrics, width)]
     return Group(*parts)
 
 

@@ -73,6 +73,7 @@ def about_codec(entry: Entry, description: Description | Failed | None) -> dict[
         **dataclasses.asdict(info_of(entry)),
         "module": Path(entry.module).name,
         "checkpoint": portable(entry.checkpoint),
+        "family": entry.family,
         "parameters": described.parameters if described else 0,
         "weights_sha256": described.weights_sha256 if described else "",
         "points": {

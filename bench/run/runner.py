@@ -172,6 +172,7 @@ def _blank_record(key: str, entry: Entry, point: OperatingPoint, dataset: Datase
         module=Path(entry.module).name,
         checkpoint=portable(entry.checkpoint),
         kind=kind,
+        family=entry.family,
         point=point.name,
         dataset=dataset.name,
         language=source.language,
@@ -196,5 +197,5 @@ def _failed(todo: Sequence[Measure], failed: Failed) -> Iterator[tuple[Measure, 
 
 def _labelled(known: Record, blank: Record) -> Record:
     """What was measured, under the names of this suite."""
-    names = ("codec", "checkpoint", "kind", "point", "dataset", "utterance", "speaker")
+    names = ("codec", "checkpoint", "kind", "family", "point", "dataset", "utterance", "speaker")
     return dataclasses.replace(known, **{name: getattr(blank, name) for name in names})

@@ -1,0 +1,131 @@
+"""The verdict at equal bits and equal tokens -> text for the terminal, Markdown, CSV and JSON; pure functions."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from bench.analysis.equal_bits import AGAINST, ALPHA, TWIN, Finding, Verdict
+from bench.record import MetricInfo
+from bench.report.table import escape_markdown, head, kbps, markdown_table, signed, terminal_tables, usual_decimals
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+TITLE = "Dynamic against fixed frame rates"
+SHOWN_AGAINST = {"bitrate": "equal bits", "token_rate": "equal tokens"}
+_STYLES = {"better": "green", "same": "", "worse": "red", "undecided": "dim", "no verdict": "dim"}
+
+
+def render_terminal(verdict: Verdict, metrics: Mapping[str, MetricInfo], width: int) -> Group:
+    """A row a dynamic point and rate, a column a metric, for a rich console of `width` characters."""
+    from rich.console import Group
+    from rich.text import Text
+
+    if verdict.note:
+        return Group(Text(f"{TITLE}: {verdict.note}", style="dim"))
+    heads, body = _cells(verdict, metrics)
+    rows = [[*map(Text, keys), *(Text(text, style=_STYLES[each.word]) for text, each in cells)] for keys, cells in body]
+    parts: list[Any] = [Text(f"{TITLE}: {headline(verdict)}", style="bold"), *terminal_tables(heads, rows, 4, width)]
+    return Group(*parts, *(Text(note, style="dim") for note in notes(verdict)))
+
+
+def render_markdown(verdict: Verdict, metrics: Mapping[str, MetricInfo]) -> str:
+    """A section to stand below the table of means."""
+    if verdict.note:
+        return f"\n## {TITLE}\n\n{escape_markdown(verdict.note)}\n"
+    heads, body = _cells(verdict, metrics)
+    bold = {"better", "worse"}
+    rows = [
+        [*map(escape_markdown, keys), *(f"**{escape_markdown(t)}**" if each.word in bold else escape_markdown(t) for t, each in cells)]
+        for keys, cells in body
+    ]
+    table = markdown_table([list(map(escape_markdown, heads)), ["---"] * len(heads), *rows])
+    lines = "\n".join(f"{escape_markdown(note)}  " for note in notes(verdict))
+    return f"\n## {TITLE}\n\n{escape_markdown(headline(verdict))}\n\n{table}\n{lines}\n"
+
+
+def render_csv(verdict: Verdict) -> str:
+    """A row a finding, unrounded: the fields of Finding, rates in bit/s and Hz, the fixed points as CODEC@POINT."""
+    out = io.StringIO()
+    fields = [field.name for field in dataclasses.fields(Finding)]
+    writer = csv.DictWriter(out, fields, lineterminator="\n")
+    writer.writeheader()
+    for finding in verdict.findings:
+        row = {name: getattr(finding, name) for name in fields}
+        row |= {"points": " ".join(map("@".join, finding.points)), "rates": " ".join(map(str, finding.rates))}
+        writer.writerow({name: "" if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()})
+    return out.getvalue()
+
+
+def as_data(verdict: Verdict) -> dict[str, Any]:
+    """Everything, for JSON; points as CODEC@POINT; NaN where there is nothing."""
+    findings = [{**dataclasses.asdict(each), "points": list(map("@".join, each.points))} for each in verdict.findings]
+    families = {name: list(codecs) for name, codecs in (verdict.families or {}).items()}
+    return {"findings": findings, "families": families, "resampled": verdict.resampled, "note": verdict.note}
+
+
+def headline(verdict: Verdict) -> str:
+    """`at equal bits 3 better, 2 worse, 7 undecided; at equal tokens ...`, of all findings."""
+    parts = []
+    for against in AGAINST:
+        words = [each.word for each in verdict.findings if each.against == against]
+        counts = ", ".join(f"{words.count(word)} {word}" for word in _STYLES if word in words)
+        parts.append(f"at {SHOWN_AGAINST[against]} {counts}")
+    return "; ".join(parts)
+
+
+def notes(verdict: Verdict) -> list[str]:
+    """How the table is to be read."""
+    families = "; ".join(f"{name}: {', '.join(codecs)}" for name, codecs in (verdict.families or {}).items())
+    without = [each for each in verdict.findings if each.why]
+    reasons = dict.fromkeys(f"{each.codec}@{each.point} at {SHOWN_AGAINST[each.against]}: {each.why}." for each in without)
+    return [
+        f"Dynamic less fixed at the same rate, with 95 % interval (paired, {verdict.resampled}) and p (sign flips, Holm over all). "
+        f"better, worse: p below {100 * ALPHA:g} % and the interval on one side of 0; same: the interval lies within the margin of "
+        f"bench regress. Fixed family {families}; a twin within {100 * TWIN:g} % of the rate, else a line over the log rate between two.",
+        *reasons,
+    ]
+
+
+def _cells(verdict: Verdict, metrics: Mapping[str, MetricInfo]) -> tuple[list[str], list[tuple[list[str], list[tuple[str, Finding]]]]]:
+    """Heads; then of each row its keys, and each metric's text with its finding."""
+    names = list(dict.fromkeys(each.metric for each in verdict.findings))
+    places = {name: usual_decimals((f.high - f.low) / 2 for f in verdict.findings if f.metric == name) for name in names}
+    rows: dict[tuple[str, str, str, str], dict[str, Finding]] = {}
+    for each in verdict.findings:
+        rows.setdefault((each.codec, each.point, each.against, each.family), {})[each.metric] = each
+    body = []
+    for (codec, point, against, _), found in rows.items():
+        used = next((each for each in found.values() if each.how), next(iter(found.values())))
+        keys = [f"{codec}@{point}", SHOWN_AGAINST[against], _rate(used.rate, against), _source(used)]
+        body.append((keys, [(_text(found[name], places[name]), found[name]) for name in names]))
+    return ["dynamic", "at", "rate", "fixed", *(head(metrics[name]) for name in names)], body
+
+
+def _rate(rate: float, against: str) -> str:
+    return f"{kbps(rate)} kbps" if against == "bitrate" else f"{rate:.3g} tokens/s"
+
+
+def _source(finding: Finding) -> str:
+    """`fixed_40@40hz`, a twin; or `fixed_20@20hz to fixed_40@40hz`."""
+    return " to ".join(map("@".join, finding.points)) if finding.how else "none at this rate"
+
+
+def _text(finding: Finding, places: int) -> str:
+    if not finding.how:
+        return finding.word
+    shown = signed(finding.difference, places)
+    if math.isfinite(finding.low):
+        shown += f" [{signed(finding.low, places)}, {signed(finding.high, places)}]"
+    if math.isfinite(finding.p_holm):
+        shown += f" p {_p(finding.p_holm)}"
+    return f"{shown} {finding.word}"
+
+
+def _p(p: float) -> str:
+    return f"{p:.2g}" if p >= 0.001 else "<0.001"
