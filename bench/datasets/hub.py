@@ -22,6 +22,7 @@ from rich.progress import track
 from bench import audio, checkpoint
 from bench.errors import Unavailable, UserError, unknown
 from bench.files import write_atomically
+from bench.language import Tag
 
 _ROWS_AT_ONCE = 32
 _HUB = "hf://"
@@ -46,7 +47,7 @@ class HubSource(BaseModel):
     text: str | None = "text"
     id: str | None = "id"
     speaker: str | None = "speaker_id"
-    language: str = ""
+    language: Tag = ""
 
 
 @dataclass(frozen=True)

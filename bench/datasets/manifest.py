@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench import audio
 from bench.dataset import Dataset, Entry
 from bench.errors import UserError
+from bench.language import Tag
 
 _MISTAKES_SHOWN = 20
 
@@ -51,7 +52,7 @@ class _Row(BaseModel):
     path: str = Field(min_length=1)
     text: str | None = None
     speaker: str | None = None
-    language: str = ""
+    language: Tag = ""
     duration_s: float = 0.0
     sample_rate: int = 0
     licence: str = ""

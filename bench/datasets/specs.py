@@ -18,6 +18,7 @@ from bench.datasets.hub import HubSource, Split
 from bench.datasets.known import KNOWN_SETS, fetch_ids, ids_file
 from bench.datasets.manifest import read_manifest, resolved, revision_of, text_beside, with_header
 from bench.errors import Unavailable, UserError, unknown
+from bench.language import Tag
 from bench.needs import Need
 
 BUNDLED = "bundled"
@@ -27,8 +28,9 @@ _CORPUS_LICENCE = "Apache-2.0"
 
 
 def _listed(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
+    return (value,) if isinstance(value, (str, bool)) else value  # YAML's `no` is a boolean
 Strings = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Tags = Annotated[tuple[Tag, ...], BeforeValidator(_listed)]
 
 
 class Selection(BaseModel):
@@ -47,7 +49,7 @@ class Selection(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     ids: str | None = None
-    languages: Strings = ()
+    languages: Tags = ()
     duration_s: tuple[float, float] | None = None
     limit: int | None = Field(default=None, ge=1)
 
@@ -199,7 +201,7 @@ class FolderSet(Selection):
 
     folder: str
     name: str | None = None
-    language: str = ""
+    language: Tag = ""
 
     def listing(self, base_dir: Path) -> Dataset:
         folder = resolved(base_dir, self.folder)
