@@ -1,25 +1,54 @@
-"""Encoded to bytes and back: the stream that every number comes from, and the arithmetic of its bits."""
+"""Encoded to bytes and back: the stream that every number comes from, and the arithmetic of its bits.
+
+A stream is MAGIC, a checksum, a header, a body, and packets. The header is the layout: what a codec's streams have in common at a point,
+whatever the audio (codebooks, kind of durations, how many frames and packets so much audio is expected to have). The body holds, as whole
+bits: whether the header is the codec's own, the lengths, the durations, the tokens.
+
+Counted are all bits of body and packets, and the header too unless it is the one that the codec has for any audio (`Packer`). So whoever
+knows codec and point decodes from the counted bits alone: what hides in a length, in a codebook's size or in any other field is paid for.
+Not counted are MAGIC and checksum, which follow from the rest, the codec's own header, and up to 7 bits that fill the body's last byte.
+
+Lengths are bounded by the bits that are there, by `num_samples` and by the limits below, before memory is asked for. Only `unpack`,
+`entropy_unpack` and `Packer` import torch.
+"""
 
 from __future__ import annotations
 
 import itertools
+import math
+import zlib
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numba
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
-from bench.codec import Encoded, Stream
+from bench.codec import Codec, Encoded, OperatingPoint, Stream
 
-MAGIC = b"SCB1"
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAGIC = b"SCB2"
+MAX_SAMPLES = 2**31 - 1
+MAX_STREAMS, MAX_CODEBOOKS, MAX_CODEBOOK_SIZE, MAX_DURATION = 64, 1024, 2**32, 2**16
+MAX_FREE_TOKENS = 2**14  # of codebooks of one entry, which cost no bit: frames of a stream without codebooks count as such
+MAX_FRAMES_PER_SAMPLE, MAX_PADDING = 16, 2**16  # base frames <= MAX_FRAMES_PER_SAMPLE * num_samples + MAX_PADDING
+MAX_ENTROPY_TOKENS = 2**22  # of an entropy-coded stream, whose tokens may cost next to nothing
+TYPICAL_S = 2.0  # of the noise whose layout is the codec's own
+_NOISE_LEVEL = 0.1
 _BLOCK = 1024  # tokens that share one whole number of bits: rounding costs less than 0.001 bit a token
-_FIXED_RATE, _CONSTANT, _LISTED, _NESTED = range(4)  # how a stream's durations are told
+_FIXED_RATE, _FREE, _NESTED = range(3)  # kinds of durations: none, any, powers of two on their grid
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A decodable bitstream and where its bits went; the rest of bits_total is header and padding to whole bytes."""
+    """A decodable bitstream and where its bits went.
+
+    bits_tokens   tokens and packets
+    bits_side     lengths, durations, and a header that is not the codec's own; the rest of bits_total is not counted (see above)
+    """
 
     data: bytes
     bits_tokens: int
@@ -30,163 +59,300 @@ class Packed:
         return 8 * len(self.data)
 
 
-def pack(encoded: Encoded) -> Packed:
+@dataclass(frozen=True)
+class ArrayStream:
+    """A `Stream` without torch: tokens int64 [N_q, F], durations int64 [F]."""
+
+    tokens: NDArray[np.int64]
+    codebook_sizes: tuple[int, ...]
+    durations: NDArray[np.int64] | None
+    max_duration: int
+    nested: bool
+
+    @property
+    def num_frames(self) -> int:
+        return self.tokens.shape[1]
+
+
+@dataclass(frozen=True)
+class ArrayEncoded:
+    """An `Encoded` without torch."""
+
+    streams: tuple[ArrayStream, ...]
+    num_samples: int
+    packets: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class _StreamLayout:
+    """base_frames: of `Layout.num_samples` samples; of a stream without durations its token frames."""
+
+    codebook_sizes: tuple[int, ...]
+    kind: int
+    max_duration: int
+    base_frames: int
+
+    @property
+    def side_alphabet(self) -> int:
+        return 2 if self.kind == _NESTED else self.max_duration
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a header says: the streams of one codec at one point, and the lengths that they have for `num_samples` of some audio.
+
+    packet_length   bytes of every packet; 0 where they differ
+    """
+
+    num_samples: int
+    streams: tuple[_StreamLayout, ...]
+    num_packets: int
+    packet_length: int
+
+    def fits(self, other: Layout) -> bool:
+        """Whether streams of the layout `other` can be told under this header: all but the lengths is the same."""
+        return len(self.streams) == len(other.streams) and all(
+            (mine.codebook_sizes, mine.kind, mine.max_duration) == (its.codebook_sizes, its.kind, its.max_duration)
+            for mine, its in zip(self.streams, other.streams, strict=True)
+        )
+
+
+def layout_of(encoded: Encoded) -> Layout:
+    """The layout of `encoded`; ValueError where it is beyond what a stream can hold."""
+    lengths = set(map(len, encoded.packets))
+    layout = Layout(
+        encoded.num_samples,
+        tuple(
+            _StreamLayout(
+                stream.codebook_sizes,
+                _FIXED_RATE if stream.durations is None else _NESTED if stream.nested else _FREE,
+                stream.max_duration,
+                stream.num_frames if stream.durations is None else int(stream.durations.sum()),
+            )
+            for stream in encoded.streams
+        ),
+        len(encoded.packets),
+        lengths.pop() if len(lengths) == 1 else 0,
+    )
+    _check_layout(layout)
+    return layout
+
+
+def pack(encoded: Encoded, own: Layout | None = None) -> Packed:
     """The bitstream of `encoded`: each token costs log2 of its codebook's size, whatever that size is (mixed radix).
 
-    Durations that all agree cost nothing, listed ones log2(max_duration) each, nested ones a flag wherever a slot could be split.
+    Durations that are as even as they can be cost nothing, others log2(max_duration) each, nested ones a flag wherever a slot could be
+    split; the lengths about 20 bits for `num_samples` and 1 to 10 for each stream.
+
+    own   the layout that the codec has at this point for any audio (`Packer` knows it); where the stream's own differs, its header is
+          counted; None takes the stream's own for it, as where there is no other utterance to tell it from
     """
-    layouts = [_layout(stream) for stream in encoded.streams]
+    layout, is_own = _chosen_layout(encoded, own)
     bits = _BitWriter()
-    for stream, layout in zip(encoded.streams, layouts, strict=True):
-        bits.write(_side_symbols(stream, layout), layout.side_alphabet)
-    bits_side = bits.length
+    plan = _write_lengths(bits, encoded, layout, is_own)
+    for stream, shape, span in zip(encoded.streams, layout.streams, plan.spans, strict=True):
+        bits.write(_side_symbols(stream, shape, span), shape.side_alphabet)
+    bits_side = bits.length + (0 if is_own else 8 * len(_header(layout)))
+    before_tokens = bits.length
     for stream in encoded.streams:
         for row, size in zip(stream.tokens.tolist(), stream.codebook_sizes, strict=True):
             bits.write(row, size)
-    bits_tokens = bits.length - bits_side + 8 * sum(map(len, encoded.packets))
-    header, packet_length_bits = _header(encoded, layouts)
-    return Packed(header + bits.to_bytes() + b"".join(encoded.packets), bits_tokens, bits_side + packet_length_bits)
+    packets = b"".join(encoded.packets)
+    return Packed(_sealed(layout, bits.to_bytes() + packets), bits.length - before_tokens + 8 * len(packets), bits_side)
 
 
 def unpack(data: bytes) -> Encoded:
     """The inverse of `pack`; ValueError says what is wrong with bytes that it did not write."""
-    num_samples, layouts, body, packets = _parse(data)
-    bits = _BitReader(body)
-    durations = [_durations(layout, bits.read) for layout in layouts]
+    return _with_tensors(unpack_arrays(data))
+
+
+def unpack_arrays(data: bytes) -> ArrayEncoded:
+    """`unpack` without torch."""
+    layout, bits = _opened(data)
+    plan = _read_lengths(bits, layout)
+    bits.end -= 8 * sum(plan.packet_lengths)
+    if bits.end < bits.position:
+        raise ValueError("the bitstream is cut short")
+    _check_paid(layout, plan, bits)
+    durations = [
+        _durations(shape, span, bits.read, _most_frames(shape, bits)) for shape, span in zip(layout.streams, plan.spans, strict=True)
+    ]
     streams = []
-    for layout, values in zip(layouts, durations, strict=True):
-        frames = layout.length if values is None else len(values)
-        streams.append(_stream(layout, [bits.read(frames, size) for size in layout.codebook_sizes], values))
-    if len(bits.bits) - bits.position > 7:
-        raise ValueError("the bitstream is longer than its header says")
-    return Encoded(tuple(streams), num_samples, packets)
+    for shape, span, values in zip(layout.streams, plan.spans, durations, strict=True):
+        frames = span.num_frames if values is None else len(values)
+        streams.append(_array_stream(shape, [bits.read(frames, size) for size in shape.codebook_sizes], frames, values))
+    if bits.end - bits.position > 7:
+        raise ValueError("the bitstream is longer than it says")
+    return ArrayEncoded(tuple(streams), plan.num_samples, _packets(data, plan))
 
 
-def entropy_pack(encoded: Encoded) -> Packed:
+def entropy_pack(encoded: Encoded, own: Layout | None = None) -> Packed:
     """The same content through a range coder whose models adapt as they go, from nothing but what was sent before.
 
     Tokens have one order-0 model a codebook; durations and flags one that also sees the value before. Every model starts uniform
     and counts with a prior of 1/2 (Krichevsky and Trofimov 1981): a short utterance gains little and loses little. Packets are
-    already entropy-coded and stay as they are.
+    already entropy-coded and stay as they are, as do the lengths. A size to be reported, not a format to be stored.
     """
     import constriction
 
-    layouts = [_layout(stream) for stream in encoded.streams]
+    layout, is_own = _chosen_layout(encoded, own)
+    lengths = _BitWriter()
+    plan = _write_lengths(lengths, encoded, layout, is_own)
     side, tokens = [], []
-    for stream, layout in zip(encoded.streams, layouts, strict=True):
-        side.append(_adaptive_bits(_side_symbols(stream, layout), layout.side_alphabet, use_previous=True))
-        for row, size in zip(stream.tokens.numpy(), stream.codebook_sizes, strict=True):
+    for stream, shape, span in zip(encoded.streams, layout.streams, plan.spans, strict=True):
+        side.append(_adaptive_bits(_side_symbols(stream, shape, span), shape.side_alphabet, use_previous=True))
+        for row, size in zip(stream.tokens.tolist(), stream.codebook_sizes, strict=True):
             tokens.append(_adaptive_bits(row, size, use_previous=False))
-    bits = np.concatenate([np.zeros(0, np.int32), *(coded for coded, _ in side + tokens)])
+    coded_bits = np.concatenate([np.zeros(0, np.int32), *(coded for coded, _ in side + tokens)])
     probabilities = np.concatenate([np.zeros(0), *(probability for _, probability in side + tokens)])
     coder = constriction.stream.queue.RangeEncoder()
-    if len(bits):
-        coder.encode(bits, constriction.stream.model.Bernoulli(perfect=False), probabilities)
+    if len(coded_bits):
+        coder.encode(coded_bits, constriction.stream.model.Bernoulli(perfect=False), probabilities)
     words = coder.get_compressed().astype("<u4").tobytes()
-    header, packet_length_bits = _header(encoded, layouts)
     packets = b"".join(encoded.packets)
     # what the coder spends on durations is their share of the information: the words hold both
-    bits_side = round(sum(float(-np.log2(np.where(coded == 1, p, 1 - p)).sum()) for coded, p in side))
-    return Packed(header + words + packets, 8 * (len(words) + len(packets)) - bits_side, bits_side + packet_length_bits)
+    bits_durations = round(sum(float(-np.log2(np.where(coded == 1, p, 1 - p)).sum()) for coded, p in side))
+    bits_side = lengths.length + bits_durations + (0 if is_own else 8 * len(_header(layout)))
+    data = _sealed(layout, lengths.to_bytes() + words + packets)
+    return Packed(data, 8 * (len(words) + len(packets)) - bits_durations, bits_side)
 
 
 def entropy_unpack(data: bytes) -> Encoded:
-    """The inverse of `entropy_pack`."""
+    """The inverse of `entropy_pack`, slowly."""
     import constriction
 
-    num_samples, layouts, body, packets = _parse(data)
-    coder = constriction.stream.queue.RangeDecoder(np.frombuffer(body, "<u4").astype(np.uint32))
+    layout, bits = _opened(data)
+    plan = _read_lengths(bits, layout)
+    _check_free(layout, plan)
+    tokens = sum(span.base_frames * len(shape.codebook_sizes) for shape, span in zip(layout.streams, plan.spans, strict=True))
+    if tokens > MAX_ENTROPY_TOKENS:
+        raise ValueError(f"the bitstream claims more than {MAX_ENTROPY_TOKENS} tokens")
+    start, end = -(-bits.position // 8), bits.end // 8 - sum(plan.packet_lengths)
+    if end < start or (end - start) % 4:
+        raise ValueError("the bitstream is cut short")
+    coder = constriction.stream.queue.RangeDecoder(np.frombuffer(data[start:end], "<u4").astype(np.uint32))
     bernoulli = constriction.stream.model.Bernoulli(perfect=False)
 
     def read_bit(probability: float) -> int:
         return int(coder.decode(bernoulli, np.array([probability]))[0])
 
-    side = [_AdaptiveReader(layout.side_alphabet, True, read_bit) for layout in layouts]
-    durations = [_durations(layout, reader.read) for layout, reader in zip(layouts, side, strict=True)]
+    side = [_AdaptiveReader(shape.side_alphabet, True, read_bit) for shape in layout.streams]
+    durations = [
+        _durations(shape, span, reader.read, MAX_ENTROPY_TOKENS)
+        for shape, span, reader in zip(layout.streams, plan.spans, side, strict=True)
+    ]
     streams = []
-    for layout, values in zip(layouts, durations, strict=True):
-        frames = layout.length if values is None else len(values)
-        rows = [_AdaptiveReader(size, False, read_bit).read(frames, size) for size in layout.codebook_sizes]
-        streams.append(_stream(layout, rows, values))
-    return Encoded(tuple(streams), num_samples, packets)
+    for shape, span, values in zip(layout.streams, plan.spans, durations, strict=True):
+        frames = span.num_frames if values is None else len(values)
+        rows = [_AdaptiveReader(size, False, read_bit).read(frames, size) for size in shape.codebook_sizes]
+        streams.append(_array_stream(shape, rows, frames, values))
+    return _with_tensors(ArrayEncoded(tuple(streams), plan.num_samples, _packets(data, plan)))
+
+
+class Packer:
+    """Packs what a loaded codec encodes, and knows the header that the codec has for any audio.
+
+    That is the header of two seconds of quiet noise, always the same, which the codec hears before it is given anything else: so it
+    tells nothing of an utterance, and needs not be counted. `bench check` compares it with what another process finds.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        import torch
+
+        rate = codec.sample_rate or 16000
+        num_samples = codec.hop_length * math.ceil(TYPICAL_S * rate / codec.hop_length)
+        noise = _NOISE_LEVEL * torch.randn(num_samples, generator=torch.Generator().manual_seed(0)).clamp(-3, 3)
+        self._codec = codec
+        self._layouts: dict[tuple[Any, ...], Layout] = {}
+        with torch.inference_mode():
+            self._latent = codec.analyse(noise)
+
+    def layout(self, point: OperatingPoint) -> Layout:
+        import torch
+
+        key = (point.name, point.frame_rate, point.n_q, *sorted(point.options.items()))
+        if key not in self._layouts:
+            with torch.inference_mode():
+                self._layouts[key] = layout_of(self._codec.encode(self._latent, point))
+        return self._layouts[key]
+
+    def pack(self, encoded: Encoded, point: OperatingPoint) -> Packed:
+        return pack(encoded, self.layout(point))
+
+    def entropy_pack(self, encoded: Encoded, point: OperatingPoint) -> Packed:
+        return entropy_pack(encoded, self.layout(point))
 
 
 # --- header -------------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """What the header says of a stream, from which the body's layout follows."""
-
-    codebook_sizes: tuple[int, ...]
-    mode: int
-    max_duration: int
-    length: int  # token frames; of nested durations the base frames
-    constant: int = 0
-    present: tuple[int, ...] = ()  # the nested durations that occur, longest first
-
-    @property
-    def side_alphabet(self) -> int:
-        return 2 if self.mode == _NESTED else self.max_duration
+def _chosen_layout(encoded: Encoded, own: Layout | None) -> tuple[Layout, bool]:
+    """The layout for the header, and whether it is the codec's own."""
+    layout = layout_of(encoded)
+    if own is None:
+        return layout, True
+    return (own, True) if own.fits(layout) else (layout, False)
 
 
-def _layout(stream: Stream) -> _Layout:
-    if stream.durations is None:
-        return _Layout(stream.codebook_sizes, _FIXED_RATE, stream.max_duration, stream.num_frames)
-    durations = stream.durations.tolist()
-    if stream.nested:
-        present = tuple(sorted(set(durations), reverse=True))
-        return _Layout(stream.codebook_sizes, _NESTED, stream.max_duration, sum(durations), present=present)
-    if len(set(durations)) == 1:
-        return _Layout(stream.codebook_sizes, _CONSTANT, stream.max_duration, stream.num_frames, constant=durations[0])
-    return _Layout(stream.codebook_sizes, _LISTED, stream.max_duration, stream.num_frames)
+def _header(layout: Layout) -> bytes:
+    numbers = [layout.num_samples, layout.num_packets, layout.packet_length, len(layout.streams)]
+    for shape in layout.streams:
+        numbers += [*_run(shape.codebook_sizes), shape.kind, shape.max_duration, shape.base_frames]
+    return b"".join(map(_varint, numbers))
 
 
-def _header(encoded: Encoded, layouts: Sequence[_Layout]) -> tuple[bytes, int]:
-    """The header, and how many of its bits are packet lengths: side information where packets differ in length."""
-    numbers = [encoded.num_samples, len(layouts)]
-    for layout in layouts:
-        numbers += [*_run(layout.codebook_sizes), layout.mode, layout.max_duration, layout.length]
-        if layout.mode == _CONSTANT:
-            numbers.append(layout.constant)
-        if layout.mode == _NESTED:
-            numbers.append(sum(layout.present))  # distinct powers of two: their sum is the set
-    lengths = list(map(len, encoded.packets))
-    packet_lengths = b"".join(map(_varint, _run(lengths)))
-    side = 8 * len(packet_lengths) if len(set(lengths)) > 1 else 0
-    return MAGIC + b"".join(map(_varint, numbers)) + packet_lengths, side
+def header_of(data: bytes) -> bytes:
+    """The bytes of the header of a packed stream: the same for all audio at one point, or counted."""
+    _, bits = _opened(data)
+    return data[8 : bits.position // 8]
 
 
-def _parse(data: bytes) -> tuple[int, list[_Layout], bytes, tuple[bytes, ...]]:
-    """Header read; the body, and the packets at the end, cut out."""
+def _sealed(layout: Layout, rest: bytes) -> bytes:
+    content = _header(layout) + rest
+    return MAGIC + zlib.crc32(content).to_bytes(4, "little") + content
+
+
+def _opened(data: bytes) -> tuple[Layout, _BitReader]:
+    """The header of a stream, and a reader that stands at the body's first bit and ends with the data."""
+    if data[:3] == MAGIC[:3] and data[:4] != MAGIC:
+        raise ValueError(f"a bitstream of another version of this program: it begins with {data[:4]!r}, not with {MAGIC!r}")
     if not data.startswith(MAGIC):
         raise ValueError(f"not a bitstream of this program: it does not begin with {MAGIC!r}")
-    reader = _VarintReader(data, len(MAGIC))
-    num_samples = reader.read()
-    layouts = []
-    for _ in range(reader.read()):
-        sizes = tuple(reader.read_run())
-        mode, max_duration, length = reader.read(), reader.read(), reader.read()
-        if mode > _NESTED or 0 in sizes or not max_duration:
-            raise ValueError("the header is damaged")
-        constant = reader.read() if mode == _CONSTANT else 0
-        present_sum = reader.read() if mode == _NESTED else 0
-        present = tuple(1 << bit for bit in reversed(range(present_sum.bit_length())) if present_sum >> bit & 1)
-        layouts.append(_Layout(sizes, mode, max_duration, length, constant, present))
-    lengths = reader.read_run()
-    first_packet = len(data) - sum(lengths)
-    if first_packet < reader.position:
-        raise ValueError("the bitstream is cut short")
-    ends = np.cumsum([first_packet, *lengths]).tolist()
-    packets = tuple(data[start:end] for start, end in itertools.pairwise(ends))
-    return num_samples, layouts, data[reader.position : first_packet], packets
+    if zlib.crc32(data[8:]).to_bytes(4, "little") != data[4:8]:
+        raise ValueError("the bitstream is damaged or cut short: its checksum is another")
+    reader = _VarintReader(data, 8)
+    num_samples, num_packets, packet_length, num_streams = (reader.read() for _ in range(4))
+    if num_streams > MAX_STREAMS:
+        raise ValueError(f"the header claims {num_streams} streams; there can be {MAX_STREAMS}")
+    streams = tuple(_StreamLayout(tuple(reader.read_run()), reader.read(), reader.read(), reader.read()) for _ in range(num_streams))
+    layout = Layout(num_samples, streams, num_packets, packet_length)
+    _check_layout(layout)
+    return layout, _BitReader(data, 8 * reader.position)
 
 
-def _stream(layout: _Layout, rows: Sequence[Sequence[int]], durations: list[int] | None) -> Stream:
-    frames = layout.length if durations is None else len(durations)
-    tokens = torch.tensor(rows, dtype=torch.int64).reshape(len(layout.codebook_sizes), frames)
-    values = None if durations is None else torch.tensor(durations, dtype=torch.int64)
-    return Stream(tokens, layout.codebook_sizes, values, layout.max_duration, nested=layout.mode == _NESTED)
+def _check_layout(layout: Layout) -> None:
+    """ValueError where a limit is passed."""
+    if not 0 <= layout.num_samples <= MAX_SAMPLES:
+        raise ValueError(f"num_samples is {layout.num_samples}; it can be 0 to {MAX_SAMPLES}")
+    if len(layout.streams) > MAX_STREAMS:
+        raise ValueError(f"there are {len(layout.streams)} streams; there can be {MAX_STREAMS}")
+    for shape in layout.streams:
+        if len(shape.codebook_sizes) > MAX_CODEBOOKS:
+            raise ValueError(f"there are {len(shape.codebook_sizes)} codebooks in a stream; there can be {MAX_CODEBOOKS}")
+        if not all(1 <= size <= MAX_CODEBOOK_SIZE for size in shape.codebook_sizes):
+            raise ValueError(f"a codebook's size must be 1 to {MAX_CODEBOOK_SIZE}")
+        if not 1 <= shape.max_duration <= MAX_DURATION:
+            raise ValueError(f"max_duration is {shape.max_duration}; it can be 1 to {MAX_DURATION}")
+        if shape.kind > _NESTED:
+            raise ValueError("the header is damaged: no such kind of durations")
+        if shape.kind == _NESTED and shape.max_duration & (shape.max_duration - 1):
+            raise ValueError(f"max_duration of nested durations must be a power of two, got {shape.max_duration}")
+        _check_base_frames(shape.base_frames, layout.num_samples)
+
+
+def _check_base_frames(base_frames: int, num_samples: int) -> None:
+    if not 0 <= base_frames <= MAX_FRAMES_PER_SAMPLE * num_samples + MAX_PADDING:
+        raise ValueError(f"{base_frames} base frames are too many for {num_samples} samples")
 
 
 def _run(values: Sequence[int]) -> list[int]:
@@ -212,6 +378,8 @@ class _VarintReader:
         while True:
             if self.position >= len(self.data):
                 raise ValueError("the bitstream is cut short")
+            if shift > 35:
+                raise ValueError("the header is damaged: a number is too long")
             byte = self.data[self.position]
             self.position += 1
             value |= (byte & 127) << shift
@@ -221,20 +389,179 @@ class _VarintReader:
 
     def read_run(self) -> list[int]:
         count, same = self.read(), self.read()
-        if count > 8 * len(self.data):
-            raise ValueError("the header is damaged")
+        if count > MAX_CODEBOOKS:
+            raise ValueError(f"the header claims {count} codebooks in a stream; there can be {MAX_CODEBOOKS}")
         return [self.read()] * count if same and count else [self.read() for _ in range(count)]
+
+
+# --- lengths ------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Span:
+    """How long a stream is.
+
+    num_frames   token frames; of nested durations 0: they follow from the flags
+    is_even      durations are as even as they can be, and follow from the two numbers
+    present      the nested durations that occur, as the sum of these powers of two
+    """
+
+    base_frames: int = 0
+    num_frames: int = 0
+    is_even: bool = False
+    present: int = 0
+
+
+@dataclass(frozen=True)
+class _Plan:
+    num_samples: int
+    spans: tuple[_Span, ...]
+    packet_lengths: tuple[int, ...]
+
+
+class _Bits(Protocol):
+    """A writer, or a reader, which passes over the values and answers with what it reads."""
+
+    def number(self, value: int, width: int) -> int: ...
+
+    def unary(self, value: int) -> int: ...
+
+    def room_for(self, count: int) -> None: ...
+
+
+def _write_lengths(bits: _BitWriter, encoded: Encoded, layout: Layout, is_own: bool) -> _Plan:
+    spans = tuple(_span(stream, shape) for stream, shape in zip(encoded.streams, layout.streams, strict=True))
+    plan = _Plan(encoded.num_samples, spans, tuple(map(len, encoded.packets)))
+    bits.number(int(not is_own), 1)
+    _lengths(bits, layout, plan)
+    _check_free(layout, plan)
+    return plan
+
+
+def _read_lengths(bits: _BitReader, layout: Layout) -> _Plan:
+    bits.number(0, 1)
+    plan = _lengths(bits, layout, _Plan(0, (_Span(),) * len(layout.streams), ()))
+    for span in plan.spans:
+        _check_base_frames(span.base_frames, plan.num_samples)
+        if span.num_frames > span.base_frames:
+            raise ValueError(f"{span.num_frames} token frames can not last {span.base_frames} base frames")
+    return plan
+
+
+def _lengths(bits: _Bits, layout: Layout, plan: _Plan) -> _Plan:
+    """Writes `plan`, or reads another."""
+    width = bits.number(plan.num_samples.bit_length(), 5)
+    num_samples = 1 << (width - 1) | bits.number(plan.num_samples - (1 << (width - 1)), width - 1) if width else 0
+    spans = []
+    for shape, span in zip(layout.streams, plan.spans, strict=True):
+        base_frames = _near(bits, _expected(shape.base_frames, num_samples, layout), span.base_frames)
+        if shape.kind == _FIXED_RATE:
+            spans.append(_Span(base_frames, base_frames))
+        elif shape.kind == _NESTED:
+            spans.append(_Span(base_frames, present=bits.number(span.present, shape.max_duration.bit_length())))
+        else:
+            fewest = -(-base_frames // shape.max_duration)
+            num_frames = fewest + bits.number(span.num_frames - fewest, (base_frames - fewest).bit_length())
+            spans.append(_Span(base_frames, num_frames, bool(bits.number(span.is_even, 1))))
+    count = _near(bits, _expected(layout.num_packets, num_samples, layout), len(plan.packet_lengths))
+    lengths: tuple[int, ...] = (layout.packet_length,) * len(plan.packet_lengths)
+    if count and bits.number(int(plan.packet_lengths == lengths), 1):
+        bits.room_for(count * max(1, 8 * layout.packet_length))
+        lengths = (layout.packet_length,) * count
+    elif count:
+        width = bits.number(max(plan.packet_lengths, default=0).bit_length(), 5)
+        bits.room_for(count * max(1, width))
+        lengths = tuple(bits.number(length, width) for length in plan.packet_lengths or itertools.repeat(0, count))
+    return _Plan(num_samples, tuple(spans), lengths)
+
+
+def _expected(count: int, num_samples: int, layout: Layout) -> int:
+    return -(-num_samples * count // layout.num_samples) if layout.num_samples else count
+
+
+def _near(bits: _Bits, expected: int, count: int) -> int:
+    """A count that is likely `expected`: 1 bit if it is, 3 if it is off by one, and so on (Elias gamma of the difference)."""
+    difference = count - expected
+    symbol = 1 + (2 * difference if difference >= 0 else -2 * difference - 1)
+    width = bits.unary(symbol.bit_length() - 1)
+    symbol = (1 << width | bits.number(symbol - (1 << width), width)) - 1
+    count = expected + (symbol // 2 if symbol % 2 == 0 else -(symbol + 1) // 2)
+    if count < 0:
+        raise ValueError("the bitstream is damaged: a length is below 0")
+    return count
+
+
+def _span(stream: Stream, shape: _StreamLayout) -> _Span:
+    if stream.durations is None:
+        return _Span(stream.num_frames, stream.num_frames)
+    durations = np.array(stream.durations.tolist(), np.int64)
+    base_frames = int(durations.sum())
+    if shape.kind == _NESTED:
+        return _Span(base_frames, present=sum(set(durations.tolist())))
+    return _Span(base_frames, len(durations), np.array_equal(durations, _even(base_frames, len(durations))))
+
+
+def _even(base_frames: int, num_frames: int) -> NDArray[np.int64]:
+    """Durations as equal as they can be, the odd frames spread (Bresenham)."""
+    return np.diff(np.arange(num_frames + 1) * base_frames // max(num_frames, 1))
+
+
+def _check_free(layout: Layout, plan: _Plan) -> None:
+    """ValueError where tokens that cost no bit are more than a stream may have."""
+    free = 0
+    for shape, span in zip(layout.streams, plan.spans, strict=True):
+        frames = span.base_frames // (1 << span.present.bit_length() - 1) if span.present else span.num_frames
+        free += frames * (sum(size == 1 for size in shape.codebook_sizes) or not shape.codebook_sizes)
+    if free > MAX_FREE_TOKENS:
+        raise ValueError(f"there are {free} tokens of codebooks with one entry; there can be {MAX_FREE_TOKENS}")
+
+
+def _check_paid(layout: Layout, plan: _Plan, bits: _BitReader) -> None:
+    """ValueError where the tokens, a bit each at least, can't be there."""
+    _check_free(layout, plan)
+    for shape, span in zip(layout.streams, plan.spans, strict=True):
+        frames = -(-span.base_frames // shape.max_duration) if shape.kind == _NESTED else span.num_frames
+        bits.room_for(frames * sum(size > 1 for size in shape.codebook_sizes))
+
+
+def _most_frames(shape: _StreamLayout, bits: _BitReader) -> int:
+    """Token frames for which there may be room."""
+    paid = sum(size > 1 for size in shape.codebook_sizes)
+    return (bits.end - bits.position) // paid if paid else MAX_FREE_TOKENS
+
+
+def _packets(data: bytes, plan: _Plan) -> tuple[bytes, ...]:
+    ends = np.cumsum([len(data) - sum(plan.packet_lengths), *plan.packet_lengths]).tolist()
+    return tuple(data[start:end] for start, end in itertools.pairwise(ends))
+
+
+def _array_stream(shape: _StreamLayout, rows: Sequence[Sequence[int]], frames: int, durations: NDArray[np.int64] | None) -> ArrayStream:
+    tokens = np.array(rows, np.int64).reshape(len(shape.codebook_sizes), frames)
+    return ArrayStream(tokens, shape.codebook_sizes, durations, shape.max_duration, shape.kind == _NESTED)
+
+
+def _with_tensors(encoded: ArrayEncoded) -> Encoded:
+    import torch
+
+    def tensor(values: NDArray[np.int64] | None) -> Tensor | None:
+        return None if values is None else torch.from_numpy(values)
+
+    streams = tuple(
+        Stream(torch.from_numpy(each.tokens), each.codebook_sizes, tensor(each.durations), each.max_duration, each.nested)
+        for each in encoded.streams
+    )
+    return Encoded(streams, encoded.num_samples, encoded.packets)
 
 
 # --- durations ----------------------------------------------------------------------------------------------------------------
 
 
-def _side_symbols(stream: Stream, layout: _Layout) -> list[int]:
-    """Durations as symbols below `layout.side_alphabet`: listed ones as d - 1, nested ones as split flags."""
-    if stream.durations is None or layout.mode == _CONSTANT:
+def _side_symbols(stream: Stream, shape: _StreamLayout, span: _Span) -> list[int]:
+    """Durations as symbols below `shape.side_alphabet`: any as d - 1, nested ones as split flags, even ones as nothing."""
+    if stream.durations is None or span.is_even:
         return []
     durations = stream.durations.tolist()
-    if layout.mode == _LISTED:
+    if shape.kind == _FREE:
         return [duration - 1 for duration in durations]
     starts = np.cumsum(durations) - durations
     at_start = dict(zip(starts.tolist(), durations, strict=True))
@@ -244,37 +571,50 @@ def _side_symbols(stream: Stream, layout: _Layout) -> list[int]:
         flags.append(int(at_start.get(start) != size))
         return flags[-1]
 
-    if _walk(layout, is_split) != durations:
-        raise ValueError("nested durations must be powers of two that start at multiples of themselves")
+    if _walk(shape, span, is_split, span.base_frames) != durations:
+        raise ValueError(_OFF_GRID)
     return flags
 
 
-def _durations(layout: _Layout, read: Callable[[int, int], list[int]]) -> list[int] | None:
+def _durations(shape: _StreamLayout, span: _Span, read: Callable[[int, int], list[int]], most_frames: int) -> NDArray[np.int64] | None:
     """The durations that `_side_symbols` told, from read(count, alphabet); None at a fixed rate."""
-    if layout.mode == _FIXED_RATE:
+    if shape.kind == _FIXED_RATE:
         return None
-    if layout.mode == _CONSTANT:
-        return [layout.constant] * layout.length
-    if layout.mode == _LISTED:
-        return [symbol + 1 for symbol in read(layout.length, layout.side_alphabet)]
-    return _walk(layout, lambda _start, _size: read(1, layout.side_alphabet)[0])
+    if shape.kind == _NESTED:
+        walked = _walk(shape, span, lambda _start, _size: read(1, shape.side_alphabet)[0], most_frames)
+        return np.array(walked, np.int64)
+    if span.is_even:
+        return _even(span.base_frames, span.num_frames)
+    durations = np.array(read(span.num_frames, shape.side_alphabet), np.int64) + 1
+    if int(durations.sum()) != span.base_frames:
+        raise ValueError(f"the bitstream is damaged: durations last {int(durations.sum())} base frames, not {span.base_frames}")
+    return durations
 
 
-def _walk(layout: _Layout, is_split: Callable[[int, int], int]) -> list[int]:
+_OFF_GRID = "nested durations must be powers of two that start at multiples of themselves"
+
+
+def _walk(shape: _StreamLayout, span: _Span, is_split: Callable[[int, int], int], most_frames: int) -> list[int]:
     """Nested durations in time order; is_split(start, size) is asked only where a slot may be either whole or split."""
+    shortest = span.present & -span.present
+    if span.base_frames and not shortest:
+        raise ValueError(_OFF_GRID)
     durations: list[int] = []
-    slots = [(start, layout.max_duration) for start in range(0, layout.length, layout.max_duration)][::-1]
-    while slots:
-        start, size = slots.pop()
-        may_be_whole = size in layout.present and start + size <= layout.length
-        if start >= layout.length:
-            continue
-        if may_be_whole and (size == layout.present[-1] or not is_split(start, size)):
-            durations.append(size)
-        elif size % 2:
-            raise ValueError("nested durations must be powers of two that start at multiples of themselves")
-        else:
-            slots += [(start + size // 2, size // 2), (start, size // 2)]
+    for slot in range(0, span.base_frames, shape.max_duration):
+        slots = [(slot, shape.max_duration)]
+        while slots:
+            start, size = slots.pop()
+            if start >= span.base_frames:
+                continue
+            may_be_whole = size & span.present and start + size <= span.base_frames
+            if may_be_whole and (size == shortest or not is_split(start, size)):
+                durations.append(size)
+                if len(durations) > most_frames:
+                    raise ValueError("the bitstream claims more frames than it has bits for")
+            elif size <= shortest:
+                raise ValueError(_OFF_GRID)
+            else:
+                slots += [(start + size // 2, size // 2), (start, size // 2)]
     return durations
 
 
@@ -292,16 +632,27 @@ class _BitWriter:
         self.blocks: list[str] = []
         self.length = 0
 
+    def number(self, value: int, width: int) -> int:
+        assert 0 <= value < 1 << width
+        if width:
+            self.blocks.append(f"{value:0{width}b}")
+            self.length += width
+        return value
+
+    def unary(self, value: int) -> int:
+        self.number(1, value + 1)
+        return value
+
+    def room_for(self, count: int) -> None:
+        """There is always room."""
+
     def write(self, symbols: Sequence[int], size: int) -> None:
         for start in range(0, len(symbols), _BLOCK):
             block = symbols[start : start + _BLOCK]
             number = 0
             for symbol in block:
                 number = number * size + symbol
-            width = _block_bits(len(block), size)
-            if width:
-                self.blocks.append(f"{number:0{width}b}")
-                self.length += width
+            self.number(number, _block_bits(len(block), size))
 
     def to_bytes(self) -> bytes:
         padding = -self.length % 8
@@ -309,19 +660,38 @@ class _BitWriter:
 
 
 class _BitReader:
-    def __init__(self, data: bytes) -> None:
-        self.bits = f"{int.from_bytes(data, 'big'):0{8 * len(data)}b}" if data else ""
-        self.position = 0
+    """Reads `data` from bit `position` to bit `end`."""
+
+    def __init__(self, data: bytes, position: int) -> None:
+        self.data, self.position, self.end = data, position, 8 * len(data)
+
+    def number(self, _value: int, width: int) -> int:
+        stop = self.position + width
+        if stop > self.end:
+            raise ValueError("the bitstream is cut short")
+        last = -(-stop // 8)
+        whole = int.from_bytes(self.data[self.position // 8 : last], "big") >> (8 * last - stop)
+        self.position = stop
+        return whole & ((1 << width) - 1)
+
+    def unary(self, _value: int) -> int:
+        zeros = 0
+        while not self.number(0, 1):
+            zeros += 1
+            if zeros > 40:
+                raise ValueError("the bitstream is damaged: a length is too large")
+        return zeros
+
+    def room_for(self, count: int) -> None:
+        """ValueError where `count` bits are more than there are, and more than a stream may have of what costs nothing."""
+        if count > max(self.end - self.position, MAX_FREE_TOKENS):
+            raise ValueError("the bitstream claims more than it has bits for")
 
     def read(self, count: int, size: int) -> list[int]:
         symbols: list[int] = []
         for start in range(0, count, _BLOCK):
             length = min(_BLOCK, count - start)
-            width = _block_bits(length, size)
-            if self.position + width > len(self.bits):
-                raise ValueError("the bitstream is cut short")
-            number = int(self.bits[self.position : self.position + width] or "0", 2)
-            self.position += width
+            number = self.number(0, _block_bits(length, size))
             block = []
             for _ in range(length):
                 number, symbol = divmod(number, size)
@@ -341,65 +711,55 @@ def _depth(size: int) -> int:
     return max(size - 1, 0).bit_length()
 
 
-def _fresh_counts(size: int, contexts: int) -> np.ndarray:
-    """float64 [contexts, 2 ** (depth + 1)], a heap: node 1 is the root, node n has the children 2n and 2n + 1."""
-    leaves = 1 << _depth(size)
-    counts = np.zeros(2 * leaves)
-    counts[leaves : leaves + size] = 0.5
-    for node in range(leaves - 1, 0, -1):
-        counts[node] = counts[2 * node] + counts[2 * node + 1]
-    return np.repeat(counts[None], contexts, axis=0)
+def _adaptive_bits(symbols: Sequence[int], size: int, use_previous: bool) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Bits and, of each, the probability of a 1 before it was seen; bits that can only be one thing are left out."""
+    values = np.asarray(symbols, np.int64)
+    depth, count = _depth(size), len(values)
+    context = np.concatenate([[size], values[:-1]]) if use_previous and count else np.zeros(count, np.int64)
+    bits, probabilities = np.empty((count, depth), np.int32), np.empty((count, depth))
+    for place, level in enumerate(reversed(range(depth))):
+        bit, node = values >> level & 1, values >> (level + 1)
+        # counts so far at the node: what came before in the same context, found by sorting, in time order, by node and context
+        group = context << depth | node
+        order = np.argsort(group, kind="stable")
+        starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+        lengths = np.diff(starts, append=count)
+        ones = np.cumsum(bit[order]) - bit[order]
+        seen, seen_ones = np.empty(count), np.empty(count)
+        seen[order] = np.arange(count) - np.repeat(starts, lengths)
+        seen_ones[order] = ones - np.repeat(ones[starts], lengths)
+        below_one, below = _leaves(2 * node + 1, level, size), _leaves(node, level + 1, size)
+        bits[:, place] = bit
+        probabilities[:, place] = (seen_ones + 0.5 * below_one) / (seen + 0.5 * below)
+    is_open = (probabilities > 0.0) & (probabilities < 1.0)
+    return bits[is_open], probabilities[is_open]
 
 
-def _adaptive_bits(symbols: Sequence[int] | np.ndarray, size: int, use_previous: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Bits int32 and, of each, the probability of a 1 before it was seen; bits that can only be one thing are left out."""
-    counts = _fresh_counts(size, size + 1 if use_previous else 1)
-    return _count_bits(np.asarray(symbols, np.int64), counts, _depth(size), use_previous)
-
-
-@numba.njit(cache=True)
-def _count_bits(symbols, counts, depth, use_previous):  # type: ignore[no-untyped-def]
-    bits = np.empty(len(symbols) * depth, np.int32)
-    probabilities = np.empty(len(symbols) * depth, np.float64)
-    used = 0
-    context = len(counts) - 1
-    for symbol in symbols:
-        node = 1
-        for level in range(depth - 1, -1, -1):
-            bit = (symbol >> level) & 1
-            one, either = counts[context, 2 * node + 1], counts[context, node]
-            if 0.0 < one < either:
-                bits[used] = bit
-                probabilities[used] = one / either
-                used += 1
-            counts[context, node] += 1.0
-            node = 2 * node + bit
-        counts[context, node] += 1.0
-        if use_previous:
-            context = symbol
-    return bits[:used], probabilities[:used]
+def _leaves(node: Any, level: int, size: int) -> Any:
+    """Symbols below `size` whose path starts with `node`, `level` bits above the leaves; an int, or an array of them."""
+    return np.clip(size - (node << level), 0, 1 << level)
 
 
 class _AdaptiveReader:
     """Reads what `_adaptive_bits` coded, counting as it did."""
 
     def __init__(self, size: int, use_previous: bool, read_bit: Callable[[float], int]) -> None:
-        self.counts = _fresh_counts(size, size + 1 if use_previous else 1)
-        self.depth, self.use_previous, self.read_bit = _depth(size), use_previous, read_bit
-        self.context = len(self.counts) - 1
+        self.size, self.depth, self.use_previous, self.read_bit = size, _depth(size), use_previous, read_bit
+        self.seen: defaultdict[tuple[int, int, int], int] = defaultdict(int)  # of context, level and node
+        self.context = size
 
     def read(self, count: int, _size: int) -> list[int]:
         return [self._symbol() for _ in range(count)]
 
     def _symbol(self) -> int:
-        counts, node = self.counts[self.context], 1
-        for _ in range(self.depth):
-            one, either = counts[2 * node + 1], counts[node]
+        node = 0
+        for level in reversed(range(self.depth)):
+            one = self.seen[self.context, level, 2 * node + 1] + 0.5 * _leaves(2 * node + 1, level, self.size)
+            either = self.seen[self.context, level + 1, node] + 0.5 * _leaves(node, level + 1, self.size)
             bit = self.read_bit(one / either) if 0.0 < one < either else int(one > 0)
-            counts[node] += 1.0
+            self.seen[self.context, level + 1, node] += 1
             node = 2 * node + bit
-        counts[node] += 1.0
-        symbol = node - (1 << self.depth)
+        self.seen[self.context, 0, node] += 1
         if self.use_previous:
-            self.context = symbol
-        return symbol
+            self.context = node
+        return node

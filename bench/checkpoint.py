@@ -12,11 +12,12 @@ import urllib.request
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import Unavailable, UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SHIPPED = Path(__file__).parent / "codecs" / "checkpoints"
 _HUB = re.compile(r"hf:(?P<repo>[^/]+/[^/]+)/(?P<file>[^@]+)@(?P<revision>.+)")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from bench.needs import Need
+
+if TYPE_CHECKING:  # torch is imported by those who hold tensors: reports read points and facts without it
+    import torch
+    from torch import Tensor
 
 Kind = Literal["fixed", "dynamic", "classical", "ceiling", "recordings"]
 
@@ -49,6 +50,8 @@ class Stream:
     nested: bool = False
 
     def __post_init__(self) -> None:
+        import torch
+
         if self.tokens.ndim != 2 or self.tokens.dtype != torch.int64:
             raise ValueError(f"tokens must be int64 [N_q, F], got {self.tokens.dtype} {list(self.tokens.shape)}")
         if len(self.codebook_sizes) != self.tokens.shape[0]:
@@ -138,6 +141,8 @@ class CodecModule(Protocol):
 
 def check_audio(audio: Tensor) -> Tensor:
     """`audio` as it came, if a codec may be given it: float32 [T], T >= 1, every sample finite; else ValueError."""
+    import torch
+
     if audio.ndim != 1 or audio.dtype != torch.float32:
         raise ValueError(f"audio must be float32 [T], got {audio.dtype} {list(audio.shape)}")
     if not len(audio):

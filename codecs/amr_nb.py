@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -39,8 +40,11 @@ class AMR(PacketCodec):
 
     def decode(self, encoded: Encoded) -> Tensor:
         frame_types = {length: index for index, length in enumerate(_MODES.values())}
+        for data in encoded.packets:
+            if len(data) not in frame_types:
+                raise ValueError(f"a packet of {len(data)} bytes is no frame; those have {', '.join(map(str, frame_types))}")
         frames = [bytes([frame_types[len(data)] << 3 | _GOOD_FRAME]) + data for data in encoded.packets]
-        return self.coder.decode(frames, encoded.num_samples)
+        return super().decode(replace(encoded, packets=tuple(frames)))
 
 
 def point(**settings: float | str) -> OperatingPoint:

@@ -14,6 +14,7 @@ from torch import Tensor
 from bench.audio import fit_length
 from bench.codec import Codec, CodecInfo, Encoded, OperatingPoint, Stream
 from bench.codecs.bases.points import pick
+from bench.codecs.bases.received import check_length
 from bench.needs import Need
 
 INFO = CodecInfo(
@@ -63,13 +64,17 @@ class Codec2:
         samples = fit_length(latent.numpy(), num_frames * length)
         pcm = np.round(np.clip(samples, -1.0, 1.0) * 32767).astype("<i2")
         frames = np.frombuffer(_run("c2enc", mode, pcm.tobytes()), np.uint8).reshape(num_frames, -1).T
-        widths = _widths(bits)
-        tokens = torch.from_numpy(frames.astype(np.int64) >> (8 - widths[:, None]))
-        return Encoded((Stream(tokens, tuple(2 ** int(width) for width in widths)),), len(latent), (bytes([index]),))
+        tokens = torch.from_numpy(frames.astype(np.int64) >> (8 - _widths(bits)[:, None]))
+        return Encoded((Stream(tokens, _sizes(bits)),), len(latent), (_byte(index),))
 
     def decode(self, encoded: Encoded) -> Tensor:
-        (stream,), (header,) = encoded.streams, encoded.packets
-        mode, (bits, _, delay) = list(_MODES.items())[header[0]]
+        if len(encoded.streams) != 1 or len(encoded.packets) != 1 or encoded.packets[0] not in map(_byte, range(len(_MODES))):
+            raise ValueError("the stream is not this codec's: it is no stream of frames and a byte for their mode")
+        stream = encoded.streams[0]
+        mode, (bits, length, delay) = list(_MODES.items())[encoded.packets[0][0]]
+        if stream.codebook_sizes != _sizes(bits) or stream.durations is not None:
+            raise ValueError(f"the stream is not this codec's: its frames are not the {bits} bits of mode {mode}")
+        check_length(stream.num_frames, encoded.num_samples + delay, length)
         frames = (stream.tokens.numpy() << (8 - _widths(bits)[:, None])).astype(np.uint8).T
         pcm = np.frombuffer(_run("c2dec", mode, frames.tobytes()), "<i2")
         return torch.from_numpy(fit_length(pcm[delay:].astype(np.float32) / 32768, encoded.num_samples))
@@ -78,6 +83,15 @@ class Codec2:
 def _widths(bits: int) -> np.ndarray:
     """Bits in use of each byte of a frame, int64."""
     return np.array([min(8, bits - start) for start in range(0, bits, 8)])
+
+
+def _sizes(bits: int) -> tuple[int, ...]:
+    """Of the codebooks that the bytes of a frame are."""
+    return tuple(2 ** int(width) for width in _widths(bits))
+
+
+def _byte(value: int) -> bytes:
+    return bytes([value])
 
 
 def _run(program: str, mode: str, data: bytes) -> bytes:

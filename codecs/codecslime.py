@@ -69,6 +69,8 @@ VERSION = 1
 class CodecSlime(SingleCodec):
     """A loaded model that merges the frames between encoder and quantiser as a scheduler says."""
 
+    max_duration = MAX_DURATION
+
     def __init__(self, network: BigCodec | SpectralCodec, weights_sha256: str, device: torch.device) -> None:
         super().__init__(network, SAMPLE_RATE, weights_sha256, device)
 

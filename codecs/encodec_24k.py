@@ -52,4 +52,5 @@ def load(checkpoint: str | None, device: torch.device) -> Codec:
     # the 48 kHz model is stereo, normalises each second and sends its loudness: another codec
     expected = {"sampling_rate": 24000, "audio_channels": 1, "normalize": False, "chunk_length_s": None}
     model = load_model(EncodecModel, folder, expected)
-    return EnCodec(model, folder / "model.safetensors", device, model.config.hop_length, model.config.codebook_size)
+    config = model.config
+    return EnCodec(model, folder / "model.safetensors", device, config.hop_length, config.codebook_size, config.num_quantizers)

@@ -39,6 +39,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from bench.checkpoint import find, how_to_get, load_safetensors, load_strictly, load_torch, resolve, sha256
 from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream, check_audio
+from bench.codecs.bases.received import check_length, only_stream
 from bench.codecs.nn.conv import WNConv1d
 from bench.codecs.nn.convnext import ConvNeXtBlock
 from bench.codecs.nn.dac import DACDecoder, DACEncoder
@@ -299,11 +300,10 @@ class FlexiCodec:
 
     @torch.inference_mode()
     def decode(self, encoded: Encoded) -> Tensor:
-        (stream,) = encoded.streams
+        stream = only_stream(encoded, self.network.codebook_sizes, MAX_DURATION)
         durations = torch.ones(stream.num_frames, dtype=torch.int64) if stream.durations is None else stream.durations
-        num_frames = int(durations.sum())
-        if not 0 <= math.ceil(encoded.num_samples / self.hop_length) - num_frames <= 2:  # the recogniser may end 2 frames before the audio
-            raise ValueError(f"{num_frames} base frames do not fit {encoded.num_samples} samples")
+        # the recogniser may end 2 frames before the audio
+        check_length(int(durations.sum()), encoded.num_samples, self.hop_length, fewer=2)
         features = self.network.dequantise(stream.tokens[None].to(self.device))
         audio = self.network.synthesise(features, durations[None].to(self.device))[0]
         return _fit_length(audio, encoded.num_samples).cpu()

@@ -22,6 +22,7 @@ from torch import Tensor
 from bench import checkpoint as files
 from bench import torchaudio_guard
 from bench.codec import Codec, CodecInfo, Encoded, OperatingPoint, Stream
+from bench.codecs.bases.received import check_length, only_stream
 from bench.codecs.bases.residual import FullDepth
 from bench.errors import UserError, unknown
 from bench.needs import Need
@@ -73,7 +74,10 @@ class NeMoCodec:
 
     @torch.inference_mode()
     def decode(self, encoded: Encoded) -> Tensor:
-        (stream,) = encoded.streams
+        stream = only_stream(encoded, (self.codebook_size,) * self.n_q)
+        check_length(stream.num_frames, max(encoded.num_samples, _MIN_FRAMES * self.hop_length), self.hop_length, more=1)
+        if len(stream.codebook_sizes) != self.n_q:
+            raise ValueError(f"the stream is not this codec's: it has {len(stream.codebook_sizes)} codebooks, not {self.n_q}")
         tokens, length = stream.tokens.to(self.device)[None], torch.tensor([stream.num_frames], device=self.device)
         audio, _ = self.model.decode(tokens=tokens, tokens_len=length)
         audio = audio.flatten().cpu()

@@ -16,6 +16,7 @@ from bench import checkpoint as files
 from bench.audio import fit_length
 from bench.codec import Codec, CodecInfo, Encoded, OperatingPoint, Stream
 from bench.codecs.bases.points import pick
+from bench.codecs.bases.received import check_length, only_stream
 from bench.codecs.bases.residual import FullDepth
 from bench.needs import Need
 
@@ -66,7 +67,8 @@ class Lyra:
         return Encoded((Stream(latent.tokens[: point.n_q], (_CODEBOOK_SIZE,) * point.n_q),), latent.num_samples)
 
     def decode(self, encoded: Encoded) -> Tensor:
-        (stream,) = encoded.streams
+        stream = only_stream(encoded, (_CODEBOOK_SIZE,) * _MAX_N_Q)
+        check_length(stream.num_frames, encoded.num_samples, _HOP_LENGTH)
         tokens = np.full((_MAX_N_Q, stream.num_frames), _NOT_SENT, np.int32)
         tokens[: len(stream.tokens)] = stream.tokens.numpy()
         dequantise, audio_of = _start(self.quantizer, "decode"), _start(self.decoder)

@@ -30,6 +30,8 @@ class Reference:
         return Encoded((), len(latent), (latent.numpy().astype("<f4").tobytes(),))
 
     def decode(self, encoded: Encoded) -> Tensor:
+        if encoded.streams or list(map(len, encoded.packets)) != [4 * encoded.num_samples]:
+            raise ValueError("the stream is not this codec's: it is not the samples in one packet")
         return torch.from_numpy(np.frombuffer(encoded.packets[0], "<f4").astype(np.float32))
 
 

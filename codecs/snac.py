@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor
 from bench import checkpoint as files
 from bench.codec import Codec, CodecInfo, Encoded, OperatingPoint, Stream
 from bench.codecs.bases.points import pick
+from bench.codecs.bases.received import check_codebooks, check_length
 from bench.codecs.bases.repository import Published
 from bench.errors import UserError
 from bench.needs import Need
@@ -50,6 +52,13 @@ class SNAC:
 
     @torch.inference_mode()
     def decode(self, encoded: Encoded) -> Tensor:
+        strides, coarsest = self.model.vq_strides, math.lcm(self.model.vq_strides[0], self.model.attn_window_size or 1)
+        if len(encoded.streams) != len(strides) or encoded.packets:
+            raise ValueError(f"the stream is not this codec's: {len(encoded.streams)} streams, not {len(strides)}")
+        for stream, stride in zip(encoded.streams, strides, strict=True):
+            check_codebooks(stream, (self.model.codebook_size,))
+            padded = -(-encoded.num_samples // (self.hop_length * coarsest)) * self.hop_length * coarsest
+            check_length(stream.num_frames, padded, self.hop_length * stride)
         # the decoder adds noise of its own: seeded here, so that the same tokens always sound the same
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(0)

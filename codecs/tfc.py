@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from bench.checkpoint import find, how_to_get, load_safetensors, load_strictly, resolve, sha256
 from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream, check_audio
+from bench.codecs.bases.received import check_length, only_stream
 from bench.codecs.nn.conv import Snake, WNConv1d, WNConvTranspose1d
 from bench.codecs.nn.dac import DACDecoder, DACEncoder
 from bench.codecs.nn.schedule import RULES, check_ratios, temporal_entropy, tfc_masks
@@ -297,10 +298,12 @@ class TFCCodec:
 
     @torch.inference_mode()
     def decode(self, encoded: Encoded) -> Tensor:
-        (stream,) = encoded.streams
+        config, coarsest = self.network.config, DURATIONS[-1]
+        stream = only_stream(encoded, (config.codebook_size,) * config.n_q, coarsest, nested=True)
         durations = stream.durations
-        if durations is None or int(durations.sum()) % 4 or bool(((durations.cumsum(0) - durations) % durations).any()):
+        if durations is None or int(durations.sum()) % coarsest or bool(((durations.cumsum(0) - durations) % durations).any()):
             raise ValueError("durations must start at multiples of themselves, and sum to a multiple of 4")
+        check_length(int(durations.sum()), encoded.num_samples, self.hop_length, more=coarsest - 1)
         tokens = stream.tokens[None].to(self.device)
         frames = torch.empty((1, self.network.config.backbone.latent_dim, stream.num_frames), device=self.device)
         for duration, quantizer in zip(DURATIONS, self.network.quantizers, strict=True):
@@ -308,8 +311,6 @@ class TFCCodec:
                 frames[..., chosen] = quantizer.decode(tokens[..., chosen])
         span = _span(durations).to(self.device)
         audio = self.network.synthesise(expand(frames, durations.to(self.device)), span[None])[0]
-        if not len(audio) - DURATIONS[-1] * self.hop_length < encoded.num_samples <= len(audio):
-            raise ValueError(f"{len(span)} fine frames do not fit {encoded.num_samples} samples")
         return audio[: encoded.num_samples].float().cpu()
 
     def _ratios(self, point: OperatingPoint) -> Ratios:

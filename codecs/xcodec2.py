@@ -35,7 +35,7 @@ class XCodec2(ResidualCodec):
     """One codebook; its encoder also takes filter-bank features of the padded signal, which the extractor computes."""
 
     def __init__(self, model: Any, weights: Path, device: torch.device, extractor: Any) -> None:
-        super().__init__(model, weights, device, model.config.hop_length, math.prod(model.config.quantization_levels))
+        super().__init__(model, weights, device, model.config.hop_length, math.prod(model.config.quantization_levels), num_codebooks=1)
         self.extractor = extractor
 
     def tokens_of(self, audio: Tensor) -> Tensor:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.bitstream import Packed, entropy_pack, entropy_unpack, pack, unpack
-from bench.codec import Encoded, Stream, nominal_bitrate
+from bench.bitstream import MAX_SAMPLES, Packed, Packer, entropy_pack, entropy_unpack, header_of, layout_of, pack, unpack, unpack_arrays
+from bench.codec import Encoded, OperatingPoint, Stream, nominal_bitrate
 
 
 def same(a: Encoded, b: Encoded) -> bool:
@@ -30,7 +33,7 @@ def split(size: int, draw) -> list[int]:
 
 @st.composite
 def streams(draw) -> Stream:
-    sizes = tuple(draw(st.lists(st.integers(2, 84375), min_size=1, max_size=4)))
+    sizes = tuple(draw(st.lists(st.integers(1, 2**32) | st.sampled_from([1, 2, 1024, 84375]), max_size=4)))
     kind = draw(st.sampled_from(["fixed", "listed", "constant", "nested"]))
     frames = draw(st.integers(0, 40))
     max_duration = draw(st.integers(1, 64))
@@ -42,9 +45,10 @@ def streams(draw) -> Stream:
     elif kind == "nested":
         max_duration = 1 << draw(st.integers(0, 6))
         durations = [d for _ in range(draw(st.integers(0, 4))) for d in split(max_duration, draw)]
+        durations = durations[: draw(st.integers(0, len(durations)))]
         frames = len(durations)
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
-    tokens = torch.stack([torch.randint(size, (frames,), generator=generator) for size in sizes])
+    tokens = torch.stack([torch.zeros(frames).long(), *(torch.randint(size, (frames,), generator=generator) for size in sizes)])[1:]
     values = None if durations is None else torch.tensor(durations, dtype=torch.int64)
     return Stream(tokens, sizes, values, max_duration, nested=kind == "nested")
 
@@ -52,7 +56,7 @@ def streams(draw) -> Stream:
 encodeds = st.builds(
     Encoded,
     st.lists(streams(), max_size=3).map(tuple),
-    st.integers(0, 10_000_000),
+    st.integers(0, MAX_SAMPLES),
     st.lists(st.binary(max_size=20), max_size=5).map(tuple),
 )
 
@@ -71,16 +75,67 @@ def test_entropy_unpack_inverts_entropy_pack(encoded: Encoded) -> None:
     assert same(entropy_unpack(entropy_pack(encoded).data), encoded)
 
 
+@given(encodeds, encodeds)
+@settings(deadline=None, max_examples=200)
+def test_a_stream_is_itself_under_any_layout(encoded: Encoded, other: Encoded) -> None:
+    """The layout of another stream only decides what is counted."""
+    packed = pack(encoded, layout_of(other))
+    assert same(unpack(packed.data), encoded)
+    assert same(entropy_unpack(entropy_pack(encoded, layout_of(other)).data), encoded)
+
+
+@given(encodeds)
+@settings(deadline=None, max_examples=100)
+def test_without_torch_the_same_is_read(encoded: Encoded) -> None:
+    arrays = unpack_arrays(pack(encoded).data)
+    assert same(Encoded(tuple(as_stream(stream) for stream in arrays.streams), arrays.num_samples, arrays.packets), encoded)
+    assert [stream.num_frames for stream in arrays.streams] == [stream.num_frames for stream in encoded.streams]
+
+
+def as_stream(stream) -> Stream:
+    durations = None if stream.durations is None else torch.from_numpy(stream.durations)
+    return Stream(torch.from_numpy(stream.tokens), stream.codebook_sizes, durations, stream.max_duration, stream.nested)
+
+
+def test_reading_a_stream_imports_no_torch(tmp_path) -> None:
+    durations = torch.tensor([1, 2, 4, 3], dtype=torch.int64)
+    (tmp_path / "stream.bin").write_bytes(pack(Encoded((Stream(torch.zeros(1, 4).long(), (8,), durations, 4),), 800)).data)
+    code = (
+        "import sys; from pathlib import Path; from bench.bitstream import unpack_arrays\n"
+        "print(unpack_arrays(Path(sys.argv[1]).read_bytes()).streams[0].durations.tolist(), {'torch', 'numba'} & set(sys.modules))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code, str(tmp_path / "stream.bin")], capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == "[1, 2, 4, 3] set()"
+
+
 @given(encodeds)
 @settings(deadline=None, max_examples=100)
 def test_a_stream_cut_anywhere_is_refused_with_a_reason(encoded: Encoded) -> None:
     data = pack(encoded).data
-    for end in range(0, len(data) - 1, max(1, len(data) // 7)):
-        try:
+    for end in range(0, len(data), max(1, len(data) // 7)):
+        with pytest.raises(ValueError):
             unpack(data[:end])
-        except ValueError:
-            continue
-        assert not any(s.num_frames for s in encoded.streams) or end >= len(data) - 1, "a shorter stream was taken for whole"
+
+
+@given(encodeds, st.data())
+@settings(deadline=None, max_examples=100)
+def test_a_byte_that_changed_is_noticed(encoded: Encoded, data) -> None:
+    stream = bytearray(pack(encoded).data)
+    stream[data.draw(st.integers(0, len(stream) - 1))] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(ValueError):
+        unpack(bytes(stream))
+
+
+# --- what is counted ----------------------------------------------------------------------------------------------------------
+
+
+def lengths_bits(num_samples: int, *streams: int) -> int:
+    """Whether the header is the codec's own, 5 bits and the rest of `num_samples`, what the streams' lengths cost, and no more packets."""
+    return 1 + 5 + max(0, num_samples.bit_length() - 1) + sum(streams) + 1
+
+
+def even_tokens(frames: int, size: int = 1024) -> Stream:
+    return Stream(torch.randint(size, (1, frames), generator=torch.Generator().manual_seed(frames)), (size,))
 
 
 @pytest.mark.parametrize("size", [2, 1024, 8192, 18225, 84375])
@@ -89,8 +144,8 @@ def test_a_token_costs_log2_of_its_codebook(size: int) -> None:
     tokens = torch.randint(size, (1, frames), generator=torch.Generator().manual_seed(0))
     packed = pack(Encoded((Stream(tokens, (size,)),), 48000))
     assert 0 <= packed.bits_tokens - frames * math.log2(size) < math.ceil(frames / 1024)
-    assert packed.bits_side == 0
-    assert packed.bits_total - packed.bits_tokens < 8 * 24  # the header
+    assert packed.bits_side == lengths_bits(48000, 1)
+    assert packed.bits_total - packed.bits_tokens < 8 * 32  # magic, checksum, header
 
 
 def dynamic(durations: list[int], max_duration: int, nested: bool = False) -> Packed:
@@ -99,9 +154,20 @@ def dynamic(durations: list[int], max_duration: int, nested: bool = False) -> Pa
 
 
 def test_side_information_of_the_papers() -> None:
-    assert dynamic([1, 2, 4, 3] * 25, 4).bits_side == 200  # CodecSlime: 2 bits a token
-    assert dynamic([1, 8, 5, 2] * 25, 8).bits_side == 300  # FlexiCodec: 3 bits a token
-    assert dynamic([1] * 100, 4).bits_side == 0  # the base rate: nothing to tell
+    # a stream's length: 1 bit for the base frames, which are as expected; log2 of what the token frames may be; 1 for "not even"
+    assert dynamic([1, 2, 4, 3] * 25, 4).bits_side == 200 + lengths_bits(16000, 1 + 8 + 1)  # CodecSlime: 2 bits a token
+    assert dynamic([1, 8, 5, 2] * 25, 8).bits_side == 300 + lengths_bits(16000, 1 + 9 + 1)  # FlexiCodec: 3 bits a token
+    assert dynamic([1] * 100, 4).bits_side == lengths_bits(16000, 1 + 7 + 1)  # the base rate: nothing to tell
+
+
+@pytest.mark.parametrize("num_frames", [79, 80, 81, 160, 320, 321, 1000])
+@pytest.mark.parametrize("share", [0.5, 0.7, 1 / 3])
+def test_even_merging_costs_the_same_whatever_the_length(num_frames: int, share: float) -> None:
+    """Durations as even as they can be follow from two numbers; the parity of the length doesn't matter."""
+    groups = round(share * num_frames)
+    durations = np.diff(np.arange(groups + 1) * num_frames // groups).tolist()
+    fewest = -(-num_frames // 4)
+    assert dynamic(durations, 4).bits_side == lengths_bits(16000, 1 + (num_frames - fewest).bit_length() + 1)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +182,76 @@ def test_side_information_of_the_papers() -> None:
     ],
 )
 def test_tfc_masks_are_conditional_flags(durations: list[int], flags: int) -> None:
-    assert dynamic(durations, 4, nested=True).bits_side == flags
+    assert dynamic(durations, 4, nested=True).bits_side == flags + lengths_bits(16000, 1 + 3)  # and which durations occur
+
+
+@given(encodeds)
+@settings(deadline=None, max_examples=200)
+def test_every_bit_is_counted_or_says_nothing(encoded: Encoded) -> None:
+    """What is not counted of a stream is the same for all streams under a layout, follows from the rest, or fills a byte."""
+    packed = pack(encoded)
+    uncounted = packed.bits_total - packed.bits_tokens - packed.bits_side
+    fixed = 8 * (len(b"SCB2") + 4 + len(header_of(packed.data)))
+    assert 0 <= uncounted - fixed <= 7
+
+
+def test_lengths_cost_about_what_they_tell() -> None:
+    seconds_of_tokens = [even_tokens(50 * seconds) for seconds in (2, 3, 4, 10)]
+    own = layout_of(Encoded(seconds_of_tokens[:1], 32000))
+    for stream, seconds in zip(seconds_of_tokens, (2, 3, 4, 10), strict=True):
+        packed = pack(Encoded((stream,), 16000 * seconds), own)
+        assert 19 <= packed.bits_side <= 30
+        assert header_of(packed.data) == header_of(pack(Encoded(seconds_of_tokens[:1], 32000)).data)
+    longer = pack(Encoded((even_tokens(150 + 37),), 48000), own)
+    assert longer.bits_side > pack(Encoded((even_tokens(150),), 48000), own).bits_side + 2 * math.log2(37)
+
+
+@pytest.mark.parametrize(
+    "hiding",
+    [
+        Encoded((even_tokens(100, 1024 + 77),), 32000),  # in a codebook's size
+        Encoded((even_tokens(100), Stream(torch.zeros(1, 0).long(), (2,))), 32000),  # in the number of streams
+        Encoded((Stream(even_tokens(100).tokens, (1024,), torch.ones(100).long(), 4),), 32000),  # in the kind of durations
+        Encoded((Stream(torch.cat([even_tokens(100).tokens, torch.zeros(1, 100).long()]), (1024, 1)),), 32000),  # in one of one entry
+    ],
+    ids=["codebook size", "streams", "durations", "free codebook"],
+)
+def test_what_hides_in_the_header_is_paid_for(hiding: Encoded) -> None:
+    honest = Encoded((even_tokens(100),), 32000)
+    own = layout_of(honest)
+    extra = pack(hiding, own).bits_side - pack(honest, own).bits_side
+    assert extra >= 8 * len(header_of(pack(hiding, own).data))
+
+
+class HidesInTheCodebook:
+    """Tells a sample's sign by the size of a codebook, without a token."""
+
+    sample_rate, hop_length, parameters, weights_sha256 = 8000, 80, 0, ""
+
+    def analyse(self, audio):
+        return audio
+
+    def encode(self, latent, point):
+        sizes = tuple((512 + (latent[: point.n_q] * 100).long().clamp(-50, 50)).tolist())
+        return Encoded((Stream(torch.zeros(len(sizes), 0).long(), sizes),), len(latent))
+
+    def decode(self, encoded):
+        return torch.zeros(encoded.num_samples)
+
+
+class Plain(HidesInTheCodebook):
+    def encode(self, latent, point):
+        return Encoded((Stream(torch.zeros(1, -(-len(latent) // 80)).long(), (512,)),), len(latent))
+
+
+def test_a_packer_knows_what_a_codec_always_says() -> None:
+    noise = torch.rand(12345, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    point = OperatingPoint("one", 100.0, 50)
+    plain, hiding = Plain(), HidesInTheCodebook()
+    assert Packer(plain).pack(plain.encode(noise, point), point).bits_side == lengths_bits(12345, 1)
+    packed = Packer(hiding).pack(hiding.encode(noise, point), point)
+    assert packed.bits_side > 8 * 50
+    assert same(unpack(packed.data), hiding.encode(noise, point))
 
 
 def test_durations_off_their_grid_are_refused() -> None:
@@ -144,10 +279,30 @@ def test_entropy_of_correlated_durations_uses_the_one_before() -> None:
 
 def test_packets_count_their_bytes_and_lengths_only_where_they_differ() -> None:
     equal = pack(Encoded((), 320, (b"abcd",) * 10))
-    assert (equal.bits_tokens, equal.bits_side) == (320, 0)
+    assert (equal.bits_tokens, equal.bits_side) == (320, lengths_bits(320, 1))
     mixed = pack(Encoded((), 320, (b"abcd", b"ab")))
     assert mixed.bits_tokens == 48
-    assert mixed.bits_side > 0
+    assert mixed.bits_side == lengths_bits(320, 1 + 5 + 2 * 3)
+
+
+@pytest.mark.parametrize(
+    ("encoded", "complaint"),
+    [
+        (Encoded((), 2**31), "num_samples"),
+        (Encoded((Stream(torch.zeros(1, 3).long(), (2**33,)),), 100), "codebook's size"),
+        (Encoded((), -1), "num_samples"),
+        (Encoded((Stream(torch.zeros(1025, 0).long(), (2,) * 1025),), 100), "codebooks"),
+        (Encoded((Stream(torch.zeros(1, 0).long(), (2,)),) * 65, 100), "streams"),
+        (Encoded((Stream(torch.zeros(1, 1).long(), (2,), torch.ones(1).long(), 2**17),), 100), "max_duration"),
+        (Encoded((Stream(torch.zeros(1, 1).long(), (2,), torch.ones(1).long(), 3, nested=True),), 100), "power of two"),
+        (Encoded((Stream(torch.zeros(1, 2**17).long(), (2,)),), 100), "too many"),
+        (Encoded((Stream(torch.zeros(1, 2**15).long(), (1,)),), 10**6), "one entry"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_no_stream_can_hold_is_refused_when_it_is_packed(encoded: Encoded, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        pack(encoded)
 
 
 def test_nominal_bitrate_is_what_the_papers_print() -> None:

@@ -223,7 +223,7 @@ def test_at_80_hz_the_tokens_are_the_backbones_and_no_duration_is_sent(shared, v
         backbone = codec.network.quantizer(codec.network.encoder(audio[None]))
         assert torch.equal(encoded.streams[0].tokens, backbone.tokens[0])
         assert torch.equal(codec.decode(encoded), codec.network.decoder(codec.network.quantizer.decode(backbone.tokens))[0])
-    assert pack(encoded).bits_side == 0
+    assert pack(encoded).bits_side == 1 + 5 + 13 + 1 + 1  # the length alone
 
 
 def test_bits_are_those_of_the_paper(shared):
@@ -231,7 +231,7 @@ def test_bits_are_those_of_the_paper(shared):
     encoded = codec.encode(codec.analyse(speech_like(32000)), POINTS["40hz"])
     assert nominal_bitrate(encoded, 2.0) == pytest.approx(646.1, abs=0.1)
     packed = pack(encoded)
-    assert packed.bits_side == 2 * 80
+    assert packed.bits_side == 2 * 80 + 1 + 5 + 14 + 1 + 7 + 1 + 1  # and the lengths: 80 segments of 160 frames
     assert torch.equal(codec.decode(unpack(packed.data)), codec.decode(encoded))
 
 

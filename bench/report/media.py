@@ -34,7 +34,7 @@ def drawing(path: Path) -> dict[str, Any]:
 
 def frames(path: Path, sample_rate: int, hop_length: int) -> list[dict[str, Any]]:
     """Of a packed stream: each time axis among its streams once, with its codebooks and the seconds at which its frames end."""
-    encoded = bitstream.unpack(path.read_bytes())
+    encoded = bitstream.unpack_arrays(path.read_bytes())
     base_frames = math.ceil(encoded.num_samples / hop_length)
     axes: dict[tuple[int, ...], int] = {}
     dynamic = set()

@@ -54,7 +54,7 @@ def load_dac(codec: str, weights: Published, sample_rate: int, checkpoint: str |
         folder = weights.folder(checkpoint, codec)
         path = folder / weights.files[-1]
         model = load_model(_model_class(), folder, {"sampling_rate": sample_rate})
-    return DAC(model, path, device, model.config.hop_length, model.config.codebook_size)
+    return DAC(model, path, device, model.config.hop_length, model.config.codebook_size, model.config.n_codebooks)
 
 
 def _is_release_file(checkpoint: str) -> bool:

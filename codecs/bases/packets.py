@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bench.audio import fit_length, resample
 from bench.codec import Encoded
+from bench.codecs.bases.received import check_length
 from bench.needs import Need
 
 
@@ -51,14 +52,21 @@ class Coder:
         return tuple(bytes(packet) for packet in packets[:num_packets])
 
     def decode(self, packets: Sequence[bytes], num_samples: int) -> Tensor:
-        """float32 [num_samples], aligned with what went in."""
+        """float32 [num_samples], aligned with what went in; ValueError where it takes another number of packets, or one is damaged."""
         import av
+        from av.error import FFmpegError
 
+        check_length(len(packets), num_samples + self.delay, self.frame_length)
         decoder: Any = av.CodecContext.create(self.name, "r")
         decoder.sample_rate, decoder.layout = self.decoded_rate, "mono"
-        frames = [frame for packet in packets for frame in decoder.decode(av.Packet(packet))]
-        pcm = np.concatenate([frame.to_ndarray()[0] for frame in frames + decoder.decode(None)])
+        try:
+            frames = [frame for packet in packets for frame in decoder.decode(av.Packet(packet))] + decoder.decode(None)
+        except FFmpegError as error:
+            raise ValueError(f"a packet is damaged: {self.name}: {error.strerror}") from None
+        pcm = np.concatenate([np.zeros(0, np.int16), *(frame.to_ndarray()[0] for frame in frames)])
         audio = resample(pcm.astype(np.float32) / 32768, self.decoded_rate, self.sample_rate)
+        if len(audio) < self.delay + num_samples:
+            raise ValueError(f"the packets hold {len(audio) - self.delay} samples, not {num_samples}")
         return torch.from_numpy(fit_length(audio[self.delay :], num_samples).copy())
 
     def need(self, how: str) -> Need:
@@ -82,6 +90,8 @@ class PacketCodec:
         return audio
 
     def decode(self, encoded: Encoded) -> Tensor:
+        if encoded.streams:
+            raise ValueError(f"the stream is not this codec's: it has {len(encoded.streams)} streams of tokens, not packets alone")
         return self.coder.decode(encoded.packets, encoded.num_samples)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bench import checkpoint
 from bench.codec import Encoded, OperatingPoint, Stream
+from bench.codecs.bases.received import check_length, only_stream
 from bench.errors import UserError
 
 TRANSFORMERS_FILES = ("config.json", "model.safetensors")
@@ -32,11 +33,11 @@ class FullDepth:
 class ResidualCodec(ABC):
     """A model whose codebooks refine each other: the tokens of n_q codebooks are the first n_q rows of the tokens of all."""
 
-    def __init__(self, model: Any, weights: Path, device: torch.device, hop_length: int, codebook_size: int) -> None:
+    def __init__(self, model: Any, weights: Path, device: torch.device, hop_length: int, codebook_size: int, num_codebooks: int) -> None:
         self.model = model.to(device).eval()
         self.device = device
         self.sample_rate = int(model.config.sampling_rate)
-        self.hop_length, self.codebook_size = hop_length, codebook_size
+        self.hop_length, self.codebook_size, self.num_codebooks = hop_length, codebook_size, num_codebooks
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.weights_sha256 = checkpoint.sha256(weights)
 
@@ -60,7 +61,8 @@ class ResidualCodec(ABC):
 
     @torch.inference_mode()
     def decode(self, encoded: Encoded) -> Tensor:
-        (stream,) = encoded.streams
+        stream = only_stream(encoded, (self.codebook_size,) * self.num_codebooks)
+        check_length(stream.num_frames, encoded.num_samples, self.hop_length, fewer=1, more=1)  # models pad in their own ways
         audio = self.audio_of(stream.tokens.to(self.device)[None]).flatten().cpu()
         return F.pad(audio, (0, encoded.num_samples - len(audio)))  # cuts where the pad is negative
 

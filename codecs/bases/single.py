@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.codec import Encoded, OperatingPoint, Stream, check_audio
+from bench.codecs.bases.received import check_length, only_stream
 from bench.codecs.nn.bigcodec import BigCodec
 from bench.codecs.nn.spectral import SpectralCodec
 
@@ -22,7 +23,12 @@ class Latent:
 
 
 class SingleCodec:
-    """A loaded model; `analyse`, `encode` and `decode` are described in bench/codec.py."""
+    """A loaded model; `analyse`, `encode` and `decode` are described in bench/codec.py.
+
+    max_duration   base frames that a token may last
+    """
+
+    max_duration = 1
 
     def __init__(self, network: SpectralCodec | BigCodec, sample_rate: int, weights_sha256: str, device: torch.device) -> None:
         self.network = network.to(device).eval()
@@ -47,10 +53,10 @@ class SingleCodec:
 
     @torch.inference_mode()
     def decode(self, encoded: Encoded) -> Tensor:
-        (stream,) = encoded.streams
+        stream = only_stream(encoded, (self.network.quantizer.codebook_size,), self.max_duration)
+        base_frames = stream.num_frames if stream.durations is None else int(stream.durations.sum())
+        check_length(base_frames, encoded.num_samples, self.hop_length)
         audio = self.network.decoder(self.features_of(stream))[0]
-        if not len(audio) - self.hop_length < encoded.num_samples <= len(audio):
-            raise ValueError(f"{len(audio) // self.hop_length} base frames do not fit {encoded.num_samples} samples")
         return audio[: encoded.num_samples].cpu()
 
     def tokens_of(self, features: Tensor) -> Tensor:
