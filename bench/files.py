@@ -1,22 +1,165 @@
-"""Files that appear under their name only when they are whole."""
+"""Files that appear under their name only when they are whole, and that are known to be whole when they are read."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import hashlib
+import json
+import math
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from bench.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PARTIAL = ".partial-"  # begins the name of a file that is being written
+_MARK = b"sha256:"  # stands before a file's digest of itself, in which the digest's own place counts as zeros
+_ZEROS = b"0" * 64
+_ON_DISK = {errno.ENOSPC: "is full", errno.EDQUOT: "has no quota left for you", errno.EROFS: "is read-only"}
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """write(partial) fills a file beside `path`, which then takes its name: a reader sees the old or the new, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
-    os.close(descriptor)
-    partial = Path(name)
+    """write(partial) fills a file beside `path`, which then takes its name: a reader sees the old or the new, never half.
+
+    A file that shares its content by a hard link keeps that content. UserError where the disk takes no more.
+    """
+    partial = None
     try:
-        write(partial)
-        partial.chmod(0o644)
-        os.replace(partial, path)
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL, suffix=path.suffix)
+            os.close(descriptor)
+            partial = Path(name)
+            write(partial)
+            partial.chmod(0o644)
+            if path.is_dir():  # damage: the file's place is taken, and what lies there is not ours to delete
+                os.replace(path, tempfile.mkdtemp(dir=path.parent, prefix=f"{path.name}.was-a-folder-"))
+            os.replace(partial, path)
     finally:
-        partial.unlink(missing_ok=True)
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns what the system says while `path` is written into a UserError that names the file and its disk."""
+    try:
+        yield
+    except OSError as error:
+        disk = path.absolute()
+        while not (disk.exists() and os.path.ismount(disk)):
+            disk = disk.parent
+        reason = _ON_DISK.get(error.errno or 0, f"does not take it ({error.strerror or error})")
+        kept = "what was written before is kept, and the same command goes on from there"
+        raise UserError(f"{path}: cannot be written: the disk at {disk} {reason}; {kept}") from error
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """`data` with its checksum; numbers that JSON does not know (NaN, infinities) become null."""
+    text = json.dumps({"checksum": (_MARK + _ZEROS).decode(), **without_nan(data)}, ensure_ascii=False, indent=1, allow_nan=False)
+
+    def write(partial: Path) -> None:
+        partial.write_bytes(text.encode("utf-8", "backslashreplace") + b"\n")  # a lone surrogate becomes JSON's own escape
+        _stamp(partial)
+
+    write_atomically(path, write)
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """What `write_json` wrote, without the checksum; UserError names the file, what is wrong with it, and `remedy`."""
+    with _damage(path, remedy):
+        _verify(path)
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(data, dict):
+            raise ValueError("holds no JSON object")
+        del data["checksum"]
+        return data
+
+
+def write_table(path: Path, table: pa.Table, **options: Any) -> None:
+    """A parquet file with its checksum; `options` of pyarrow.parquet.write_table."""
+    import pyarrow.parquet as pq
+
+    stamped = table.replace_schema_metadata({**(table.schema.metadata or {}), b"checksum": _MARK + _ZEROS})
+
+    def write(partial: Path) -> None:
+        pq.write_table(stamped, partial, **options)
+        _stamp(partial)
+
+    write_atomically(path, write)
+
+
+def read_table(path: Path, remedy: str) -> pa.Table:
+    """What `write_table` wrote; UserError names the file, what is wrong with it, and `remedy`."""
+    import pyarrow.parquet as pq
+
+    with _damage(path, remedy):
+        _verify(path)
+        return pq.read_table(path)
+
+
+def without_nan(value: Any) -> Any:
+    """`value` with None for every number that JSON does not know."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: without_nan(item) for key, item in value.items()}
+    return [without_nan(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+@contextlib.contextmanager
+def _damage(path: Path, remedy: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or str(error).splitlines()[0]}; {remedy}") from error
+    except (ValueError, KeyError, RecursionError) as error:  # pyarrow's errors are ValueErrors, as those of JSON and UTF-8
+        raise UserError(f"{path}: damaged: {str(error).splitlines()[0] if str(error) else 'unreadable'}; {remedy}") from error
+
+
+def _stamp(path: Path) -> None:
+    with path.open("r+b") as file:
+        place = _place(file)
+        digest = _digest(file, place)
+        file.seek(place)
+        file.write(digest)
+
+
+def _verify(path: Path) -> None:
+    with path.open("rb") as file:
+        place = _place(file)
+        file.seek(place)
+        told = file.read(len(_ZEROS))
+        if told != _digest(file, place):
+            raise ValueError("its checksum does not fit")
+
+
+def _place(file: BinaryIO) -> int:
+    """Where the digest stands: near the beginning of JSON, in a parquet file's footer."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    start = 0
+    if file.read(4) == b"PAR1":
+        file.seek(max(size - 8, 0))
+        start = max(size - 8 - int.from_bytes(file.read(4), "little"), 0)
+    file.seek(start)
+    found = file.read(256 if start == 0 else size).find(_MARK)
+    if found < 0:
+        raise ValueError("it is empty" if size == 0 else "it holds no checksum")
+    return start + found + len(_MARK)
+
+
+def _digest(file: BinaryIO, place: int) -> bytes:
+    digest = hashlib.sha256()
+    file.seek(0)
+    digest.update(file.read(place) + _ZEROS)
+    file.seek(place + len(_ZEROS))
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest().encode()

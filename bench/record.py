@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 CODEC = "codec"  # the key in `failures` of a codec that could not be loaded, or failed on the utterance: nothing was scored
 
@@ -14,7 +20,10 @@ class Record:
 
     In `records.parquet` the fields stand as columns of their names; each score as a column of the metric's name, its details as
     `<metric>:<detail>` (`wer_pocketsphinx:errors`, `wer_pocketsphinx:hypothesis`); `failures` and `not_applicable` as JSON.
-    A failed metric has no score: its column is null, and every mean prints its n.
+    Read them by `detail`, `failures_of` and `not_applicable_of`. A failed metric has no score: its column is null, and every mean
+    prints its n.
+
+    Here, scores and reasons are kept under `Column.key`; a run's table shows them under the column's name.
 
     key             hash of weights, codec version, point and audio: a change means a new key
     codec           label in the suite ("fixed_40"); `module` is the file in codecs/ ("fixed")
@@ -26,8 +35,10 @@ class Record:
     bits_tokens     of the packed stream; bits_side: durations, masks, flags; bits_total: the packed length, header included
     bits_entropy    the same content through an adaptive range coder
     bitrate         (bits_tokens + bits_side) / duration_s, bit/s; nominal_bitrate: as the papers count, bit/s
+    clipped_samples samples of the decoded audio outside [-1, 1), which its 24-bit file clips
     length_error    samples by which the decoded audio is longer than it should be; a codec's own is a failure, recordings may differ
-    audio_file      decoded audio for listening (FLAC), relative to the run's folder; stream_file: the packed stream; "" without
+    sample_rate     Hz, of the decoded audio; 0 where nothing was decoded
+    audio_file      decoded audio (FLAC), relative to the run's folder; stream_file: the packed stream; "" without
     """
 
     key: str
@@ -58,11 +69,26 @@ class Record:
     decode_s: float = 0.0
     peak_memory_mb: float = 0.0
     length_error: int = 0
+    clipped_samples: int = 0
     audio_file: str = ""
     stream_file: str = ""
     scores: Mapping[str, Score] = field(default_factory=dict)
-    failures: Mapping[str, str] = field(default_factory=dict)  # metric or CODEC -> reason
-    not_applicable: Mapping[str, str] = field(default_factory=dict)  # metric -> reason
+    failures: Mapping[str, str] = field(default_factory=dict)  # column or CODEC -> reason
+    not_applicable: Mapping[str, str] = field(default_factory=dict)  # column -> reason
+
+
+FACTS = tuple(each.name for each in fields(Record) if each.name not in {"scores", "failures", "not_applicable"})
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a suite's table.
+
+    key   under which scores are kept: metric, version, hash of options, so that scores of another version never pass for these
+    """
+
+    name: str
+    key: str
 
 
 @dataclass(frozen=True)
@@ -109,3 +135,42 @@ class Score:
 
     value: float
     details: Mapping[str, float | str] = field(default_factory=dict)
+
+
+def detail_column(metric: str, name: str) -> str:
+    return f"{metric}:{name}"
+
+
+def detail(records: pd.DataFrame, metric: str, name: str) -> np.ndarray:
+    """A detail of every score that is a number, such as "errors" and "words": float64 [rows]; NaN where there is none."""
+    import numpy as np
+
+    column = detail_column(metric, name)
+    return records[column].to_numpy(np.float64, na_value=np.nan) if column in records else np.full(len(records), np.nan)
+
+
+def detail_texts(records: pd.DataFrame, metric: str, name: str) -> list[str] | None:
+    """A detail of every score that is a text, such as "hypothesis", "" where there is none; None where no score has it."""
+    column = detail_column(metric, name)
+    return [text if isinstance(text, str) else "" for text in records[column]] if column in records else None
+
+
+def failures_of(records: pd.DataFrame) -> list[Mapping[str, str]]:
+    """Of every row: metric or CODEC -> reason."""
+    return _reasons(records["failures"])
+
+
+def not_applicable_of(records: pd.DataFrame) -> list[Mapping[str, str]]:
+    """Of every row: metric -> reason."""
+    return _reasons(records["not_applicable"])
+
+
+def reasons_text(reasons: Mapping[str, str]) -> str:
+    """A cell of the columns `failures` and `not_applicable`."""
+    return json.dumps(dict(reasons), ensure_ascii=False)
+
+
+def _reasons(cells: Iterable[object]) -> list[Mapping[str, str]]:
+    """Equal cells, nearly all of them, are read once."""
+    read: dict[object, Mapping[str, str]] = {}
+    return [read[cell] if cell in read else read.setdefault(cell, json.loads(cell) if isinstance(cell, str) else {}) for cell in cells]

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 
 from bench import audio, bitstream
 from bench.codec import Encoded, Stream
+from bench.files import write_json, write_table
 from bench.record import MetricInfo
+from bench.run.store import POINTS, RECORDS, RUN, SCHEMA
 from bench.run.tokens import TokenCounts
 
 SAMPLE_RATE = 16000
@@ -124,7 +127,7 @@ def synthetic_records(num_utterances: int = 24, num_speakers: int = 12, codecs: 
 def run_info(codecs: Codecs = CODECS) -> dict:
     """What run.json holds of a synthetic run."""
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "suite": {"name": "synthetic", "seed": 0, "compare": {"baseline": "fixed_40@2q"}},
         "suite_text": "name: synthetic\ndatasets: [bundled]\n",
         "metrics": {name: asdict(info) for name, info in METRICS.items()},
@@ -177,9 +180,9 @@ def write_run(folder: Path, records: pd.DataFrame, info: dict | None = None, aud
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(bitstream.pack(encoded).data)
             records.loc[index, "stream_file"] = f"streams/{name}.bin"
-    records.to_parquet(folder / "records.parquet")
-    (folder / "run.json").write_text(json.dumps(info or run_info()))
-    (folder / "points.json").write_text(json.dumps({name: tokens.summary() for name, tokens in counts.items()}))
+    write_table(folder / RECORDS, pa.Table.from_pandas(records))
+    write_json(folder / RUN, info or run_info())
+    write_json(folder / POINTS, {name: tokens.summary() for name, tokens in counts.items()})
     return folder
 
 

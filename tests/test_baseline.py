@@ -21,6 +21,7 @@ from rich.console import Console
 from bench.cli import main
 from bench.codecs.nn.spectral import SpectralCodec
 from bench.errors import UserError
+from bench.files import write_json
 from bench.regress import baseline, candidate
 from bench.regress.baseline import check_comparable, kept, read_baseline, save_baseline
 from bench.regress.candidate import check_loads, judge, with_checkpoint
@@ -98,16 +99,16 @@ def test_what_is_no_baseline_is_refused(toy_run: Path, tmp_path: Path) -> None:
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "other.parquet")
     save_baseline(toy_run, "tiny", folder=tmp_path / "baselines")
     for source, told in {
-        "torn.parquet": "not a readable parquet file",
-        "other.parquet": "not a baseline; make one with: bench baseline save",
+        "torn.parquet": "torn.parquet: damaged: it holds no checksum; make a baseline with: bench baseline save",
+        "other.parquet": "other.parquet: damaged: it holds no checksum; make a baseline with: bench baseline save",
         "tinny": "did you mean 'tiny'",
         ".": "no finished run",
     }.items():
         with pytest.raises(UserError, match=told):
             read_baseline(str(tmp_path / source) if source != "tinny" else source, tmp_path / "baselines")
-    about = json.loads((toy_run / "run.json").read_text())
+    _, about = read_run(toy_run)
     del about["finished"]
-    (toy_run / "run.json").write_text(json.dumps(about))
+    write_json(toy_run / "run.json", about)
     with pytest.raises(UserError, match="interrupted"):
         save_baseline(toy_run, "toy", folder=tmp_path)
 
@@ -246,11 +247,10 @@ def test_an_interrupted_regress_goes_on_where_it_was(toy_run, tmp_path, metric, 
 
 
 def test_speed_is_not_judged_on_another_machine(toy_run, tmp_path) -> None:
-    path = toy_run / "run.json"
-    about = json.loads(path.read_text())
+    _, about = read_run(toy_run)
     about["machine"]["processor"] = "abacus"
     about["versions"]["numpy"] = "0.1"
-    path.write_text(json.dumps(about))
+    write_json(toy_run / "run.json", about)
     suite = load_suite(tmp_path / "toy.yaml")
     result = judge(suite, str(toy_run), "noisy", str(tmp_path / "good.json"), Options(tmp_path / "out" / "same"))
     assert {check.metric for check in result.checks} == {"distance", "bitrate", "frame_rate"}

@@ -330,10 +330,10 @@ def test_recordings_of_one_reference_are_scored_together(tmp_path, monkeypatch, 
 
 def test_records_of_two_machines_add_up(tmp_path, monkeypatch, serial) -> None:
     toys.install(monkeypatch, {"toy": toys.codec_module(toys.ToyCodec())}, [toys.metric_module(toys.ToyMetric())])
-    run(tmp_path)
-    store = Store(tmp_path / "results/toy")
-    record = next(iter(store._records.values()))
-    Store(tmp_path / "results/toy").append(dataclasses.replace(record, scores={}, failures={"distance#1": "later, elsewhere"}))
+    frame = run(tmp_path)
+    record = Store(tmp_path / "results/toy").get(frame["key"][0])
+    assert record is not None
+    Store(tmp_path / "results/toy").add(dataclasses.replace(record, scores={}, failures={"distance#1": "later, elsewhere"}))
     merged = Store(tmp_path / "results/toy").get(record.key)
     assert merged is not None
     assert merged.scores == record.scores

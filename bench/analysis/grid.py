@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import stats
-from bench.record import MetricInfo
+from bench.record import MetricInfo, detail
 
 Point = tuple[str, str]  # codec label, point name
 RATES = ("frame_rate", "token_rate", "bitrate", "nominal_bitrate")  # columns of Record that are amounts per second of audio
@@ -137,7 +137,7 @@ def _lay_out(
             top, bottom, counted = value * duration_s, duration_s, value > 0
         elif metrics[column].corpus_ratio:
             scale = 100.0 if metrics[column].unit == "%" else 1.0
-            top, bottom = scale * floats(records, f"{column}:errors"), floats(records, f"{column}:words")
+            top, bottom = scale * detail(records, column, "errors"), detail(records, column, "words")
             counted = np.isfinite(value) & np.isfinite(top) & (bottom > 0)
         else:
             top, bottom, counted = value, np.ones_like(value), np.isfinite(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ import pandas as pd
 
 from bench.analysis import stats
 from bench.analysis.grid import RATES, Grid, Point, floats, grids
-from bench.record import CODEC, MetricInfo
+from bench.record import CODEC, MetricInfo, failures_of, not_applicable_of
 
 ALPHA = 0.05
 
@@ -161,17 +160,9 @@ def _cell(records: pd.DataFrame, metric: str, **resampled: Any) -> Cell:
     values = floats(records, metric)
     values = values[np.isfinite(values)]
     p5, median, p95 = np.percentile(values, [5, 50, 95]).tolist() if len(values) else (float("nan"),) * 3
-    failed = _named(records["failures"], metric) | _named(records["failures"], CODEC)
-    not_applicable = _named(records["not_applicable"], metric)
-    return Cell(
-        median=median, p5=p5, p95=p95, n=len(values), failed=int(failed.sum()), not_applicable=int(not_applicable.sum()), **resampled
-    )
-
-
-def _named(column: pd.Series, name: str) -> np.ndarray:
-    """Which rows of a JSON column {metric: reason} hold `name`, bool [rows]; equal texts, nearly all of them, are parsed once."""
-    code, texts = pd.factorize(column.fillna("{}").astype(str))
-    return np.array([name in json.loads(text) for text in texts], dtype=bool)[code]
+    failed = sum(metric in reasons or CODEC in reasons for reasons in failures_of(records))
+    not_applicable = sum(metric in reasons for reasons in not_applicable_of(records))
+    return Cell(median=median, p5=p5, p95=p95, n=len(values), failed=failed, not_applicable=not_applicable, **resampled)
 
 
 def _rates(records: pd.DataFrame, total: Mapping[str, float], nominal_frame_rate: float) -> Rates:

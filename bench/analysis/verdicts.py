@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import itertools
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from scipy import special
 from bench.analysis import stats
 from bench.analysis.comparison import at_equal_rate, resampled_curves
 from bench.analysis.grid import Grid, grid
-from bench.record import CODEC, MetricInfo, ranking
+from bench.record import CODEC, MetricInfo, failures_of, ranking
 
 Verdict = Literal["improved", "same", "worse", "undecided"]
 
@@ -375,13 +374,12 @@ def _new_failures(
     """(point, metric) -> utterances that have a score in the baseline and a failure in the candidate, with its reason."""
     scored = baseline.set_index(["point", "dataset", "utterance"])
     found: dict[tuple[str, str], dict[_Unit, str]] = {}
-    for row in candidate.loc[candidate["failures"] != "{}", ["point", "dataset", "utterance", "failures"]].itertuples(index=False):
-        reasons = json.loads(row.failures)
-        place = (row.point, row.dataset, row.utterance)
-        for name in ranking:
+    places = zip(candidate["point"], candidate["dataset"], candidate["utterance"], strict=True)
+    for place, reasons in zip(places, failures_of(candidate), strict=True):
+        for name in ranking if reasons else ():
             reason = reasons.get(name, reasons.get(CODEC))
             if reason is not None and name in scored and place in scored.index and pd.notna(scored.at[place, name]):
-                found.setdefault((row.point, name), {})[row.dataset, row.utterance] = reason
+                found.setdefault((place[0], name), {})[place[1:]] = reason
     return found
 
 

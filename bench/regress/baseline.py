@@ -14,7 +14,8 @@ import pandas as pd
 from bench import audio
 from bench.dataset import Dataset
 from bench.errors import UserError, unknown
-from bench.files import write_atomically
+from bench.files import read_table, without_nan, write_table
+from bench.record import detail_column
 from bench.registry import metric_infos
 from bench.run.runner import identity
 from bench.run.store import SCHEMA, read_run
@@ -46,7 +47,6 @@ class Baseline:
 def save_baseline(run: Path, name: str, codecs: Sequence[str] = (), folder: Path = FOLDER) -> Path:
     """Keeps the scores of a finished run (of `codecs`, where not of all) as folder/NAME.parquet."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     if Path(name).name != name or name.startswith("."):
         raise UserError(f"baseline '{name}': a name without folders, such as tiny")
@@ -61,16 +61,11 @@ def save_baseline(run: Path, name: str, codecs: Sequence[str] = (), folder: Path
         about["codecs"] = {label: facts for label, facts in about["codecs"].items() if label in codecs}
     scores = [column for column in records.columns if column not in (*_NAMES, *_COUNTS, *_REASONS)]
     table = pa.Table.from_pandas(records.astype(dict.fromkeys(scores, np.float32)), preserve_index=False)
-    table = table.replace_schema_metadata({_ABOUT: json.dumps(about, ensure_ascii=False).encode()})
+    table = table.replace_schema_metadata({_ABOUT: json.dumps(without_nan(about), allow_nan=False).encode()})
     path = folder / f"{name}.parquet"
     texts = [column for column in records.columns if column not in (*scores, *_COUNTS)]
     # floats as planes of bytes: the zeros below the kept bits, and the exponents, then cost next to nothing
-    write_atomically(
-        path,
-        lambda partial: pq.write_table(
-            table, partial, compression="zstd", compression_level=19, use_dictionary=texts, use_byte_stream_split=scores
-        ),
-    )
+    write_table(path, table, compression="zstd", compression_level=19, use_dictionary=texts, use_byte_stream_split=scores)
     return path
 
 
@@ -104,7 +99,7 @@ def check_comparable(baseline: Baseline, suite: Suite, label: str, datasets: Seq
 
 def kept(records: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """The columns that a comparison needs, at the precision that a baseline keeps; both sides of a comparison go through here."""
-    counts = [f"{name}:{part}" for name in metrics for part in ("errors", "words") if f"{name}:{part}" in records]
+    counts = [column for name in metrics for part in ("errors", "words") if (column := detail_column(name, part)) in records]
     floats = [*_SPENT, *(name for name in metrics if name in records), *counts]
     rounded = {name: _rounded(records[name].to_numpy(np.float64, na_value=np.nan)) for name in floats}
     others = [name for name in (*_NAMES, *_COUNTS, *_REASONS, "audio_file") if name in records]
@@ -135,17 +130,12 @@ def _read_folder(folder: Path) -> Baseline:
 
 
 def _read_file(path: Path) -> Baseline:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-        records = pd.read_parquet(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path}: not a readable parquet file: {str(error).splitlines()[0]}") from None
+    remedy = "make a baseline with: bench baseline save RUN NAME"
+    table = read_table(path, remedy)
+    metadata = table.schema.metadata
     if _ABOUT not in metadata:
-        raise UserError(f"{path}: not a baseline; make one with: bench baseline save RUN NAME")
-    about = json.loads(metadata[_ABOUT])
+        raise UserError(f"{path}: not a baseline; {remedy}")
+    about, records = json.loads(metadata[_ABOUT]), table.to_pandas()
     if about["schema"] != SCHEMA:
         raise UserError(f"{path}: schema {about['schema']}, this version reads {SCHEMA}; save it again from a new run")
     floats = records.select_dtypes(np.float32).columns

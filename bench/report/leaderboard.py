@@ -18,7 +18,7 @@ from bench.analysis.comparison import AGAINST, Curves, at_equal_rate, curve_diff
 from bench.analysis.grid import Grid, Point, grids
 from bench.analysis.papers import Gap
 from bench.analysis.summary import Row, Table, summary
-from bench.record import MetricInfo, ranking
+from bench.record import MetricInfo, detail_texts, failures_of, ranking
 from bench.report import papers
 from bench.report.merge import Merged
 from bench.report.style import looks
@@ -78,13 +78,12 @@ def utterance_index(records: pd.DataFrame) -> tuple[list[tuple[str, str]], dict[
 
 def point_data(records: pd.DataFrame, units: Mapping[tuple[str, str], int], metrics: Mapping[str, MetricInfo]) -> dict[str, Any]:
     """Every utterance of one point, column by column."""
-    hypotheses = {name: f"{name}:hypothesis" for name in metrics if f"{name}:hypothesis" in records}
-    reasons = ((row, json.loads(text)) for row, text in enumerate(records["failures"]) if text != "{}")
+    hypotheses = {name: texts for name in metrics if (texts := detail_texts(records, name, "hypothesis")) is not None}
     return {
         "unit": [units[pair] for pair in zip(records["dataset"], records["utterance"], strict=True)],
         "scores": [_numbers(records[name]) if name in records else [] for name in metrics],
-        "hypotheses": {name: [_text(value) for value in records[column]] for name, column in hypotheses.items()},
-        "failures": {str(row): reason for row, reason in reasons},
+        "hypotheses": hypotheses,
+        "failures": {str(row): reasons for row, reasons in enumerate(failures_of(records)) if reasons},
         "rates": {name: _numbers(records[name]) for name in ("frame_rate", "token_rate", "bitrate")},
         "bits": {name: _numbers(records[f"bits_{name}"]) for name in ("tokens", "side", "total")},
     }

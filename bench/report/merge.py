@@ -13,8 +13,8 @@ import pandas as pd
 from bench.analysis.grid import Point
 from bench.errors import UserError
 from bench.published import Published, published_of
-from bench.record import MetricInfo
-from bench.run.store import POINTS, metrics_of, read_run
+from bench.record import MetricInfo, reasons_text
+from bench.run.store import metrics_of, read_points, read_run
 
 SAME = ["codec", "point", "dataset", "utterance"]  # two records that agree in these are of one thing
 
@@ -66,8 +66,7 @@ def merge(folders: Sequence[Path]) -> Merged:
         for label, facts in about["codecs"].items():
             known = codecs.get(labels[label], {"points": {}})
             codecs[labels[label]] = {**known, **facts, "points": {**known["points"], **facts["points"]}}
-        statistics = json.loads((folder / POINTS).read_text(encoding="utf-8")) if (folder / POINTS).is_file() else {}
-        for name, counts in statistics.items():
+        for name, counts in read_points(folder).items():
             label, _, point = name.rpartition("@")
             tokens[f"{labels[label]}@{point}"] = counts
         frames.append(records)
@@ -146,4 +145,4 @@ def _union(texts: pd.Series) -> str:
     reasons: dict[str, str] = {}
     for text in texts:
         reasons |= json.loads(text)
-    return json.dumps(reasons, ensure_ascii=False)
+    return reasons_text(reasons)

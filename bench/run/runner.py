@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,11 +17,11 @@ from bench.checkpoint import sha256
 from bench.codec import OperatingPoint
 from bench.dataset import Dataset
 from bench.dataset import Entry as Source
-from bench.record import CODEC, Record
+from bench.record import CODEC, Column, Record, failures_of
 from bench.registry import RECORDINGS, codec_module, metric_infos
 from bench.run.engine import Engine, Lost
 from bench.run.provenance import about_codec, about_run, info_of, now, portable
-from bench.run.store import POINTS, RUN, Store
+from bench.run.store import POINTS, RUN, Store, audio_name, stream_name
 from bench.run.tokens import TokenCounts
 from bench.run.worker import Cell, Describe, Description, Failed, Measure, describe, measure
 from bench.suite import Entry, MetricSpec, Suite
@@ -44,10 +43,11 @@ def run(
     """Measures what the store lacks of the suite; returns all of its records, in the suite's order, and writes them with run.json."""
     sources = [(dataset, source) for dataset in datasets for source in dataset.entries]
     columns = {spec.metric: _score_key(spec) for spec in suite.metrics}
+    table_columns = [Column(name, key) for name, key in columns.items()]
     about = about_run(suite, datasets, device, command)
     store.write_json(RUN, about)
     progress.start(len(sources) * sum(len(entry.points) for entry in suite.entries))
-    rows: list[Record] = []
+    rows: list[Record] = []  # of every cell of the suite
     for entry in suite.entries:
         description = _describe(entry, [source for _, source in sources], engine, device)
         if isinstance(description, Description):
@@ -62,14 +62,14 @@ def run(
         progress.advance(len(sources) * len(entry.points) - sum(len(task.cells) for task in todo))
         for task, result in _failed(todo, description) if isinstance(description, Failed) else engine.map(measure, todo):
             for record in _lost(task, result) if isinstance(result, Lost) else result:
-                store.append(_keyed(record, columns))
+                store.add(_keyed(record, columns))
             progress.advance(len(task.cells))
         for point in entry.points:
             blanks = [cell.record for _, cells in plan for cell in cells if cell.point == point]
             measured = [_labelled(known, blank) for blank in blanks if (known := store.get(blank.key)) is not None]
             progress.finished_point(entry.label, point.name, [_named(record, columns) for record in measured])
-            rows += measured
-    frame = store.finish(rows, columns)
+            rows += blanks
+    frame = store.finish(rows, table_columns)
     store.write_json(POINTS, token_statistics(frame, store.folder))
     store.write_json(RUN, {**about, "finished": now()})
     return frame
@@ -77,12 +77,8 @@ def run(
 
 def failures(frame: pd.DataFrame) -> list[tuple[str, str, str, str, str]]:
     """(codec, point, utterance, what failed, why) of every recorded failure."""
-    rows = frame[frame["failures"] != "{}"]
-    return [
-        (row.codec, row.point, row.utterance, what, reason)
-        for row in rows[["codec", "point", "utterance", "failures"]].itertuples()
-        for what, reason in json.loads(row.failures).items()
-    ]
+    places = zip(frame["codec"], frame["point"], frame["utterance"], strict=True)
+    return [(*place, what, reason) for place, told in zip(places, failures_of(frame), strict=True) for what, reason in told.items()]
 
 
 def token_statistics(frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
@@ -164,7 +160,7 @@ def _named(record: Record, columns: Mapping[str, str]) -> Record:
 
 
 def _blank_record(key: str, entry: Entry, point: OperatingPoint, dataset: Dataset, source: Source) -> Record:
-    place = "/".join(re.sub(r"[^A-Za-z0-9._@+-]+", "_", part) for part in (entry.label, point.name, dataset.name, source.id))
+    names = (key, entry.label, point.name, dataset.name, source.id)
     kind = info_of(entry).kind
     return Record(
         key=key,
@@ -180,8 +176,8 @@ def _blank_record(key: str, entry: Entry, point: OperatingPoint, dataset: Datase
         speaker=source.speaker or "",
         text=source.text or "",
         duration_s=source.duration_s,
-        audio_file=f"audio/{place}.flac" if entry.module != RECORDINGS else "",
-        stream_file=f"streams/{place}.bin" if kind in {"fixed", "dynamic"} else "",
+        audio_file=audio_name(*names) if entry.module != RECORDINGS else "",
+        stream_file=stream_name(*names) if kind in {"fixed", "dynamic"} else "",
     )
 
 

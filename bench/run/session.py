@@ -54,6 +54,8 @@ def score(suite: Suite, options: Options, console: Console) -> pd.DataFrame:
         with RunProgress(console) as progress:
             store = Store(options.out)
             frame = run(suite, datasets, store, engine, options.device, progress, options.command)
+        for warning in store.warnings:
+            console.print(warning, highlight=False, markup=False, soft_wrap=True)
     finally:
         engine.close()
     return frame
