@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
-import torch
 
 from bench.dataset import Utterance
 from bench.needs import Need
 from bench.record import MetricInfo, Score
+
+if TYPE_CHECKING:
+    import torch
 
 Audio = np.ndarray  # float32 [T], mono
 
@@ -53,11 +55,45 @@ class NotApplicable(Exception):
     """A metric that has no meaning on this input (no transcript, another language): neither a score nor a failure."""
 
 
+class MetricEntry(NamedTuple):
+    """What stands in METRICS under a column's name: its facts, and what makes the metric that fills it.
+
+    factory   called once for all the columns asked for that share it, with their names first (see `loader`)
+    """
+
+    info: MetricInfo
+    factory: Callable[..., Metric]
+
+
+def entries(factory: Callable[..., Metric], *infos: MetricInfo) -> dict[str, MetricEntry]:
+    """Columns that one factory makes the metric for, by name."""
+    return {info.name: MetricEntry(info, factory) for info in infos}
+
+
+def _unshared(device: torch.device, options: Mapping[str, str]) -> tuple[Any, ...]:
+    return device, options
+
+
+def loader(
+    metrics: Mapping[str, MetricEntry], shared: Callable[[torch.device, Mapping[str, str]], tuple[Any, ...]] = _unshared
+) -> Callable[[Sequence[str], torch.device, Mapping[str, str]], Sequence[Metric]]:
+    """The `load` of a module: each factory is called with the names of its columns and what `shared` gives of (device, options)."""
+
+    def load(names: Sequence[str], device: torch.device, options: Mapping[str, str]) -> Sequence[Metric]:
+        groups: dict[Callable[..., Metric], list[str]] = {}
+        for name in names:
+            groups.setdefault(metrics[name].factory, []).append(name)
+        common = shared(device, options)
+        return [factory(tuple(group), *common) for factory, group in groups.items()]
+
+    return load
+
+
 class MetricModule(Protocol):
-    """A file in bench/metrics/ is the registry entry of the columns it names."""
+    """A file in bench/metrics/ is the registry entry of the columns it names. Importing it imports nothing heavy, torch included."""
 
     __name__: str
-    METRICS: Mapping[str, MetricInfo]
+    METRICS: Mapping[str, MetricEntry]
 
     def needs(self, names: Sequence[str], options: Mapping[str, str]) -> list[Need]: ...
 

@@ -8,12 +8,14 @@ import pkgutil
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from bench.codec import CodecModule
 from bench.errors import UserError
 from bench.metric import MetricModule
 from bench.record import MetricInfo
+
+if TYPE_CHECKING:
+    from bench.codec import CodecModule
 
 RECORDINGS = "recordings"  # no model: audio that was decoded elsewhere (bench/recordings.py)
 
@@ -31,7 +33,7 @@ def codec_names() -> tuple[str, ...]:
 def codec_module(name: str) -> CodecModule:
     """The module of a codec in `codec_names()`, or of a file of one's own: "/path/to/my_codec.py"."""
     module = _from_file(name) if name.endswith(".py") else importlib.import_module(f"bench.codecs.{name}")
-    return cast(CodecModule, cast(Any, module))
+    return cast("CodecModule", cast(Any, module))
 
 
 @cache
@@ -56,4 +58,4 @@ def metric_modules() -> dict[str, MetricModule]:
 @cache
 def metric_infos() -> dict[str, MetricInfo]:
     """Column name -> its facts."""
-    return {name: module.METRICS[name] for name, module in metric_modules().items()}
+    return {name: module.METRICS[name].info for name, module in metric_modules().items()}

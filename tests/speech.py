@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import torch
 
 from bench import audio
 from bench.dataset import Utterance
-from bench.metric import Metric
+from bench.metric import Metric, loader
+from bench.metrics._error_rate import columns, shared
+from bench.metrics._transcripts import Recogniser
 from bench.record import Score
 from bench.registry import metric_infos, metric_modules
 
@@ -66,3 +69,9 @@ def full_score(name: str, reference: Utterance, degraded: np.ndarray, **options:
 
 def sample_rate_of(name: str) -> int:
     return metric_infos()[name].sample_rate
+
+
+def error_rates(names: Sequence[str], recogniser: Recogniser, normaliser: str) -> Sequence[Metric]:
+    """The metrics that fill `names` ("wer_x", "cer_x", "dwer_x") with what `recogniser` hears."""
+    metrics = columns(names[0].partition("_")[2], "", "", "", None, False)
+    return loader(metrics, lambda device, options: shared(recogniser, options))(names, torch.device("cpu"), {"normaliser": normaliser})

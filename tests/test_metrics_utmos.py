@@ -119,7 +119,7 @@ def mos(weights: dict[str, Tensor], audio: Tensor) -> float:
 
 
 def test_score_equals_the_model_written_out(published, checkpoint):
-    metric = utmos.Utmos(str(checkpoint), CPU)
+    (metric,) = utmos.load(["utmos"], CPU, {"checkpoint": str(checkpoint)})
     audio = sentence().audio[8000:24000]
     with torch.inference_mode():
         expected = mos(published, torch.tensor(audio))

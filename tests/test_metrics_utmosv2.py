@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.errors import UserError
 from bench.metric import MetricFailure
-from bench.metrics import utmosv2
+from bench.metrics import _utmosv2_network, utmosv2
 from bench.metrics._efficientnet import EfficientNet
 from bench.metrics._spectrum import mel_filterbank
 from tests.speech import sentence
@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 def published_shapes() -> dict[str, torch.Size]:
     """Of fold0_s42_best_model.pth, sorted by name."""
     with torch.device("meta"):
-        shapes = {name: tensor.shape for name, tensor in utmosv2.Network().state_dict().items()}
+        shapes = {name: tensor.shape for name, tensor in _utmosv2_network.Network().state_dict().items()}
     renamed = (
         ("ssl.attention.", "ssl.attn.0."),
         ("spec_long.attention.", "spec_long.attn."),
@@ -79,7 +79,7 @@ def test_score_is_the_originals_and_does_not_change(tmp_path: Path) -> None:
 def test_what_is_looked_at_is_the_originals(seconds: float) -> None:
     librosa = pytest.importorskip("librosa", reason="needs the package librosa")
     audio = np.resize(sentence().audio, round(16000 * seconds))
-    speech, images = utmosv2.looked_at(torch.tensor(audio), np.random.RandomState(3), mel_filterbank(16000, 4096, 512))
+    speech, images = _utmosv2_network.looked_at(torch.tensor(audio), np.random.RandomState(3), mel_filterbank(16000, 4096, 512))
     assert images.shape == (8, 512, 512)
 
     random = np.random.RandomState(3)

@@ -19,11 +19,10 @@ from bench.errors import Unavailable, UserError
 from bench.metric import Metric, NotApplicable
 from bench.metrics import _transcripts, wer_nemo, wer_pocketsphinx, wer_whisper
 from bench.metrics._checks import weight_files
-from bench.metrics._error_rate import error_rates
 from bench.metrics._transcripts import Transcripts
 from bench.record import Score
 from tests import tiny_nemo
-from tests.speech import load, score, sentence, with_noise
+from tests.speech import error_rates, load, score, sentence, with_noise
 
 CPU = torch.device("cpu")
 

@@ -14,7 +14,6 @@ import soundfile
 import torch
 from rich.console import Console
 
-from bench.metrics._error_rate import error_rates
 from bench.needs import Need
 from bench.run import session
 from bench.run.runner import failures
@@ -22,6 +21,7 @@ from bench.run.session import Options
 from bench.run.store import Store, read_run
 from bench.suite import load_suite
 from tests import toys
+from tests.speech import error_rates
 from tests.toys import comparable
 
 SUITE = """

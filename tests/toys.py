@@ -15,7 +15,7 @@ import torch
 from bench import registry
 from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream
 from bench.dataset import Utterance
-from bench.metric import MetricFailure, NotApplicable
+from bench.metric import MetricEntry, MetricFailure, NotApplicable
 from bench.record import MetricInfo, Score
 
 
@@ -133,7 +133,7 @@ class EnglishMetric(ToyMetric):
 def metric_module(*metrics: ToyMetric, **facts: Any) -> Any:
     return SimpleNamespace(
         __name__="toys." + metrics[0].names[0],
-        METRICS={name: info(name, **facts) for metric in metrics for name in metric.names},
+        METRICS={name: MetricEntry(info(name, **facts), lambda *_, metric=metric: metric) for metric in metrics for name in metric.names},
         needs=lambda names, options: [],
         load=lambda names, device, options: list(metrics),
     )
@@ -151,7 +151,7 @@ def install(monkeypatch: Any, codecs: dict[str, Any], metrics: Iterable[Any]) ->
         "codec_module": lambda name: codecs[name] if name in codecs else real(name),
         "codec_names": lambda: (*codecs, "reference"),
         "metric_modules": lambda: modules,
-        "metric_infos": lambda: {column: module.METRICS[column] for column, module in modules.items()},
+        "metric_infos": lambda: {column: module.METRICS[column].info for column, module in modules.items()},
     }
     for place in (registry, measure, provenance, runner, suite, preflight):
         for attribute, replacement in replacements.items():

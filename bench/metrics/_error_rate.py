@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bench.dataset import Utterance
-from bench.metric import Audio, Metric, NotApplicable
+from bench.metric import Audio, MetricEntry, NotApplicable, entries
 from bench.metrics._text import normaliser, primary_tag, spelling
 from bench.metrics._transcripts import SAMPLE_RATE, VERSION, Recogniser, Transcripts
 from bench.needs import Need, package
@@ -16,21 +17,17 @@ from bench.record import MetricInfo, Score
 
 def columns(
     recogniser: str, source: str, licence: str, citation: str, languages: tuple[str, ...] | None, accelerated: bool
-) -> Mapping[str, MetricInfo]:
-    """WER, CER and dWER of one recogniser."""
-    definitions = {
-        "wer": "Word errors over the words of the transcript, summed over the corpus",
-        "cer": "Character errors over the characters of the transcript, spaces included, summed over the corpus",
-        "dwer": "Word errors against the recogniser's own text of the reference audio, summed over the corpus",
-    }
-    return {
-        f"{measure}_{recogniser}": MetricInfo(
+) -> dict[str, MetricEntry]:
+    """WER, CER and dWER of one recogniser; their factories take what `shared` gives."""
+
+    def facts(measure: str, definition: str) -> MetricInfo:
+        return MetricInfo(
             name=f"{measure}_{recogniser}",
             unit="%",
             version=VERSION,
             sample_rate=SAMPLE_RATE,
             higher_is_better=False,
-            definition=f"{definition}; Whisper's text normalisation unless another is named.",
+            definition=f"{definition}, summed over the corpus; Whisper's text normalisation unless another is named.",
             source=source,
             licence=licence,
             citation=citation,
@@ -38,7 +35,13 @@ def columns(
             corpus_ratio=True,
             accelerated=accelerated,
         )
-        for measure, definition in definitions.items()
+
+    wer = facts("wer", "Word errors over the words of the transcript")
+    cer = facts("cer", "Character errors over the characters of the transcript, spaces included")
+    dwer = facts("dwer", "Word errors against the recogniser's own text of the reference audio")
+    return {
+        **entries(partial(ErrorRate, {wer.name: _word_edits, cer.name: _character_edits}), wer, cer),
+        **entries(partial(DifferentialErrorRate, {dwer.name: _word_edits}), dwer),
     }
 
 
@@ -46,13 +49,9 @@ def scoring_packages() -> list[Need]:
     return [package("jiwer", "jiwer>=4", "Apache-2.0"), package("whisper_normalizer", "whisper_normalizer>=0.1", "MIT")]
 
 
-def error_rates(names: Sequence[str], recogniser: Recogniser, normalisation: str) -> Sequence[Metric]:
-    """The metrics that fill `names`; they share each transcript."""
-    transcripts = Transcripts(recogniser)
-    of_text = tuple(name for name in names if not name.startswith("dwer_"))
-    of_audio = tuple(name for name in names if name.startswith("dwer_"))
-    metrics: list[Metric] = [ErrorRate(of_text, transcripts, normalisation)] if of_text else []
-    return [*metrics, DifferentialErrorRate(of_audio, transcripts, normalisation)] if of_audio else metrics
+def shared(recogniser: Recogniser, options: Mapping[str, str]) -> tuple[Transcripts, str]:
+    """What all columns of a recogniser have in common: its transcripts, and the name of the text normaliser."""
+    return Transcripts(recogniser), options.get("normaliser", "whisper")
 
 
 @dataclass(frozen=True)
@@ -61,18 +60,19 @@ class _Reference:
     text: str  # normalised
 
 
+_Edits = Callable[[_Reference, str], tuple[float, float]]  # reference, normalised hypothesis -> errors, length of the reference
+
+
 class ErrorRate:
-    """Columns whose name starts with cer_ count characters, all others words."""
+    """What stands in the transcript against what the recogniser hears; `edits` of each column counts words or characters."""
 
     sample_rate = SAMPLE_RATE
 
-    def __init__(self, names: tuple[str, ...], transcripts: Transcripts, normalisation: str) -> None:
-        import jiwer
-
+    def __init__(self, edits: Mapping[str, _Edits], names: tuple[str, ...], transcripts: Transcripts, normalisation: str) -> None:
         self.names = names
+        self._edits = edits
         self._transcripts = transcripts
         self._normalisation = normalisation
-        self._jiwer = jiwer
 
     def prepare(self, reference: Utterance, audio: Audio) -> _Reference:
         language, known = primary_tag(reference.language), self._transcripts.languages
@@ -95,11 +95,7 @@ class ErrorRate:
         return [{name: self._score(name, prepared, normalise(heard), heard) for name in self.names} for heard in texts]
 
     def _score(self, name: str, reference: _Reference, hypothesis: str, heard: str) -> Score:
-        if name.startswith("cer_"):
-            ours, theirs = spelling(reference.text, reference.language), spelling(hypothesis, reference.language)
-            errors, length = _edits(self._jiwer.process_characters(ours, theirs))
-        else:
-            errors, length = _edits(self._jiwer.process_words(reference.text, hypothesis))
+        errors, length = self._edits[name](reference, hypothesis)
         # the text as it was heard: it can be normalised otherwise later
         return Score(100 * errors / length, {"errors": errors, "words": length, "reference": reference.text, "hypothesis": heard})
 
@@ -116,7 +112,19 @@ class DifferentialErrorRate(ErrorRate):
         return self._transcripts.of_reference(audio, language)
 
 
-def _edits(alignment: Any) -> tuple[float, float]:
+def _word_edits(reference: _Reference, hypothesis: str) -> tuple[float, float]:
+    import jiwer
+
+    return _counted(jiwer.process_words(reference.text, hypothesis))
+
+
+def _character_edits(reference: _Reference, hypothesis: str) -> tuple[float, float]:
+    import jiwer
+
+    return _counted(jiwer.process_characters(spelling(reference.text, reference.language), spelling(hypothesis, reference.language)))
+
+
+def _counted(alignment: Any) -> tuple[float, float]:
     """Errors, and the length of the reference."""
     wrong = alignment.substitutions + alignment.deletions
     return float(wrong + alignment.insertions), float(alignment.hits + wrong)

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
-
 from bench.dataset import Utterance
-from bench.metric import Audio, Metric, MetricFailure
+from bench.metric import Audio, MetricEntry, MetricFailure, entries, loader
 from bench.metrics._checks import check_options, check_signal
+from bench.metrics._citations import cite
 from bench.needs import Need, package
 from bench.record import MetricInfo, Score
 
-_CITATION = """@inproceedings{rix2001pesq,
-  title     = {Perceptual Evaluation of Speech Quality ({PESQ}): a New Method for Speech Quality Assessment of Telephone Networks
-               and Codecs},
-  author    = {Rix, Antony W. and Beerends, John G. and Hollier, Michael P. and Hekstra, Andries P.},
-  booktitle = {ICASSP},
-  year      = {2001},
-}"""
-
-METRICS: Mapping[str, MetricInfo] = {
-    info.name: info
-    for info in (
+METRICS: Mapping[str, MetricEntry] = {
+    **entries(
+        lambda names, device, options: Pesq(names, 16000, "wb"),
         MetricInfo(
             name="pesq_wb",
             unit="MOS",
@@ -32,8 +23,11 @@ METRICS: Mapping[str, MetricInfo] = {
             definition="MOS-LQO of ITU-T P.862.2, wide band at 16 kHz; 4.64 for identical signals.",
             source="ITU-T P.862.2; pesq 0.0.4, mode wb",
             licence="MIT (pesq); ITU-T reference code",
-            citation=_CITATION,
+            citation=cite("rix2001pesq"),
         ),
+    ),
+    **entries(
+        lambda names, device, options: Pesq(names, 8000, "nb"),
         MetricInfo(
             name="pesq_nb",
             unit="MOS",
@@ -43,8 +37,11 @@ METRICS: Mapping[str, MetricInfo] = {
             definition="MOS-LQO of ITU-T P.862.1, narrow band at 8 kHz; 4.55 for identical signals.",
             source="ITU-T P.862.1; pesq 0.0.4, mode nb",
             licence="MIT (pesq); ITU-T reference code",
-            citation=_CITATION,
+            citation=cite("rix2001pesq"),
         ),
+    ),
+    **entries(
+        lambda names, device, options: Pesq(names, 16000, "nb"),
         MetricInfo(
             name="pesq_nb16",
             unit="MOS",
@@ -54,9 +51,9 @@ METRICS: Mapping[str, MetricInfo] = {
             definition="The narrow-band mode fed with 16 kHz: what FlexiCodec's paper appears to print; not pesq_nb.",
             source="pesq 0.0.4, mode nb at 16 kHz",
             licence="MIT (pesq); ITU-T reference code",
-            citation=_CITATION,
+            citation=cite("rix2001pesq"),
         ),
-    )
+    ),
 }
 
 
@@ -65,15 +62,14 @@ def needs(names: Sequence[str], options: Mapping[str, str]) -> list[Need]:
     return [package("pesq", "pesq>=0.0.4", "MIT")]
 
 
-def load(names: Sequence[str], device: torch.device, options: Mapping[str, str]) -> Sequence[Metric]:
-    return [Pesq(name, METRICS[name].sample_rate, "wb" if name == "pesq_wb" else "nb") for name in names]
+load = loader(METRICS)
 
 
 class Pesq:
-    def __init__(self, name: str, sample_rate: int, mode: str) -> None:
+    def __init__(self, names: tuple[str, ...], sample_rate: int, mode: str) -> None:
         import pesq
 
-        self.names = (name,)
+        self.names = names
         self.sample_rate = sample_rate
         self._pesq = pesq
         self._mode = mode

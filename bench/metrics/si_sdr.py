@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 
 from bench.dataset import Utterance
-from bench.metric import Audio, Metric, MetricFailure, NotApplicable
+from bench.metric import Audio, MetricEntry, MetricFailure, NotApplicable, entries, loader
 from bench.metrics._checks import check_options, check_signal
+from bench.metrics._citations import cite
 from bench.needs import Need
 from bench.record import MetricInfo, Score
 
-METRICS: Mapping[str, MetricInfo] = {
-    "si_sdr": MetricInfo(
+METRICS: Mapping[str, MetricEntry] = entries(
+    lambda names, device, options: SiSdr(),
+    MetricInfo(
         name="si_sdr",
         unit="dB",
         version=1,
@@ -23,14 +24,9 @@ METRICS: Mapping[str, MetricInfo] = {
         definition="Energy of the degraded signal's projection on the reference over the energy of the rest, both of zero mean.",
         source="Le Roux et al. 2019",
         licence="Apache-2.0 (own implementation)",
-        citation="""@inproceedings{leroux2019sdr,
-  title     = {{SDR} -- Half-baked or Well Done?},
-  author    = {Le Roux, Jonathan and Wisdom, Scott and Erdogan, Hakan and Hershey, John R.},
-  booktitle = {ICASSP},
-  year      = {2019},
-}""",
-    )
-}
+        citation=cite("leroux2019sdr"),
+    ),
+)
 
 
 def needs(names: Sequence[str], options: Mapping[str, str]) -> list[Need]:
@@ -38,8 +34,7 @@ def needs(names: Sequence[str], options: Mapping[str, str]) -> list[Need]:
     return []
 
 
-def load(names: Sequence[str], device: torch.device, options: Mapping[str, str]) -> Sequence[Metric]:
-    return [SiSdr()]
+load = loader(METRICS)
 
 
 class SiSdr:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from bench import torchaudio_guard
 from bench.checkpoint import load_strictly, load_torch, resolve
 from bench.dataset import Utterance
-from bench.metric import Audio, Metric, MetricFailure
+from bench.metric import Audio, MetricEntry, MetricFailure, entries, loader
 from bench.metrics._checks import check_options, check_signal, load_pretrained, pretrained, split_revision
+from bench.metrics._citations import cite
 from bench.needs import Need, package, weights
 from bench.record import MetricInfo, Score
+
+if TYPE_CHECKING:
+    import torch
 
 _SAMPLE_RATE = 16000
 _MIN_DURATION_S = 0.5
@@ -23,9 +26,9 @@ _ECAPA = "hf:speechbrain/spkrec-ecapa-voxceleb/embedding_model.ckpt@0f99f2d0ebe8
 
 Embed = Callable[[Audio], np.ndarray]  # audio float32 [T] at 16 kHz -> embedding [D]
 
-METRICS: Mapping[str, MetricInfo] = {
-    info.name: info
-    for info in (
+METRICS: Mapping[str, MetricEntry] = {
+    **entries(
+        lambda names, device, options: SpeakerSimilarity(names, _wavlm(options.get("checkpoint", _WAVLM), device)),
         MetricInfo(
             name="sim_wavlm_base_plus_sv",
             unit="",
@@ -36,15 +39,11 @@ METRICS: Mapping[str, MetricInfo] = {
             definition="Cosine of WavLM base+ x-vectors.",
             source="microsoft/wavlm-base-plus-sv, WavLMForXVector of transformers",
             licence="CC BY-SA 3.0 (weights)",
-            citation="""@article{chen2022wavlm,
-  title   = {{WavLM}: Large-Scale Self-Supervised Pre-Training for Full Stack Speech Processing},
-  author  = {Chen, Sanyuan and Wang, Chengyi and Chen, Zhengyang and Wu, Yu and Liu, Shujie and others},
-  journal = {IEEE Journal of Selected Topics in Signal Processing},
-  volume  = {16},
-  number  = {6},
-  year    = {2022},
-}""",
+            citation=cite("chen2022wavlm"),
         ),
+    ),
+    **entries(
+        lambda names, device, options: SpeakerSimilarity(names, _resemblyzer(device)),
         MetricInfo(
             name="secs_resemblyzer",
             unit="",
@@ -55,13 +54,11 @@ METRICS: Mapping[str, MetricInfo] = {
             definition="Cosine of Resemblyzer's embeddings after its own level adjustment and trimming of silences.",
             source="resemblyzer 0.1.4, weights in the package",
             licence="Apache-2.0 (resemblyzer)",
-            citation="""@inproceedings{wan2018ge2e,
-  title     = {Generalized End-to-End Loss for Speaker Verification},
-  author    = {Wan, Li and Wang, Quan and Papir, Alan and Lopez Moreno, Ignacio},
-  booktitle = {ICASSP},
-  year      = {2018},
-}""",
+            citation=cite("wan2018ge2e"),
         ),
+    ),
+    **entries(
+        lambda names, device, options: SpeakerSimilarity(names, _ecapa(options.get("checkpoint", _ECAPA), device)),
         MetricInfo(
             name="sim_ecapa",
             unit="",
@@ -72,14 +69,9 @@ METRICS: Mapping[str, MetricInfo] = {
             definition="Cosine of ECAPA-TDNN embeddings (VoxCeleb, 192 values).",
             source="speechbrain/spkrec-ecapa-voxceleb",
             licence="Apache-2.0 (weights)",
-            citation="""@inproceedings{desplanques2020ecapa,
-  title     = {{ECAPA-TDNN}: Emphasized Channel Attention, Propagation and Aggregation in {TDNN} Based Speaker Verification},
-  author    = {Desplanques, Brecht and Thienpondt, Jenthe and Demuynck, Kris},
-  booktitle = {Interspeech},
-  year      = {2020},
-}""",
+            citation=cite("desplanques2020ecapa"),
         ),
-    )
+    ),
 }
 
 
@@ -105,22 +97,14 @@ def needs(names: Sequence[str], options: Mapping[str, str]) -> list[Need]:
     return [need for name in names for need in required[name]]
 
 
-def load(names: Sequence[str], device: torch.device, options: Mapping[str, str]) -> Sequence[Metric]:
-    check_options(options, ["checkpoint"])
-    checkpoint = options.get("checkpoint")
-    embedders: Mapping[str, Callable[[], Embed]] = {
-        "sim_wavlm_base_plus_sv": lambda: _wavlm(checkpoint or _WAVLM, device),
-        "secs_resemblyzer": lambda: _resemblyzer(device),
-        "sim_ecapa": lambda: _ecapa(checkpoint or _ECAPA, device),
-    }
-    return [SpeakerSimilarity(name, embedders[name]()) for name in names]
+load = loader(METRICS)
 
 
 class SpeakerSimilarity:
     sample_rate = _SAMPLE_RATE
 
-    def __init__(self, name: str, embed: Embed) -> None:
-        self.names = (name,)
+    def __init__(self, names: tuple[str, ...], embed: Embed) -> None:
+        self.names = names
         self._embed = embed
 
     def prepare(self, reference: Utterance, audio: Audio) -> np.ndarray:
@@ -138,6 +122,7 @@ class SpeakerSimilarity:
 
 def _wavlm(checkpoint: str, device: torch.device) -> Embed:
     torchaudio_guard.install()
+    import torch
     from transformers import Wav2Vec2FeatureExtractor, WavLMForXVector
 
     repo, revision = split_revision(checkpoint)
@@ -168,8 +153,10 @@ def _resemblyzer(device: torch.device) -> Embed:
 
 def _ecapa(checkpoint: str, device: torch.device) -> Embed:
     torchaudio_guard.install()
+    import torch
     from speechbrain.lobes.features import Fbank
     from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
+    from torch.nn import functional as F
 
     path = resolve(checkpoint, "sim_ecapa")
     # sizes of the model's hyperparams.yaml, which is not read because such a file can name code to run

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from bench import torchaudio_guard
 from bench.checkpoint import load_strictly, load_torch, resolve
 from bench.dataset import Utterance
 from bench.errors import Unavailable
-from bench.metric import Audio, Metric
+from bench.metric import Audio, Metric, MetricEntry, entries, loader
 from bench.metrics._checks import check_options, check_signal
+from bench.metrics._citations import cite
 from bench.needs import Need, package, weights
 from bench.record import MetricInfo, Score
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 _SAMPLE_RATE = 16000
 _MIN_DURATION_S = 0.5
@@ -23,16 +26,20 @@ _OBJECTIVE = f"{_URL}squim_objective_dns2020.pth#sha256=2c54586fea83fb5eb5394d71
 _HOW_SUBJECTIVE = f"curl -L -O {_URL}squim_subjective_bvcc_daps.pth, and name the file as the metric's option `checkpoint`"
 _ESTIMATES = ("squim_stoi", "squim_pesq", "squim_si_sdr")  # in the order of the model's outputs
 
-_CITATION = """@inproceedings{kumar2023squim,
-  title     = {{TorchAudio-Squim}: Reference-less Speech Quality and Intelligibility Measures in {TorchAudio}},
-  author    = {Kumar, Anurag and Tan, Ke and Ni, Zhaoheng and Manocha, Pranay and Zhang, Xiaohui and Henderson, Ethan and Xu, Buye},
-  booktitle = {ICASSP},
-  year      = {2023},
-}"""
 
-METRICS: Mapping[str, MetricInfo] = {
-    info.name: info
-    for info in (
+def _objective(names: tuple[str, ...], device: torch.device, options: Mapping[str, str]) -> Metric:
+    return Objective(names, options.get("checkpoint", _OBJECTIVE), device)
+
+
+def _subjective(names: tuple[str, ...], device: torch.device, options: Mapping[str, str]) -> Metric:
+    if "checkpoint" not in options:
+        raise Unavailable(f"squim_mos: {_HOW_SUBJECTIVE}")
+    return Subjective(options["checkpoint"], device)
+
+
+METRICS: Mapping[str, MetricEntry] = {
+    **entries(
+        _subjective,
         MetricInfo(
             name="squim_mos",
             unit="MOS",
@@ -43,8 +50,11 @@ METRICS: Mapping[str, MetricInfo] = {
             definition="MOS predicted by comparison with clean speech, here the reference itself.",
             source="torchaudio SQUIM_SUBJECTIVE (squim_subjective_bvcc_daps.pth)",
             licence="BSD-2-Clause (torchaudio); CC BY-NC 4.0 (weights)",
-            citation=_CITATION,
+            citation=cite("kumar2023squim"),
         ),
+    ),
+    **entries(
+        _objective,
         *(
             MetricInfo(
                 name=name,
@@ -56,11 +66,11 @@ METRICS: Mapping[str, MetricInfo] = {
                 definition=f"{what} estimated from the degraded signal alone; not {what} itself.",
                 source="torchaudio SQUIM_OBJECTIVE (squim_objective_dns2020.pth)",
                 licence="BSD-2-Clause (torchaudio); CC BY 4.0 (weights)",
-                citation=_CITATION,
+                citation=cite("kumar2023squim"),
             )
             for name, unit, what in (("squim_stoi", "", "STOI"), ("squim_pesq", "MOS", "Wide-band PESQ"), ("squim_si_sdr", "dB", "SI-SDR"))
         ),
-    )
+    ),
 }
 
 
@@ -77,15 +87,7 @@ def needs(names: Sequence[str], options: Mapping[str, str]) -> list[Need]:
     return listed
 
 
-def load(names: Sequence[str], device: torch.device, options: Mapping[str, str]) -> Sequence[Metric]:
-    checkpoint = options.get("checkpoint")
-    estimates = tuple(name for name in names if name in _ESTIMATES)
-    metrics: list[Metric] = [Objective(estimates, checkpoint or _OBJECTIVE, device)] if estimates else []
-    if "squim_mos" not in names:
-        return metrics
-    if checkpoint is None:
-        raise Unavailable(f"squim_mos: {_HOW_SUBJECTIVE}")
-    return [*metrics, Subjective(checkpoint, device)]
+load = loader(METRICS)
 
 
 class Objective:
@@ -107,10 +109,12 @@ class Objective:
     def prepare(self, reference: Utterance, audio: Audio) -> None:
         return None
 
-    @torch.inference_mode()
     def score(self, prepared: None, degraded: Audio) -> Mapping[str, Score]:
+        import torch
+
         check_signal(degraded, "the degraded signal", _MIN_DURATION_S, _SAMPLE_RATE)
-        estimates = self._model(torch.tensor(degraded, device=self._device)[None])
+        with torch.inference_mode():
+            estimates = self._model(torch.tensor(degraded, device=self._device)[None])
         values = dict(zip(_ESTIMATES, estimates, strict=True))
         return {name: Score(float(values[name])) for name in self.names}
 
@@ -130,10 +134,14 @@ class Subjective:
         self._model.eval().to(device)
 
     def prepare(self, reference: Utterance, audio: Audio) -> Tensor:
+        import torch
+
         check_signal(audio, "the reference", _MIN_DURATION_S, _SAMPLE_RATE)
         return torch.tensor(audio, device=self._device)[None]
 
-    @torch.inference_mode()
     def score(self, prepared: Tensor, degraded: Audio) -> Mapping[str, Score]:
+        import torch
+
         check_signal(degraded, "the degraded signal")
-        return {"squim_mos": Score(float(self._model(torch.tensor(degraded, device=self._device)[None], prepared)))}
+        with torch.inference_mode():
+            return {"squim_mos": Score(float(self._model(torch.tensor(degraded, device=self._device)[None], prepared)))}

@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from bench.metric import Metric
+from bench.metric import MetricEntry, entries, loader
 from bench.metrics._checks import check_options
-from bench.metrics._spectrum import DAC_CITATION, LFSC_CITATION, RATES, SpectralDistance, amplitude
+from bench.metrics._citations import cite
+from bench.metrics._spectrum import SpectralDistance, amplitude, at_every_rate
 from bench.needs import Need
 from bench.record import MetricInfo
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bench.metrics._spectrum import Features
 
 _FLOOR = 1e-5
 _NEMO_GUARD = 1e-5  # on the power of every bin
 
-METRICS: Mapping[str, MetricInfo] = {
-    info.name: info
-    for info in (
-        *(
-            MetricInfo(
-                name=f"stft_dac{suffix}",
-                unit="",
-                version=1,
-                sample_rate=sample_rate,
-                higher_is_better=False,
-                definition="Sum over windows of 2048 and 512 samples of mean |log10 power difference|, floor 1e-5, "
-                "and mean |amplitude difference|.",
-                source="descript-audio-codec dac/nn/loss.py; audiotools MultiScaleSTFTLoss defaults",
-                licence="Apache-2.0 (own implementation)",
-                citation=DAC_CITATION,
-            )
-            for suffix, sample_rate in RATES.items()
+METRICS: Mapping[str, MetricEntry] = {
+    **at_every_rate(
+        lambda sample_rate: _dac(),
+        MetricInfo(
+            name="stft_dac",
+            unit="",
+            version=1,
+            sample_rate=16000,
+            higher_is_better=False,
+            definition="Sum over windows of 2048 and 512 samples of mean |log10 power difference|, floor 1e-5, "
+            "and mean |amplitude difference|.",
+            source="descript-audio-codec dac/nn/loss.py; audiotools MultiScaleSTFTLoss defaults",
+            licence="Apache-2.0 (own implementation)",
+            citation=cite("kumar2023dac"),
         ),
+    ),
+    **entries(
+        lambda names, device, options: SpectralDistance(names, 22050, _nemo()),
         MetricInfo(
             name="stft_nemo",
             unit="",
@@ -43,9 +47,9 @@ METRICS: Mapping[str, MetricInfo] = {
             definition="Mean over symmetric Hann windows of 32 to 2048 samples of mean |ln(1 + amplitude) difference|.",
             source="NeMo 3.0.0 MultiResolutionSTFTLoss, resolutions of audio_codec_low_frame_rate_22050.yaml",
             licence="Apache-2.0 (own implementation)",
-            citation=LFSC_CITATION,
+            citation=cite("casanova2025lfsc"),
         ),
-    )
+    ),
 }
 
 
@@ -54,11 +58,12 @@ def needs(names: Sequence[str], options: Mapping[str, str]) -> list[Need]:
     return []
 
 
-def load(names: Sequence[str], device: torch.device, options: Mapping[str, str]) -> Sequence[Metric]:
-    return [SpectralDistance(name, METRICS[name].sample_rate, _nemo() if name == "stft_nemo" else _dac()) for name in names]
+load = loader(METRICS)
 
 
-def _dac() -> Callable[[Tensor], Iterable[Tensor]]:
+def _dac() -> Features:
+    import torch
+
     windows = [torch.hann_window(size) for size in (2048, 512)]
 
     def features(audio: Tensor) -> Iterable[Tensor]:
@@ -70,7 +75,9 @@ def _dac() -> Callable[[Tensor], Iterable[Tensor]]:
     return features
 
 
-def _nemo() -> Callable[[Tensor], Iterable[Tensor]]:
+def _nemo() -> Features:
+    import torch
+
     windows = [torch.hann_window(size, periodic=False) for size in (32, 64, 128, 256, 512, 1024, 2048)]
 
     def features(audio: Tensor) -> Iterable[Tensor]:

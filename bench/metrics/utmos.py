@@ -5,61 +5,45 @@ The published file holds the strong learner without its phoneme encoder, its dom
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
-
-from bench import torchaudio_guard
-from bench.checkpoint import load_strictly, load_torch, resolve
-from bench.dataset import Utterance
-from bench.metric import Audio, Metric
-from bench.metrics._checks import check_options, check_signal
+from bench.metric import Metric, MetricEntry, entries, loader
+from bench.metrics._checks import check_options
+from bench.metrics._citations import cite
 from bench.needs import Need, package, weights
-from bench.record import MetricInfo, Score
+from bench.record import MetricInfo
 
-_SAMPLE_RATE = 16000
-_MIN_DURATION_S = 0.5
+if TYPE_CHECKING:
+    import torch
+
 _CHECKPOINT = (
     "https://github.com/tarepan/SpeechMOS/releases/download/v1.0.0/utmos22_strong_step7459_v1.pt"
     "#sha256=38aa51ab79e2a4e09a1449758a4b37e9cbb2e8235a49662a732d33a9ba1e9bff"
 )
-# names in the published file -> names in transformers' Wav2Vec2Model, the first that fits
-_RENAMED = [
-    (r"^mask_emb$", "masked_spec_embed"),
-    (r"^feature_extractor\.conv_layers\.(\d)\.0\.", r"feature_extractor.conv_layers.\1.conv."),
-    (r"^feature_extractor\.conv_layers\.0\.2\.", "feature_extractor.conv_layers.0.layer_norm."),
-    (r"^layer_norm\.", "feature_projection.layer_norm."),
-    (r"^post_extract_proj\.", "feature_projection.projection."),
-    (r"^encoder\.pos_conv\.0\.weight_g$", "encoder.pos_conv_embed.conv.parametrizations.weight.original0"),
-    (r"^encoder\.pos_conv\.0\.weight_v$", "encoder.pos_conv_embed.conv.parametrizations.weight.original1"),
-    (r"^encoder\.pos_conv\.0\.", "encoder.pos_conv_embed.conv."),
-    (r"\.self_attn\.", ".attention."),
-    (r"\.self_attn_layer_norm\.", ".layer_norm."),
-    (r"\.fc1\.", ".feed_forward.intermediate_dense."),
-    (r"\.fc2\.", ".feed_forward.output_dense."),
-]
 
-METRICS: Mapping[str, MetricInfo] = {
-    "utmos": MetricInfo(
+
+def _utmos(names: tuple[str, ...], device: torch.device, options: Mapping[str, str]) -> Metric:
+    from bench.metrics._utmos_network import Utmos
+
+    return Utmos(options.get("checkpoint", _CHECKPOINT), device)
+
+
+METRICS: Mapping[str, MetricEntry] = entries(
+    _utmos,
+    MetricInfo(
         name="utmos",
         unit="MOS",
         version=1,
-        sample_rate=_SAMPLE_RATE,
+        sample_rate=16000,
         higher_is_better=True,
         accelerated=True,
         definition="UTMOS22 strong learner without phoneme encoder, judge 288, domain 0, one utterance at a time; meant for English.",
         source="Saeki et al. 2022; checkpoint utmos22_strong_step7459_v1.pt of tarepan/SpeechMOS v1.0.0",
         licence="MIT (checkpoint)",
-        citation="""@inproceedings{saeki2022utmos,
-  title     = {{UTMOS}: {UTokyo-SaruLab} System for {VoiceMOS} Challenge 2022},
-  author    = {Saeki, Takaaki and Xin, Detai and Nakata, Wataru and Koriyama, Tomoki and Takamichi, Shinnosuke and Saruwatari, Hiroshi},
-  booktitle = {Interspeech},
-  year      = {2022},
-}""",
-    )
-}
+        citation=cite("saeki2022utmos"),
+    ),
+)
 
 
 def needs(names: Sequence[str], options: Mapping[str, str]) -> list[Need]:
@@ -70,58 +54,4 @@ def needs(names: Sequence[str], options: Mapping[str, str]) -> list[Need]:
     ]
 
 
-def load(names: Sequence[str], device: torch.device, options: Mapping[str, str]) -> Sequence[Metric]:
-    check_options(options, ["checkpoint"])
-    return [Utmos(options.get("checkpoint", _CHECKPOINT), device)]
-
-
-class Utmos:
-    names = ("utmos",)
-    sample_rate = _SAMPLE_RATE
-
-    def __init__(self, checkpoint: str, device: torch.device) -> None:
-        path = resolve(checkpoint, "utmos")
-        self._device = device
-        model = StrongLearner()
-        load_strictly(model, {_our_name(name): tensor for name, tensor in load_torch(path).items()}, path)
-        self._model = model.eval().to(device)
-
-    def prepare(self, reference: Utterance, audio: Audio) -> None:
-        return None
-
-    @torch.inference_mode()
-    def score(self, prepared: None, degraded: Audio) -> Mapping[str, Score]:
-        check_signal(degraded, "the degraded signal", _MIN_DURATION_S, _SAMPLE_RATE)
-        return {"utmos": Score(float(self._model(torch.tensor(degraded, device=self._device)[None])))}
-
-
-class StrongLearner(nn.Module):
-    """Audio [B, T] -> MOS [B]; a batch of unequal lengths would shift the scores."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torchaudio_guard.install()
-        from transformers import Wav2Vec2Config, Wav2Vec2Model
-
-        self.wav2vec2 = Wav2Vec2Model(Wav2Vec2Config())  # the defaults are those of the base model
-        self.domain_emb = nn.Parameter(torch.empty(1, 128))
-        self.judge_emb = nn.Parameter(torch.empty(1, 128))
-        self.blstm = nn.LSTM(768 + 128 + 128, 512, batch_first=True, bidirectional=True)
-        self.projection = nn.Sequential(nn.Linear(1024, 2048), nn.ReLU(), nn.Linear(2048, 1))
-
-    def forward(self, audio: Tensor) -> Tensor:
-        features = self.wav2vec2(audio).last_hidden_state
-        condition = torch.cat([self.domain_emb, self.judge_emb], dim=1).expand(*features.shape[:2], -1)
-        scores = self.projection(self.blstm(torch.cat([features, condition], dim=2))[0])
-        return 3 + 2 * scores.mean(dim=(1, 2))  # trained on MOS mapped from 1..5 to -1..1
-
-
-def _our_name(name: str) -> str:
-    if not name.startswith("wav2vec2."):
-        return name
-    inner = name.removeprefix("wav2vec2.")
-    for pattern, replacement in _RENAMED:
-        renamed, found = re.subn(pattern, replacement, inner)
-        if found:
-            return f"wav2vec2.{renamed}"
-    return name
+load = loader(METRICS)

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 
 from bench.dataset import Utterance
-from bench.metric import Audio, Metric
+from bench.metric import Audio, MetricEntry, entries, loader
 from bench.metrics._checks import check_options, check_signal
+from bench.metrics._citations import cite
 from bench.needs import Need, package
 from bench.record import MetricInfo, Score
 
 _SAMPLE_RATE = 16000
 _MIN_DURATION_S = 1.0
 
-METRICS: Mapping[str, MetricInfo] = {
-    "visqol_speech": MetricInfo(
+METRICS: Mapping[str, MetricEntry] = entries(
+    lambda names, device, options: Visqol(),
+    MetricInfo(
         name="visqol_speech",
         unit="MOS",
         version=1,
@@ -26,14 +27,9 @@ METRICS: Mapping[str, MetricInfo] = {
         definition="MOS-LQO of ViSQOL's speech mode at 16 kHz with the lattice model; the older polynomial gives other numbers.",
         source="visqol-python 3, use_lattice_model=True; google/visqol",
         licence="Apache-2.0 (visqol-python)",
-        citation="""@inproceedings{chinen2020visqol,
-  title     = {{ViSQOL} v3: an Open Source Production Ready Objective Speech and Audio Metric},
-  author    = {Chinen, Michael and Lim, Felicia S. C. and Skoglund, Jan and Gureev, Nikita and O'Gorman, Feargus and Hines, Andrew},
-  booktitle = {QoMEX},
-  year      = {2020},
-}""",
-    )
-}
+        citation=cite("chinen2020visqol"),
+    ),
+)
 
 
 def needs(names: Sequence[str], options: Mapping[str, str]) -> list[Need]:
@@ -44,8 +40,7 @@ def needs(names: Sequence[str], options: Mapping[str, str]) -> list[Need]:
     ]
 
 
-def load(names: Sequence[str], device: torch.device, options: Mapping[str, str]) -> Sequence[Metric]:
-    return [Visqol()]
+load = loader(METRICS)
 
 
 class Visqol:

@@ -5,30 +5,26 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from bench import torchaudio_guard
 from bench.checkpoint import resolve, sha256
 from bench.errors import UserError
-from bench.metric import Audio, Metric
-from bench.metrics._error_rate import columns, error_rates, scoring_packages
+from bench.metric import Audio, MetricEntry, loader
+from bench.metrics._citations import cite
+from bench.metrics._error_rate import columns, scoring_packages, shared
 from bench.needs import Need, package, weights
-from bench.record import MetricInfo
+
+if TYPE_CHECKING:
+    import torch
 
 _ENGLISH = "hf:nvidia/stt_en_fastconformer_transducer_large/stt_en_fastconformer_transducer_large.nemo@main"
 
-METRICS: Mapping[str, MetricInfo] = columns(
+METRICS: Mapping[str, MetricEntry] = columns(
     "nemo",
     source="NeMo; stt_en_fastconformer_transducer_large unless `checkpoint` names another; `checkpoint_de` and so on for others",
     licence="Apache-2.0 (NeMo); CC BY 4.0 (the default model)",
-    citation="""@inproceedings{rekesh2023fastconformer,
-  title     = {Fast Conformer with Linearly Scalable Attention for Efficient Speech Recognition},
-  author    = {Rekesh, Dima and Koluguri, Nithin Rao and Kriman, Samuel and Majumdar, Somshubra and Noroozi, Vahid and others},
-  booktitle = {ASRU},
-  year      = {2023},
-}""",
+    citation=cite("rekesh2023fastconformer"),
     languages=None,
     accelerated=True,
 )
@@ -43,8 +39,7 @@ def needs(names: Sequence[str], options: Mapping[str, str]) -> list[Need]:
     ]
 
 
-def load(names: Sequence[str], device: torch.device, options: Mapping[str, str]) -> Sequence[Metric]:
-    return error_rates(names, Nemo(_checkpoints(options), device), options.get("normaliser", "whisper"))
+load = loader(METRICS, lambda device, options: shared(Nemo(_checkpoints(options), device), options))
 
 
 def _checkpoints(options: Mapping[str, str]) -> dict[str, str]:

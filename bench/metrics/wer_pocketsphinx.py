@@ -6,25 +6,19 @@ import importlib.metadata
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 
-from bench.metric import Audio, Metric
+from bench.metric import Audio, MetricEntry, loader
 from bench.metrics._checks import check_options
-from bench.metrics._error_rate import columns, error_rates, scoring_packages
+from bench.metrics._citations import cite
+from bench.metrics._error_rate import columns, scoring_packages, shared
 from bench.metrics._transcripts import SAMPLE_RATE
 from bench.needs import Need, package
-from bench.record import MetricInfo
 
-METRICS: Mapping[str, MetricInfo] = columns(
+METRICS: Mapping[str, MetricEntry] = columns(
     "pocketsphinx",
     source="pocketsphinx 5 with its US English model; maxhmmpf=3000, maxwpf=5, ds=2, dither",
     licence="BSD-2-Clause (pocketsphinx and its model)",
-    citation="""@inproceedings{huggins2006pocketsphinx,
-  title     = {{PocketSphinx}: a Free, Real-Time Continuous Speech Recognition System for Hand-Held Devices},
-  author    = {Huggins-Daines, David and Kumar, Mohit and Chan, Arthur and Black, Alan W. and others},
-  booktitle = {ICASSP},
-  year      = {2006},
-}""",
+    citation=cite("huggins2006pocketsphinx"),
     languages=("en",),
     accelerated=False,
 )
@@ -35,8 +29,7 @@ def needs(names: Sequence[str], options: Mapping[str, str]) -> list[Need]:
     return [package("pocketsphinx", "pocketsphinx>=5.0.3", "BSD-2-Clause"), *scoring_packages()]
 
 
-def load(names: Sequence[str], device: torch.device, options: Mapping[str, str]) -> Sequence[Metric]:
-    return error_rates(names, Pocketsphinx(), options.get("normaliser", "whisper"))
+load = loader(METRICS, lambda device, options: shared(Pocketsphinx(), options))
 
 
 class Pocketsphinx:

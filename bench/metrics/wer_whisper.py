@@ -5,31 +5,28 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 from collections.abc import Mapping, Sequence
-
-import torch
+from typing import TYPE_CHECKING
 
 from bench import torchaudio_guard
 from bench.checkpoint import sha256
-from bench.metric import Audio, Metric
+from bench.metric import Audio, MetricEntry, loader
 from bench.metrics._checks import check_options, load_pretrained, pretrained, split_revision, weight_files
-from bench.metrics._error_rate import columns, error_rates, scoring_packages
+from bench.metrics._citations import cite
+from bench.metrics._error_rate import columns, scoring_packages, shared
 from bench.metrics._transcripts import SAMPLE_RATE
 from bench.needs import Need, package
-from bench.record import MetricInfo
+
+if TYPE_CHECKING:
+    import torch
 
 _LARGE = "openai/whisper-large-v3@06f233fe06e710322aca913c1bc4249a0d71fce1"
 _WINDOW_S = 30
 
-METRICS: Mapping[str, MetricInfo] = columns(
+METRICS: Mapping[str, MetricEntry] = columns(
     "whisper",
     source="Whisper through transformers, greedy; large-v3 unless `checkpoint` names another hub id (id@revision) or folder",
     licence="Apache-2.0 (transformers and the default model)",
-    citation="""@inproceedings{radford2023whisper,
-  title     = {Robust Speech Recognition via Large-Scale Weak Supervision},
-  author    = {Radford, Alec and Kim, Jong Wook and Xu, Tao and Brockman, Greg and McLeavey, Christine and Sutskever, Ilya},
-  booktitle = {ICML},
-  year      = {2023},
-}""",
+    citation=cite("radford2023whisper"),
     languages=None,
     accelerated=True,
 )
@@ -44,8 +41,7 @@ def needs(names: Sequence[str], options: Mapping[str, str]) -> list[Need]:
     ]
 
 
-def load(names: Sequence[str], device: torch.device, options: Mapping[str, str]) -> Sequence[Metric]:
-    return error_rates(names, Whisper(options.get("checkpoint", _LARGE), device), options.get("normaliser", "whisper"))
+load = loader(METRICS, lambda device, options: shared(Whisper(options.get("checkpoint", _LARGE), device), options))
 
 
 class Whisper:
@@ -72,8 +68,9 @@ class Whisper:
             return [text for audio in signals for text in self._hear([audio], language, long=True)]
         return self._hear(signals, language, long=False)
 
-    @torch.inference_mode()
     def _hear(self, signals: Sequence[Audio], language: str, long: bool) -> list[str]:
+        import torch
+
         inputs = self._processor(
             list(signals),
             sampling_rate=SAMPLE_RATE,
@@ -83,5 +80,6 @@ class Whisper:
             padding="longest" if long else "max_length",
         ).to(self._device)
         asked = {"language": language or None, "task": "transcribe"} if self._model.generation_config.is_multilingual else {}
-        tokens = self._model.generate(**inputs, **asked, do_sample=False, num_beams=1, return_timestamps=long)
+        with torch.inference_mode():
+            tokens = self._model.generate(**inputs, **asked, do_sample=False, num_beams=1, return_timestamps=long)
         return [text.strip() for text in self._processor.batch_decode(tokens, skip_special_tokens=True)]
