@@ -34,8 +34,8 @@ GAPS = [
 def test_lines_show_the_difference_with_its_interval_in_the_unit_of_the_reports():
     found = [(line.metric, line.paper, line.measured, line.difference, line.n) for line in papers.lines(GAPS, METRICS)]
     assert found == [
-        ("wer_pocketsphinx ↓ %", "3.8", "4.31 (3.87 to 4.75)", "+0.51 (+0.07 to +0.95)", "500"),
-        ("pesq_wb ↑ MOS", "2?", "1.940", "-0.060", "3"),
+        ("wer_pocketsphinx ↓ %", "3.8", "4.31 (3.87 to 4.75)", "+0.514 (+0.070 to +0.950)", "500"),
+        ("pesq_wb ↑ MOS", "2?", "1.940", "-0.0600", "3"),
         ("nominal kbps", "0.6461", "0.650", "+0.004", "500"),
         ("Hz", "43.125", "43.12", "0.00", "500"),
         ("mushra", "91.6", "not measured", "–", "0"),
@@ -45,7 +45,7 @@ def test_lines_show_the_difference_with_its_interval_in_the_unit_of_the_reports(
 def test_markdown_is_a_section_of_its_own_with_source_and_doubt():
     text = papers.render_markdown(GAPS, METRICS)
     assert text.startswith("\n## Against the papers\n\n| codec | point | metric | paper | measured | difference | n | source | doubt |\n")
-    assert "| 1.940 | -0.060 | 3 | Table 1 | wide band \\| assumed |" in text
+    assert "| 1.940 | -0.0600 | 3 | Table 1 | wide band \\| assumed |" in text
     assert papers.render_markdown([], METRICS) == ""
 
 
@@ -63,7 +63,7 @@ def test_terminal_has_the_numbers():
     console.print(papers.render_terminal(GAPS, METRICS, 140))
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
-    assert "+0.51 (+0.07 to +0.95)" in text
+    assert "+0.514 (+0.070 to +0.950)" in text
     assert "not measured" in text
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import shutil
 import subprocess
 from dataclasses import replace
@@ -15,7 +16,17 @@ import pytest
 from rich.console import Console
 
 from bench.analysis.summary import Table, summary
-from bench.report.table import render_csv, render_latex, render_markdown, render_terminal
+from bench.report.table import (
+    difference_decimals,
+    escape_markdown,
+    render_csv,
+    render_latex,
+    render_markdown,
+    render_terminal,
+    signed,
+    spread_text,
+    usual_decimals,
+)
 from tests.runs import CODECS, METRICS, synthetic_records
 
 NOMINAL = {(codec, point): rate for codec, (_, points) in CODECS.items() for point, (rate, _) in points.items()}
@@ -59,7 +70,7 @@ def test_markdown_shows_mean_half_width_rates_and_the_best_in_bold(table: Table)
     row = next(row for row in table.rows if (row.codec, row.point) == ("slime", "50hz"))
     cell = row.cells["pesq_wb"]
     shown = rows["slime", "50hz"]
-    assert shown[heads.index("pesq\\_wb ↑ MOS")] == f"{cell.mean:.3f} ± {(cell.high - cell.low) / 2:.3f}"
+    assert shown[heads.index("pesq\\_wb ↑ MOS")] == f"{cell.mean:.3f} " + escape_markdown(spread_text(cell.mean, cell.low, cell.high, 3))
     assert shown[3] == f"50 / {row.rates.frame_rate:.3g}"
     assert shown[4] == f"{row.rates.bitrate / 1000:.3g}"
     assert rows["opus", "12kbps"][heads.index("stoi ↑")].startswith("**")
@@ -75,12 +86,23 @@ def test_n_stands_in_the_head_where_all_share_it_and_in_the_cell_where_one_diffe
 
 
 def test_clusters_are_told_for_each_metric(records: pd.DataFrame) -> None:
-    english = records["language"] == "en"
-    few = records.assign(speaker=records["speaker"].where(~english, "e" + records["speaker"].str[-1]))
-    table = summary(few, METRICS)
+    table = summary(records, METRICS)
     speakers, english = table.rows[0].cells["stoi"].clusters, table.rows[0].cells["wer_pocketsphinx"].clusters
-    assert table.rows[0].cells["wer_pocketsphinx"].clustered_by == "utterance"
-    assert f"resampling {speakers} speakers (wer_pocketsphinx: {english} utterances)" in render_markdown(table)
+    assert english < speakers
+    assert f"resampling {speakers} speakers (wer_pocketsphinx: {english} speakers)" in render_markdown(table)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "text"),
+    [((0.9, 1.1), "±0.10"), ((0.9, 1.119), "±0.11"), ((0.9, 1.121), "[0.90, 1.12]"), ((0.7, 1.1), "[0.70, 1.10]"), ((math.nan, 1.0), "")],
+)
+def test_an_uneven_interval_is_shown_by_its_bounds(bounds: tuple[float, float], text: str) -> None:
+    assert spread_text(1.0, *bounds, 2) == text
+
+
+def test_differences_have_a_decimal_more_than_values() -> None:
+    assert difference_decimals([0.01]) == usual_decimals([0.01]) + 1
+    assert spread_text(0.5, -0.1, 0.7, 1, signed) == "[-0.1, +0.7]"
 
 
 def test_names_are_escaped_in_markdown(nasty: Table) -> None:

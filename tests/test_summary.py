@@ -11,6 +11,7 @@ import pytest
 from bench.analysis.grid import MAX_CLUSTERS, grids
 from bench.analysis.summary import Row, Table, summary
 from bench.record import CODEC
+from bench.report.table import render_csv, render_markdown
 from tests.runs import CODECS, METRICS, synthetic_records
 
 NOMINAL = {(codec, point): rate for codec, (_, points) in CODECS.items() for point, (rate, _) in points.items()}
@@ -79,7 +80,7 @@ def test_rates_are_totals_over_seconds(records: pd.DataFrame, table: Table) -> N
     assert rates.bitrate_header == pytest.approx(64 * len(rows) / seconds)
     assert rates.nominal_frame_rate == 50.0
     assert rates.encode_rtf == pytest.approx(0.1)
-    assert np.isnan(row_of(table, "reference", "original").rates.bitrate)
+    assert np.isnan(row_of(table, "reference", "original").rates.frame_rate)
 
 
 def test_rows_follow_the_order_of_the_suite(records: pd.DataFrame, table: Table) -> None:
@@ -118,24 +119,79 @@ def test_groups_hold_what_their_records_alone_would_give(records: pd.DataFrame) 
     assert row_of(by_language, "slime", "50hz", language="de").cells["stoi"] == row_of(german, "slime", "50hz").cells["stoi"]
 
 
-@pytest.mark.parametrize(("num_speakers", "clustered_by"), [(15, "speaker"), (6, "utterance")])
-def test_speakers_are_resampled_where_there_are_enough(num_speakers: int, clustered_by: str) -> None:
+@pytest.mark.parametrize("num_speakers", [15, 6, 4, 3, 2, 1])
+def test_speakers_are_resampled_however_few_and_below_three_there_is_no_interval(num_speakers: int) -> None:
     records = synthetic_records(num_utterances=60, num_speakers=num_speakers)
-    cell = summary(records, METRICS).rows[0].cells["stoi"]
-    assert cell.clustered_by == clustered_by
-    assert cell.clusters == (records["speaker"].nunique() if clustered_by == "speaker" else 60)
+    table = summary(records, METRICS)
+    cell = table.rows[1].cells["stoi"]
+    assert (cell.clustered_by, cell.clusters) == ("speaker", num_speakers)
+    assert np.isfinite([cell.low, cell.high]).all() == (num_speakers >= 3)
+    assert ("No interval in some cells" in render_markdown(table)) == (num_speakers < 3)
 
 
-def test_each_metric_is_clustered_by_the_speakers_that_it_has() -> None:
-    records = synthetic_records(num_utterances=60, num_speakers=15)
-    english = records["language"] == "en"
-    records.loc[english, "speaker"] = "only " + records.loc[english, "speaker"].str[-1]  # s1 and s11 become one
-    few = records.loc[english & records["speaker"].str[-1].isin(list("0123")), "utterance"].unique()
-    words = ["wer_pocketsphinx", "wer_pocketsphinx:errors", "wer_pocketsphinx:words"]
-    records.loc[~records["utterance"].isin(few), words] = np.nan
-    cells = summary(records, METRICS).rows[0].cells
-    assert cells["stoi"].clustered_by == "speaker"
-    assert (cells["wer_pocketsphinx"].clustered_by, cells["wer_pocketsphinx"].clusters) == ("utterance", len(few))
+def test_one_speaker_of_two_hundred_utterances_has_no_interval_and_unknown_speakers_have_one() -> None:
+    records = synthetic_records(num_utterances=200, num_speakers=1)
+    assert np.isnan(row_of(summary(records, METRICS), "slime", "50hz").cells["stoi"].low)
+    cell = row_of(summary(records.assign(speaker=""), METRICS), "slime", "50hz").cells["stoi"]
+    assert (cell.clustered_by, cell.clusters) == ("utterance", 200)
+    assert cell.low < cell.mean < cell.high
+    some = records.assign(speaker=records["speaker"].where(records["utterance"] < "utt/00100", ""))
+    assert row_of(summary(some, METRICS), "slime", "50hz").cells["stoi"].clustered_by == "speaker or lone utterance"
+
+
+@pytest.mark.parametrize(("num_speakers", "mark"), [(5, "untested"), (12, "tied")])
+def test_about_equal_is_said_only_where_a_test_could_have_found_a_difference(num_speakers: int, mark: str) -> None:
+    records = synthetic_records(num_utterances=60, num_speakers=num_speakers)
+    records = records[records["codec"].isin(["fixed_40", "reference"])]
+    twin = rows_at(records, "fixed_40", "8q").assign(point="twin")  # the same scores: no test can tell them apart
+    table = summary(pd.concat([records, twin], ignore_index=True), METRICS)
+    marks = {row.cells["stoi"].mark for row in table.rows if row.point in ("8q", "twin")}
+    assert marks == {"best", mark}
+    assert ("≈" in render_markdown(table).split("\n\n")[0]) == (mark == "tied")
+    assert ("No ≈ in some cells" in render_markdown(table)) == (mark == "untested")
+
+
+def test_a_hallucination_is_counted_and_its_rarity_is_no_part_of_the_interval(records: pd.DataFrame) -> None:
+    records = records.copy()
+    row = rows_at(records, "opus", "6kbps").index[0]
+    before = row_of(summary(records, METRICS), "opus", "6kbps").cells["wer_pocketsphinx"]
+    words = records.at[row, "wer_pocketsphinx:words"]
+    records.loc[row, ["wer_pocketsphinx", "wer_pocketsphinx:errors"]] = [500.0, 5 * words]
+    table = summary(records, METRICS)
+    after = row_of(table, "opus", "6kbps").cells["wer_pocketsphinx"]
+    assert (before.hallucinated, after.hallucinated) == (0, 1)
+    own = rows_at(records, "opus", "6kbps")
+    assert after.mean == pytest.approx(100 * own["wer_pocketsphinx:errors"].sum() / own["wer_pocketsphinx:words"].sum())
+    assert after.high - after.low == pytest.approx(before.high - before.low, rel=0.2)
+    assert after.low < after.mean < after.high
+    assert "1 above 300 %" in render_markdown(table)
+
+
+def test_the_original_audio_is_shown_as_16_bit_pcm_at_its_rate(table: Table) -> None:
+    rates = row_of(table, "reference", "original").rates
+    assert (rates.bitrate, rates.nominal_bitrate) == (256_000.0, 256_000.0)
+
+
+def test_rates_stand_as_totals_and_as_means_over_utterances(records: pd.DataFrame, table: Table) -> None:
+    rows, rates = rows_at(records, "slime", "50hz"), row_of(table, "slime", "50hz").rates
+    assert rates.utterance_mean_bitrate == pytest.approx(rows["bitrate"].mean())
+    assert rates.bitrate == pytest.approx((rows["bits_tokens"] + rows["bits_side"]).sum() / rows["duration_s"].sum(), rel=1e-9)
+    assert rates.utterance_mean_frame_rate == pytest.approx(rows["frame_rate"].mean())
+    assert abs(rates.utterance_mean_bitrate / rates.bitrate - 1) > 1e-4
+    assert "utterance_mean_bitrate" in render_csv(table).splitlines()[0]
+
+
+def test_speed_is_that_of_the_utterances_that_were_really_encoded(records: pd.DataFrame) -> None:
+    rows = rows_at(records, "slime", "50hz").copy()
+    failed = rows.index[:20]
+    rows.loc[failed, ["encode_s", "decode_s", "bits_total"]] = 0
+    rows.loc[failed, "failures"] = json.dumps({CODEC: "ValueError: no"})
+    rows.loc[rows.index[20], ["encode_s", "failures"]] = [99.0, json.dumps({CODEC: "decode gave NaN"})]
+    rates = summary(rows, METRICS).rows[0].rates
+    assert rates.encode_rtf == pytest.approx(0.1)
+    assert rates.decode_rtf == pytest.approx(0.05)
+    recordings = rows_at(records, "slime", "50hz").assign(encode_s=0.0, decode_s=0.0, bits_total=0)
+    assert np.isnan(summary(recordings, METRICS).rows[0].rates.encode_rtf)
 
 
 def test_correlated_speakers_widen_the_interval(records: pd.DataFrame) -> None:
@@ -155,7 +211,7 @@ def test_unknown_speakers_stand_alone_and_many_clusters_are_pooled() -> None:
     (laid_out,) = grids(records, METRICS)
     assert laid_out.num_clusters == 30 + known
     many = synthetic_records(num_utterances=1300, num_speakers=5, codecs={"fixed_40": CODECS["fixed_40"]})
-    (laid_out,) = grids(many, METRICS)
+    (laid_out,) = grids(many.assign(speaker=""), METRICS)
     assert laid_out.num_clusters == MAX_CLUSTERS
     assert np.bincount(laid_out.cluster).max() == 3
 

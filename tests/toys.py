@@ -169,7 +169,7 @@ def corpus(folder: Path, languages: tuple[str, ...] = ("en", "en", "de", "en")) 
     for index, language in enumerate(languages):
         samples = np.cumsum(rng.standard_normal(12000 + 1000 * index)) * 0.005
         soundfile.write(folder / f"u{index}.wav", np.clip(samples, -0.9, 0.9), 16000, subtype="FLOAT")
-        lines.append(f'{{"id": "u{index}", "path": "u{index}.wav", "text": "word", "speaker": "s{index % 2}", "language": "{language}"}}')
+        lines.append(f'{{"id": "u{index}", "path": "u{index}.wav", "text": "word", "speaker": "s{index % 6}", "language": "{language}"}}')
     manifest = folder / "manifest.jsonl"
     manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return manifest

@@ -14,6 +14,7 @@ from bench.errors import UserError, unknown
 from bench.record import MetricInfo, ranking
 
 AGAINST = ("bitrate", "token_rate", "frame_rate")  # what quality is drawn and compared against
+MIN_OVERLAP = 10.0  # % of the qualities; of curves that share less, no average is told
 MAX_UNDEFINED = 0.05  # of a bootstrap's replicates, those whose curves do not overlap; more, and there is no honest interval
 
 
@@ -21,8 +22,9 @@ MAX_UNDEFINED = 0.05  # of a bootstrap's replicates, those whose curves do not o
 class Difference:
     """A metric at one point less the same at the baseline, over the utterances that both have, in the metric's unit.
 
-    low, high               95 % interval (bootstrap-t)
-    p, p_holm               paired sign-flip test, and adjusted for all differences tested together
+    low, high               95 % interval (Student's t over clusters)
+    p, p_holm               paired sign-flip test, and adjusted for all differences of the comparison but those of the original audio, whose
+                            p_holm is NaN
     better, equal, worse    utterances, in the direction that the metric calls better
     """
 
@@ -47,7 +49,8 @@ class CurveDifference:
     bd_rate        % more of `against` that `codec` spends at equal quality (negative: it saves), averaged over `quality_overlap`
     bd_quality     metric's unit, at equal rate, averaged over the logarithm of the rate in `rate_overlap`
     *_low, *_high  95 % interval (percentile bootstrap of both curves together); NaN where too many resamples do not overlap
-    points         used of each curve: a point that another of the same codec beats in rate and quality is left out
+    overlap        % of the qualities of both curves together that both reach: what BD-rate averages over
+    points         used of each curve; dropped: left out, as another of the same curve is no dearer and no worse
     undefined      why there is no number, or ""
     """
 
@@ -63,7 +66,9 @@ class CurveDifference:
     bd_quality_high: float = float("nan")
     quality_overlap: tuple[float, float] = (float("nan"), float("nan"))
     rate_overlap: tuple[float, float] = (float("nan"), float("nan"))
+    overlap: float = float("nan")
     points: tuple[int, int] = (0, 0)
+    dropped: tuple[Point, ...] = ()
     undefined: str = ""
 
 
@@ -139,7 +144,9 @@ def compare(
     points = laid_out[0].points
     others = [number for number, point in enumerate(points) if point != baseline]
     paired = paired_differences(laid_out, ranked, others, points.index(baseline), seed)
-    p_holm = stats.holm(paired.p)
+    ceilings = set(records.loc[records["kind"] == "ceiling", "codec"])
+    is_ceiling = np.array([points[number][0] in ceilings for number in others], dtype=bool)
+    p_holm = stats.holm(np.where(is_ceiling[:, None], np.nan, paired.p))
     differences = [
         _difference(points[number], metric, paired, (row, column), float(p_holm[row, column]))
         for row, number in enumerate(others)
@@ -147,7 +154,6 @@ def compare(
         if paired.n[row, column]
     ]
     curves = curves_of_metrics(laid_out, seed)
-    ceilings = set(records.loc[records["kind"] == "ceiling", "codec"])
     codecs = [codec for codec in dict.fromkeys(codec for codec, _ in points) if codec not in ceilings]
     names = dict(zip(points, laid_out[0].curves, strict=True))
     others_curves = dict.fromkeys(names[point] for point in points if point[0] not in ceilings and names[point] != names[baseline])
@@ -193,9 +199,8 @@ def paired_differences(
         to = np.ix_(range(len(minuends)), [list(metrics).index(part.columns[column]) for column in columns])
         part_shape = (len(minuends), len(columns))
         sums = part.differences(minuends, baseline, columns)
-        resampled = stats.bootstrap(sums, stats.resampling_weights(part.num_clusters, seed))
-        bounds = resampled.interval()
-        mean[to], low[to], high[to] = (values.reshape(part_shape) for values in (resampled.estimate, *bounds))
+        found = stats.ratios(sums)
+        mean[to], low[to], high[to] = (values.reshape(part_shape) for values in (found.estimate, *found.student()))
         p[to] = stats.sign_flip_p(sums, seed).reshape(part_shape)
         upward = np.array([metrics[part.columns[column]].sign for column in columns])
         # NaN where one of the two is missing, which is neither better nor worse.
@@ -232,10 +237,11 @@ def curve_difference(curves: Curves, info: MetricInfo, against: str, codec: str,
     replicates = len(pair[0][0])
     bd = np.full((2, replicates), np.nan)
     overlaps = np.full((2, 2, replicates), np.nan)
-    used = (0, 0)
+    used, span = (0, 0), float("nan")
     for rows, ((rate, quality), (base_rate, base_quality)) in _same_shape(pair):
         if rows[0] == 0:
             used = (rate.shape[1], base_rate.shape[1])
+            span = max(quality[0, -1], base_quality[0, -1]) - min(quality[0, 0], base_quality[0, 0])
         for number, (x, y, base_x, base_y) in enumerate(
             ((quality, rate, base_quality, base_rate), (rate, quality, base_rate, base_quality))
         ):
@@ -245,10 +251,15 @@ def curve_difference(curves: Curves, info: MetricInfo, against: str, codec: str,
             area = stats.pchip_integral(x[meet], y[meet], low, high) - stats.pchip_integral(base_x[meet], base_y[meet], low, high)
             bd[number, rows[meet]] = area / (high - low)
             overlaps[number, :, rows[meet]] = np.stack([low, high], axis=1)
+    names = replace(names, dropped=tuple(point for label in (codec, baseline) for point in dropped_points(curves, info, against, label)))
     if min(used) < 2:
         return replace(names, undefined="a curve has fewer than two rates at which its quality rises")
     if np.isnan(bd[0, 0]):
-        return replace(names, undefined="the curves share no quality")
+        return replace(names, overlap=0.0, undefined="the curves share no quality")
+    overlap = float(100 * (overlaps[0, 1, 0] - overlaps[0, 0, 0]) / span)
+    if overlap < MIN_OVERLAP:
+        too_little = f"the curves share {overlap:.2g} % of their qualities, less than {MIN_OVERLAP:g} %"
+        return replace(names, overlap=overlap, undefined=too_little)
     bd_rate, bd_quality = 100 * (10 ** bd[0] - 1), info.sign * bd[1]
     rate_low, rate_high = _interval(bd_rate, curves.clusters[info.name])
     quality_low, quality_high = _interval(bd_quality, curves.clusters[info.name])
@@ -263,8 +274,17 @@ def curve_difference(curves: Curves, info: MetricInfo, against: str, codec: str,
         bd_quality_high=quality_high,
         quality_overlap=(float(quality_from), float(quality_to)),
         rate_overlap=(float(10 ** overlaps[1, 0, 0]), float(10 ** overlaps[1, 1, 0])),
+        overlap=overlap,
         points=used,
     )
+
+
+def dropped_points(curves: Curves, info: MetricInfo, against: str, curve: str) -> tuple[Point, ...]:
+    """Points of a curve that take no part in its averages: another is no dearer and no worse, or they were not measured."""
+    rate, quality = (values[:1] for values in _curve(curves, info, against, curve))
+    order, keep = _rising(rate, quality)
+    numbers = np.array(curves.of(curve), dtype=np.int64)
+    return tuple(curves.points[number] for number in sorted(numbers[order[0][~keep[0]]].tolist()))
 
 
 def at_equal_rate(curves: Curves, info: MetricInfo, against: str, codec: str, point: int) -> EqualRate | None:
@@ -305,13 +325,8 @@ def _same_shape(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Iterator[tup
     """
     rising, shapes = [], []
     for rate, quality in curves:
-        step = np.round(rate, 3)  # rates within 0.2 % are one rate
-        order = np.lexsort((-quality, step), axis=-1)
-        rate, quality = np.take_along_axis(rate, order, axis=-1), np.take_along_axis(quality, order, axis=-1)
-        filled = np.where(np.isfinite(quality) & np.isfinite(rate), quality, -np.inf)
-        best_before = np.maximum.accumulate(filled, axis=-1)
-        keep = np.concatenate([filled[:, :1] > -np.inf, filled[:, 1:] > best_before[:, :-1]], axis=-1)
-        rising.append((rate, quality))
+        order, keep = _rising(rate, quality)
+        rising.append((np.take_along_axis(rate, order, axis=-1), np.take_along_axis(quality, order, axis=-1)))
         shapes.append(keep)
     keep = np.concatenate(shapes, axis=-1)
     code = keep @ (1 << np.arange(keep.shape[-1], dtype=np.int64))
@@ -320,6 +335,16 @@ def _same_shape(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Iterator[tup
         masks = np.split(shape, np.cumsum([part.shape[-1] for part in shapes])[:-1])
         if all(mask.sum() >= 2 for mask in masks):
             yield rows, [(rate[rows][:, mask], quality[rows][:, mask]) for (rate, quality), mask in zip(rising, masks, strict=True)]
+
+
+def _rising(rate: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The order of points by rate, int64 [1 + B, K], and in that order which are better than all cheaper ones, bool [1 + B, K]."""
+    step = np.round(rate, 3)  # rates within 0.2 % are one rate
+    order = np.lexsort((-quality, step), axis=-1)
+    rate, quality = np.take_along_axis(rate, order, axis=-1), np.take_along_axis(quality, order, axis=-1)
+    filled = np.where(np.isfinite(quality) & np.isfinite(rate), quality, -np.inf)
+    best_before = np.maximum.accumulate(filled, axis=-1)
+    return order, np.concatenate([filled[:, :1] > -np.inf, filled[:, 1:] > best_before[:, :-1]], axis=-1)
 
 
 def _interval(values: np.ndarray, clusters: int) -> tuple[float, float]:

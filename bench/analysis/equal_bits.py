@@ -190,15 +190,15 @@ def _tested(
         for against, (family, codecs) in itertools.product(AGAINST, families.items()):
             numbers = [other for other, (label, _) in enumerate(part.points) if label in codecs]
             own, beside = rates[against], rates[AGAINST[1 - AGAINST.index(against)]]
-            found = at_rate(float(own[number]), own[numbers].tolist(), beside[numbers].tolist(), float(beside[number]))
+            fixed_at = at_rate(float(own[number]), own[numbers].tolist(), beside[numbers].tolist(), float(beside[number]))
             names = Finding(codec, point, "", against, family, float(own[number]))
-            if isinstance(found, str):
-                findings += [replace(names, metric=metric, why=found) for metric in part.metrics]
+            if isinstance(fixed_at, str):
+                findings += [replace(names, metric=metric, why=fixed_at) for metric in part.metrics]
                 gains.append(np.zeros((len(part.cluster), len(columns))))
                 divisors.append(gains[-1])
                 continue
-            used = [numbers[each] for each in found.points]
-            value, fixed, divisor = part.beside_mixture(number, used, found.shares, columns)
+            used = [numbers[each] for each in fixed_at.points]
+            value, fixed, divisor = part.beside_mixture(number, used, fixed_at.shares, columns)
             gains.append(value - fixed)
             divisors.append(divisor)
             levels = (stats.divide(each.sum(axis=0), divisor.sum(axis=0)).tolist() for each in (value, fixed))
@@ -209,8 +209,8 @@ def _tested(
                 for metric, n, top, bottom in zip(part.metrics, (divisor > 0).sum(axis=0), *levels, strict=True)
             ]
     sums = stats.cluster_sums(np.hstack(gains), np.hstack(divisors), part.cluster)
-    resampled = stats.bootstrap(sums, stats.resampling_weights(part.num_clusters, seed))
-    tested = zip(findings, resampled.estimate, *resampled.interval(), stats.sign_flip_p(sums, seed), stats.least_p(sums), strict=True)
+    found = stats.ratios(sums)
+    tested = zip(findings, found.estimate, *found.student(), stats.sign_flip_p(sums, seed), stats.least_p(sums), strict=True)
     return [
         (replace(each, difference=float(mean), low=float(low), high=float(high), p=float(p)), float(least))
         for each, mean, low, high, p, least in tested

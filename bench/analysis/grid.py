@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,9 +14,9 @@ from bench.record import MetricInfo, detail
 
 Point = tuple[str, str]  # codec label, point name
 RATES = ("frame_rate", "token_rate", "bitrate", "nominal_bitrate")  # columns of Record that are amounts per second of audio
+HALLUCINATION = 3.0  # errors a word of one utterance: a recogniser that writes three times too much has not misheard but made up
 MAX_CLUSTERS = 500  # more are pooled at random: independent clusters stay so, and the cost of resampling stays bounded
 _OTHER_DATA = "two points count different words or seconds for one utterance: they were not run on the same data"
-_CLUSTERED_BY = {True: "speaker", False: "utterance"}
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,10 @@ class Grid:
     curves                   P names: the curve that each point lies on, which is its codec's family, or else its codec
     metrics                  those that are resampled by the same clusters
     columns                  M names: metrics, then RATES
-    cluster                  int64 [U], what is resampled as a whole
-    clustered_by             "speaker" or "utterance"
+    cluster                  int64 [U], what is resampled as a whole: a speaker's utterances, or one whose speaker is unknown
+    clustered_by             what clusters are: "speaker", "utterance" where no speaker is known, "speaker or lone utterance" where some are
     numerator, denominator   float64 [U, P, M]; both 0 where there is no value
+    hallucinated             bool [U, P, M]: an error rate above HALLUCINATION
     """
 
     points: tuple[Point, ...]
@@ -38,6 +40,7 @@ class Grid:
     clustered_by: str
     numerator: np.ndarray
     denominator: np.ndarray
+    hallucinated: np.ndarray
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -51,10 +54,11 @@ class Grid:
         """Numerators and denominators of some points and columns, [U, len(points), len(columns)]."""
         return self.numerator[:, points][:, :, columns], self.denominator[:, points][:, :, columns]
 
-    def sums(self) -> stats.ClusterSums:
-        """Columns in the order point, then column: [C, P * M]."""
+    def sums(self, hallucinations: bool = True) -> stats.ClusterSums:
+        """Columns in the order point, then column: [C, P * M]; without `hallucinations`, their errors are left out, their words are not."""
         flat = (len(self.cluster), -1)
-        return stats.cluster_sums(self.numerator.reshape(flat), self.denominator.reshape(flat), self.cluster)
+        numerator = self.numerator if hallucinations else np.where(self.hallucinated, 0.0, self.numerator)
+        return stats.cluster_sums(numerator.reshape(flat), self.denominator.reshape(flat), self.cluster)
 
     def differences(self, minuends: Sequence[int], subtrahend: int, columns: Sequence[int]) -> stats.ClusterSums:
         """Points `minuends` less one point, over the utterances where both have a value: [C, len(minuends) * len(columns)]."""
@@ -88,30 +92,16 @@ def grid(records: pd.DataFrame, metrics: Mapping[str, MetricInfo], order: Sequen
     """`records` laid out by utterance and point, with one clustering for all metrics; points in `order`, then as they are met."""
     points, numerator, denominator = _lay_out(records, metrics, order)
     speaker = _speakers(records)
-    by_speaker = _enough(speaker)
-    curves, cluster = curve_names(records, points), _clusters(speaker, by_speaker, seed)
-    return Grid(points, curves, tuple(metrics), cluster, _CLUSTERED_BY[by_speaker], numerator, denominator)
+    known = speaker >= 0
+    clustered_by = "speaker" if known.all() else "speaker or lone utterance" if known.any() else "utterance"
+    limit = np.array([HALLUCINATION * scale_of(metrics[name]) if name in metrics else np.inf for name in (*metrics, *RATES)])
+    values = numerator, denominator, stats.divide(numerator, denominator) > limit
+    return Grid(points, curve_names(records, points), tuple(metrics), _clusters(speaker, seed), clustered_by, *values)
 
 
 def grids(records: pd.DataFrame, metrics: Mapping[str, MetricInfo], order: Sequence[Point] = (), seed: int = 0) -> tuple[Grid, ...]:
-    """As `grid`, in one or two grids: the metrics with enough speakers, and those with too few, with the same points in both.
-
-    A metric that applies to one language only may have too few speakers where the others have enough.
-    """
-    points, numerator, denominator = _lay_out(records, metrics, order)
-    speaker = _speakers(records)
-    scored = np.any(denominator > 0, axis=1)
-    enough = [_enough(speaker[scored[:, number]]) for number in range(len(metrics))]
-    laid_out = []
-    for by_speaker in (True, False):
-        numbers = [number for number in range(len(metrics)) if enough[number] == by_speaker]
-        if numbers:
-            names = tuple(name for number, name in enumerate(metrics) if number in numbers)
-            these = numbers + list(range(len(metrics), numerator.shape[2]))
-            cluster = _clusters(speaker, by_speaker, seed)
-            values = numerator[:, :, these], denominator[:, :, these]
-            laid_out.append(Grid(points, curve_names(records, points), names, cluster, _CLUSTERED_BY[by_speaker], *values))
-    return tuple(laid_out)
+    """The grids that hold all metrics: one, as all are resampled by the same clusters."""
+    return (grid(records, metrics, order, seed),)
 
 
 def _lay_out(
@@ -136,8 +126,7 @@ def _lay_out(
         if column in RATES:
             top, bottom, counted = value * duration_s, duration_s, value > 0
         elif metrics[column].corpus_ratio:
-            scale = 100.0 if metrics[column].unit == "%" else 1.0
-            top, bottom = scale * detail(records, column, "errors"), detail(records, column, "words")
+            top, bottom = scale_of(metrics[column]) * detail(records, column, "errors"), detail(records, column, "words")
             counted = np.isfinite(value) & np.isfinite(top) & (bottom > 0)
         else:
             top, bottom, counted = value, np.ones_like(value), np.isfinite(value)
@@ -152,6 +141,11 @@ def curve_names(records: pd.DataFrame, points: Sequence[Point]) -> tuple[str, ..
         return tuple(codec for codec, _ in points)
     known = records.drop_duplicates(["codec", "point"]).set_index(["codec", "point"])["family"].fillna("").astype(str)
     return tuple(known.at[point] or point[0] for point in points)
+
+
+def scale_of(info: MetricInfo) -> float:
+    """What one error a word is in the unit of an error rate; infinite where the metric is none."""
+    return math.inf if not info.corpus_ratio else 100.0 if info.unit == "%" else 1.0
 
 
 def _units(records: pd.DataFrame) -> tuple[np.ndarray, pd.Index]:
@@ -174,14 +168,9 @@ def _speakers(records: pd.DataFrame) -> np.ndarray:
     return pd.factorize((utterances["dataset"].astype(str) + "\0" + name).where(name != ""))[0]
 
 
-def _enough(speaker: np.ndarray) -> bool:
-    return len(np.unique(speaker[speaker >= 0])) >= stats.MIN_SPEAKERS
-
-
-def _clusters(speaker: np.ndarray, by_speaker: bool, seed: int) -> np.ndarray:
+def _clusters(speaker: np.ndarray, seed: int) -> np.ndarray:
     """The cluster of each utterance, int64 [U]; those of unknown speakers stand alone."""
-    cluster = np.arange(len(speaker))
-    if by_speaker:
-        cluster = np.unique(np.where(speaker >= 0, speaker, cluster + speaker.max() + 1), return_inverse=True)[1]
+    alone = speaker.max() + 1 + np.arange(len(speaker))
+    cluster = np.unique(np.where(speaker >= 0, speaker, alone), return_inverse=True)[1]
     count = int(cluster.max()) + 1
     return np.random.default_rng(seed).permutation(count)[cluster] % MAX_CLUSTERS if count > MAX_CLUSTERS else cluster

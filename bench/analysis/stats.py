@@ -15,9 +15,9 @@ from scipy import special
 REPLICATES = 2000  # of a bootstrap: the 2.5 % points then lie within 0.4 % of their level
 ENUMERATED = 2**14  # signs of a permutation test: up to as many are all taken, so that p does not depend on a seed
 FLIPS = 9999  # else so many are drawn: the least p is 1e-4
-MIN_CLUSTERS = 5  # fewer say nothing about their spread
-MIN_SPEAKERS = 10  # below this many, intervals clustered by speaker cover too little, and utterances are resampled instead
-SPREAD_FLOOR = 0.25  # of a replicate's standard error, as a share of the sample's: without it, one rare error gives an infinite interval
+MIN_CLUSTERS = 3  # fewer say nothing about their spread
+MIN_RESAMPLED = 5  # a bootstrap of fewer draws one of them alone too often
+SPREAD_FLOOR = 0.4  # of a replicate's standard error, as a share of the sample's: without it, one rare error gives an infinite interval
 
 
 @dataclass(frozen=True)
@@ -37,22 +37,71 @@ class ClusterSums:
 
 
 @dataclass(frozen=True)
-class Bootstrap:
-    """A studentised cluster bootstrap of K ratios.
+class Ratios:
+    """K ratios with what their clusters say of their spread.
 
-    estimate, error   float64 [K]: the ratio and its linearised standard error; NaN below MIN_CLUSTERS clusters
-    t                 float64 [B, K]: (replicate - estimate) / error of the replicate
+    estimate   float64 [K]
+    error      float64 [K], linearised standard error; NaN below MIN_CLUSTERS clusters
+    clusters   int64 [K], those that hold something
     """
 
     estimate: np.ndarray
     error: np.ndarray
-    t: np.ndarray
+    clusters: np.ndarray
 
-    def interval(self, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-        """Equal-tailed bootstrap-t bounds, float64 [K] each (Efron and Tibshirani 1993, section 12.5)."""
-        tail = (1 - confidence) / 2
-        upper_t, lower_t = np.quantile(self.t, [1 - tail, tail], axis=0)
-        return self.estimate - upper_t * self.error, self.estimate - lower_t * self.error
+    def student(self, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+        """Bounds by Student's t with a degree of freedom less than clusters, float64 [K] each: for differences, which are symmetric."""
+        half = special.stdtrit(np.maximum(self.clusters - 1, 1), (1 + confidence) / 2) * self.error
+        return self.estimate - half, self.estimate + half
+
+    def p_above(self, value: np.ndarray | float) -> np.ndarray:
+        """One-sided p by Student's t that the ratio is no greater than `value`, float64 [K]; NaN without an error.
+
+        Where nothing varies, what lies above is certain.
+        """
+        distance = self.estimate - value
+        certain = np.where(distance == 0, 0.0, np.copysign(np.inf, distance))
+        statistic = np.divide(distance, self.error, out=certain, where=self.error != 0)
+        return np.where(np.isnan(self.error), np.nan, special.stdtr(np.maximum(self.clusters - 1, 1), -statistic))
+
+    def p_below(self, value: np.ndarray | float) -> np.ndarray:
+        """One-sided p that the ratio is no less than `value`."""
+        return Ratios(-self.estimate, self.error, self.clusters).p_above(-np.asarray(value))
+
+
+def ratios(sums: ClusterSums) -> Ratios:
+    """The ratios of `sums` and their errors.
+
+    An error is linearised: the root of C / (C - 1) times the sum over clusters of (numerator - ratio * denominator)^2, over the total
+    denominator.
+    """
+    estimate = sums.ratio
+    residual = _residual(sums, estimate)
+    counted = (sums.denominator != 0).sum(axis=0)
+    correction = divide(counted.astype(np.float64), counted - 1.0)
+    error = np.sqrt(correction * (residual**2).sum(axis=0)) / np.where(counted > 0, sums.denominator.sum(axis=0), np.nan)
+    return Ratios(estimate, np.where(counted >= MIN_CLUSTERS, error, np.nan), counted)
+
+
+def level_interval(sums: ClusterSums, weights: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of levels, which may be skewed, float64 [K] each; NaN below MIN_CLUSTERS clusters.
+
+    Bootstrap-t (Efron and Tibshirani 1993, section 12.5) by `weights` [B, C], and Student's t below MIN_RESAMPLED clusters. Where no
+    cluster is negative, they are widened as far as Student's t of the logarithm reaches: skewed scores (word errors) are covered so, as
+    tests/test_coverage.py shows.
+    """
+    found = ratios(sums)
+    tail = (1 - confidence) / 2
+    upper_t, lower_t = np.quantile(bootstrap_t(sums, weights), [1 - tail, tail], axis=0)
+    resampled = found.clusters >= MIN_RESAMPLED
+    low, high = found.student(confidence)
+    low = np.where(resampled, found.estimate - upper_t * found.error, low)
+    high = np.where(resampled, found.estimate - lower_t * found.error, high)
+    positive = (sums.numerator >= 0).all(axis=0) & (found.estimate > 0)
+    relative = divide(found.error, np.where(positive, found.estimate, 0.0))
+    reach = np.exp(special.stdtrit(np.maximum(found.clusters - 1, 1), 1 - tail) * relative)
+    widened = np.minimum(low, found.estimate / reach), np.maximum(high, found.estimate * reach)
+    return np.where(positive, widened[0], low), np.where(positive, widened[1], high)
 
 
 def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -78,26 +127,25 @@ def resample_ratios(sums: ClusterSums, weights: np.ndarray) -> np.ndarray:
     return divide(weights @ sums.numerator, weights @ sums.denominator)
 
 
-def bootstrap(sums: ClusterSums, weights: np.ndarray) -> Bootstrap:
-    """Bootstrap-t of every ratio by the same `weights` [B, C], so that columns stay paired.
+def bootstrap_t(sums: ClusterSums, weights: np.ndarray) -> np.ndarray:
+    """(replicate - ratio) / error of the replicate, float64 [B, K], all columns by the same `weights` [B, C], so that they stay paired.
 
-    A ratio's error is linearised: the root of C / (C - 1) times the sum over clusters of (numerator - ratio * denominator)^2, over the
-    total denominator. The same formula, weighted, gives the error of each replicate.
+    The error of a replicate is that of `ratios`, weighted.
     """
-    estimate = sums.ratio
-    residual = sums.numerator - np.where(np.isnan(estimate), 0.0, estimate) * sums.denominator  # centred: no cancellation below
-    counted = (sums.denominator != 0).sum(axis=0)
-    correction = divide(counted.astype(np.float64), counted - 1.0)
-    error = np.sqrt(correction * (residual**2).sum(axis=0)) / np.where(counted > 0, sums.denominator.sum(axis=0), np.nan)
-
+    found = ratios(sums)
+    residual = _residual(sums, found.estimate)
+    correction = divide(found.clusters.astype(np.float64), found.clusters - 1.0)
     drawn = weights @ sums.denominator
-    shift = divide(weights @ residual, drawn)  # replicate - estimate
+    shift = divide(weights @ residual, drawn)  # replicate - ratio
     spread = weights @ residual**2 - 2 * shift * (weights @ (residual * sums.denominator)) + shift**2 * (weights @ sums.denominator**2)
     replicate_error = divide(np.sqrt(np.maximum(correction * spread, 0.0)), drawn)
-    t = divide(shift, np.maximum(replicate_error, SPREAD_FLOOR * error))
-    t = np.where(np.isnan(t), 0.0, t)  # a replicate that drew nothing of a sparse column, or a column without spread
-    error = np.where(counted >= MIN_CLUSTERS, error, np.nan)
-    return Bootstrap(estimate, error, t)
+    t = divide(shift, np.maximum(replicate_error, SPREAD_FLOOR * found.error))
+    return np.where(np.isnan(t), 0.0, t)  # a replicate that drew nothing of a sparse column, or a column without spread
+
+
+def _residual(sums: ClusterSums, estimate: np.ndarray) -> np.ndarray:
+    """numerator - ratio * denominator, float64 [C, K]: centred, so that nothing cancels later."""
+    return sums.numerator - np.where(np.isnan(estimate), 0.0, estimate) * sums.denominator
 
 
 def sign_flip_p(sums: ClusterSums, seed: int, flips: int = FLIPS) -> np.ndarray:
@@ -209,7 +257,7 @@ def pchip_at(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 def percentile_interval(replicates: np.ndarray, num_clusters: int, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Bounds from replicates [B, ...] of any statistic; levels widened as Student's t asks with few clusters (Hesterberg 2015)."""
-    if num_clusters < MIN_CLUSTERS:
+    if num_clusters < MIN_RESAMPLED:
         nothing = np.full(replicates.shape[1:], np.nan)
         return nothing, nothing
     widening = math.sqrt(num_clusters / (num_clusters - 1))

@@ -14,6 +14,7 @@ from bench.analysis.grid import RATES, Grid, Point, floats, grids
 from bench.record import CODEC, MetricInfo, failures_of, not_applicable_of
 
 ALPHA = 0.05
+_BITRATES = ("bitrate", "nominal_bitrate")
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,13 @@ class Cell:
     """One metric at one point, in the metric's unit; NaN where nothing was scored.
 
     mean                        of utterances, or the ratio of corpus totals (WER)
-    low, high                   95 % interval of the mean; NaN where there are too few clusters
+    low, high                   95 % interval of the mean (stats.level_interval); NaN where there are too few clusters
     median, p5, p95             of utterances
     n, failed, not_applicable   utterances; what is left of the row's utterances was not scored (an interrupted run)
     clusters, clustered_by      how many speakers (or utterances) the interval resamples
-    mark                        "best", "tied" (not significantly worse than the best, Holm over the column), or ""
+    hallucinated                utterances with an error rate above HALLUCINATION: part of the mean, whose interval takes them as given
+    mark                        "best"; "tied": not significantly worse than the best (Holm over the column); "untested": no test could have
+                                found a difference from the best, with so few clusters; or ""
     """
 
     mean: float
@@ -39,6 +42,7 @@ class Cell:
     not_applicable: int
     clusters: int
     clustered_by: str
+    hallucinated: int = 0
     mark: str = ""
 
 
@@ -46,8 +50,10 @@ class Cell:
 class Rates:
     """What a point spends: totals over all encoded utterances over their seconds (Hz, bit/s); NaN where nothing is known.
 
-    bitrate     bitrate_tokens + bitrate_side; the header and the entropy-coded size stand beside it
-    *_rtf       seconds of computation per second of audio
+    bitrate           bitrate_tokens + bitrate_side; the header and the entropy-coded size stand beside it. Of the original audio: that of
+                      16-bit PCM at its sample rate, as papers count it
+    utterance_mean_*  the same rate as a mean over utterances of their own rates, as some papers count it
+    *_rtf             seconds of computation per second of audio, over the utterances that were computed
     """
 
     frame_rate: float
@@ -62,18 +68,24 @@ class Rates:
     encode_rtf: float
     decode_rtf: float
     peak_memory_mb: float
+    utterance_mean_frame_rate: float
+    utterance_mean_token_rate: float
+    utterance_mean_bitrate: float
+    utterance_mean_nominal_bitrate: float
 
 
 @dataclass(frozen=True)
 class Row:
     """One codec at one point, over everything or over one group.
 
+    family  of the codec, "" where it has none
     group   {"language": "de"} and the like; empty overall
     """
 
     codec: str
     point: str
     kind: str
+    family: str
     group: Mapping[str, str]
     utterances: int
     duration_s: float
@@ -118,14 +130,18 @@ def _rows(
     points = laid_out[0].points
     by_point = dict(list(records.groupby(["codec", "point"], sort=False)))
     kinds = [str(by_point[point]["kind"].iloc[0]) for point in points]
+    families = [str(by_point[point].get("family", pd.Series([""])).fillna("").iloc[0]) for point in points]
     ranked = [kind != "ceiling" for kind in kinds]
     cells: list[dict[str, Cell]] = [{} for _ in points]
     totals: list[dict[str, float]] = [{} for _ in points]
     for part in laid_out:
         sums = part.sums()
-        resampled = stats.bootstrap(sums, stats.resampling_weights(part.num_clusters, seed))
+        without = part.sums(hallucinations=False)
+        bounds = stats.level_interval(without, stats.resampling_weights(part.num_clusters, seed))
+        given = sums.ratio - without.ratio  # what hallucinations add: too rare for any interval to know how rare
         shape = (len(points), len(part.columns))
-        mean, low, high = (bound.reshape(shape) for bound in (resampled.estimate, *resampled.interval()))
+        mean, low, high = (values.reshape(shape) for values in (sums.ratio, *(bound + given for bound in bounds)))
+        hallucinated = part.hallucinated.sum(axis=0)
         clusters = (sums.denominator != 0).sum(axis=0).reshape(shape)
         marks = _marks(part, metrics, mean, ranked, seed)
         for number, point in enumerate(points):
@@ -138,6 +154,7 @@ def _rows(
                     high=float(high[number, column]),
                     clusters=int(clusters[number, column]),
                     clustered_by=part.clustered_by,
+                    hallucinated=int(hallucinated[number, column]),
                     mark=marks.get((number, metric), ""),
                 )
             totals[number] = dict(zip(RATES, mean[number, len(part.metrics) :].tolist(), strict=True))
@@ -145,6 +162,7 @@ def _rows(
         Row(
             *point,
             kinds[number],
+            families[number],
             group,
             len(by_point[point]),
             float(by_point[point]["duration_s"].sum()),
@@ -166,15 +184,21 @@ def _cell(records: pd.DataFrame, metric: str, **resampled: Any) -> Cell:
 
 
 def _rates(records: pd.DataFrame, total: Mapping[str, float], nominal_frame_rate: float) -> Rates:
-    encoded = records[records["bits_total"] > 0]
-    encoded_s = float(encoded["duration_s"].sum())
-    all_s = float(records["duration_s"].sum())
+    duration_s = records["duration_s"]
+    encoded = records["bits_total"] > 0
+    per_utterance = {name: float(pd.Series(floats(records, name)).where(lambda rate: rate > 0).mean()) for name in RATES}
+    if str(records["kind"].iloc[0]) == "ceiling":
+        pcm = 16.0 * records["sample_rate"]
+        total = {**total, **dict.fromkeys(_BITRATES, _per_second(pcm * duration_s, duration_s))}
+        per_utterance |= dict.fromkeys(_BITRATES, float(pcm.mean()))
+    computed = np.array([CODEC not in reasons for reasons in failures_of(records)])
 
-    def per_second(amount: float, seconds: float) -> float:
-        return amount / seconds if seconds > 0 else float("nan")
+    def rtf(seconds: pd.Series) -> float:
+        timed = computed & (seconds > 0).to_numpy()
+        return _per_second(seconds[timed], duration_s[timed])
 
     tokens, side, total_bits, entropy = (
-        per_second(float(encoded[name].sum()), encoded_s) for name in ("bits_tokens", "bits_side", "bits_total", "bits_entropy")
+        _per_second(records.loc[encoded, name], duration_s[encoded]) for name in ("bits_tokens", "bits_side", "bits_total", "bits_entropy")
     )
     return Rates(
         **total,
@@ -183,16 +207,23 @@ def _rates(records: pd.DataFrame, total: Mapping[str, float], nominal_frame_rate
         bitrate_header=total_bits - tokens - side,
         bitrate_entropy=entropy,
         nominal_frame_rate=nominal_frame_rate,
-        encode_rtf=per_second(float(records["encode_s"].sum()), all_s),
-        decode_rtf=per_second(float(records["decode_s"].sum()), all_s),
+        encode_rtf=rtf(records["encode_s"]),
+        decode_rtf=rtf(records["decode_s"]),
         peak_memory_mb=float(records["peak_memory_mb"].max()),
+        **{f"utterance_mean_{name}": rate for name, rate in per_utterance.items()},
     )
+
+
+def _per_second(amounts: pd.Series, seconds: pd.Series) -> float:
+    """The sum of `amounts` over the sum of `seconds`; NaN where there are none."""
+    total_s = float(seconds.sum())
+    return float(amounts.sum()) / total_s if total_s > 0 else float("nan")
 
 
 def _marks(
     part: Grid, metrics: Mapping[str, MetricInfo], mean: np.ndarray, ranked: Sequence[bool], seed: int
 ) -> dict[tuple[int, str], str]:
-    """The best point of each metric that ranks, and those whose paired difference from it is not significant after Holm."""
+    """The best point of each metric that ranks; those whose paired difference from it is not significant after Holm, or could not be."""
     marks: dict[tuple[int, str], str] = {}
     for column, name in enumerate(part.metrics):
         candidates = [point for point in range(len(part.points)) if ranked[point] and np.isfinite(mean[point, column])]
@@ -200,8 +231,12 @@ def _marks(
             continue
         best = max(candidates, key=lambda point: metrics[name].sign * mean[point, column])
         others = [point for point in candidates if point != best]
-        p_values = stats.sign_flip_p(part.differences(others, best, [column]), seed)
+        differences = part.differences(others, best, [column])
+        p_values = stats.sign_flip_p(differences, seed)
         marks[best, name] = "best"
+        least = stats.least_p(differences)
         # A point that shares no utterance with the best was not tested, and is not marked.
-        marks |= {(point, name): "tied" for point, adjusted in zip(others, stats.holm(p_values), strict=True) if adjusted >= ALPHA}
+        for point, adjusted, attainable in zip(others, stats.holm(p_values), stats.holm(least), strict=True):
+            if adjusted >= ALPHA:
+                marks[point, name] = "tied" if attainable < ALPHA else "untested"
     return marks

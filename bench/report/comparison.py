@@ -14,7 +14,7 @@ from bench.analysis.equal_bits import Verdict
 from bench.analysis.summary import ALPHA
 from bench.record import MetricInfo
 from bench.report import equal_bits
-from bench.report.table import MISSING, head, interval, kbps, number, signed, terminal_tables, usual_decimals
+from bench.report.table import MISSING, difference_decimals, head, interval, kbps, signed, spread_text, terminal_tables
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -54,16 +54,23 @@ def render_terminal(comparison: Comparison, width: int) -> Group:
     parts: list[Any] = [Text(f"Against {'@'.join(numbers.baseline)}", style="bold"), *_differences(comparison, width)]
     parts.append(
         Text(
-            "Difference ± half of its 95 % interval (paired, bootstrap-t), and the share of utterances on which it is better. "
-            f"*: significant at {100 * ALPHA:.0f} % (sign flips, Holm over all of these); green is better, red worse.\n",
+            "Difference with its 95 % interval (paired, Student's t over speakers, or over utterances where no speaker is known), and the "
+            "share of utterances on which it is better; green is better, red worse. "
+            f"*: significant at {100 * ALPHA:.0f} % (sign flips, Holm over all but the original audio).\n",
             style="dim",
         )
     )
-    if curves := [curve for curve in numbers.curves if not curve.undefined]:
+    curves = [curve for curve in numbers.curves if not curve.undefined]
+    if curves:
         parts += _curves(curves, comparison.metrics, width)
-        parts.append(Text("BD: piecewise cubic over the logarithm of the rate, averaged over the rates shown.\n", style="dim"))
-    else:
-        parts.append(Text("No other codec's curve overlaps with the baseline's: no BD-rate.\n", style="dim"))
+        parts.append(
+            Text(
+                "BD: piecewise cubic over the log rate, averaged over what both curves reach; overlap: its share of all qualities.",
+                style="dim",
+            )
+        )
+    parts += [Text(line, style="dim") for line in _curve_notes(numbers)]
+    parts.append(Text(""))
     parts += [_pareto(numbers), equal_bits.render_terminal(comparison.verdict, comparison.metrics, width)]
     return Group(*parts)
 
@@ -77,7 +84,7 @@ def _differences(comparison: Comparison, width: int) -> list[RichTable]:
     columns = []
     for metric in metrics:
         found = [by_place.get((*point, metric)) for point in points]
-        places = usual_decimals((each.high - each.low) / 2 for each in found if each)
+        places = difference_decimals((each.high - each.low) / 2 for each in found if each)
         columns.append([_difference(each, comparison.metrics[metric], places) for each in found])
     body = [[*map(Text, point), *(column[row] for column in columns)] for row, point in enumerate(points)]
     return terminal_tables(["codec", "point", *(head(comparison.metrics[metric]) for metric in metrics)], body, 2, width)
@@ -91,8 +98,7 @@ def _difference(found: Difference | None, info: MetricInfo, places: int) -> Text
     significant = found.p_holm < ALPHA
     better = (found.mean > 0) == info.higher_is_better
     text = Text(signed(found.mean, places), style=("green" if better else "red") if significant else "")
-    half = (found.high - found.low) / 2
-    text.append(f" ±{number(half, places)}" if math.isfinite(half) else "", style="dim")
+    text.append(f" {spread_text(found.mean, found.low, found.high, places, signed)}", style="dim")
     text.append("*" if significant else " ")
     text.append(f" {100 * found.better / found.n:3.0f} %", style="dim")
     return text
@@ -103,15 +109,30 @@ def _curves(curves: Iterable[CurveDifference], metrics: Mapping[str, MetricInfo]
 
     body = []
     for curve in curves:
-        places = usual_decimals([(curve.bd_quality_high - curve.bd_quality_low) / 2])
+        places = difference_decimals([(curve.bd_quality_high - curve.bd_quality_low) / 2])
         low, high = curve.rate_overlap
         rates = f"{kbps(low)} to {kbps(high)}" if curve.against == "bitrate" else f"{low:.3g} to {high:.3g}"
         names = [Text(curve.codec), Text(head(metrics[curve.metric])), Text(SHOWN_AGAINST[curve.against])]
         style = "green" if curve.bd_rate_high < 0 else "red" if curve.bd_rate_low > 0 else ""
         spend = Text(f"{signed(curve.bd_rate, 1)} %", style=style).append(interval(curve.bd_rate_low, curve.bd_rate_high, 1), style="dim")
         gain = Text(signed(curve.bd_quality, places)).append(interval(curve.bd_quality_low, curve.bd_quality_high, places), style="dim")
-        body.append([*names, spend, gain, Text(rates)])
-    return terminal_tables(["codec", "metric", "against", "BD-rate", "BD-quality", "rates"], body, 3, width)
+        body.append([*names, spend, gain, Text(rates), Text(f"{curve.overlap:.0f} %")])
+    return terminal_tables(["codec", "metric", "against", "BD-rate", "BD-quality", "rates", "overlap"], body, 3, width)
+
+
+def _curve_notes(numbers: Numbers) -> list[str]:
+    """Why curves have no averages, and which points take no part in those that have."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    dropped: dict[tuple[str, ...], list[str]] = {}
+    for curve in numbers.curves:
+        place = f"{curve.metric} against {SHOWN_AGAINST[curve.against]}"
+        if curve.undefined:
+            reasons.setdefault((curve.codec, curve.undefined), []).append(place)
+        elif curve.dropped:
+            dropped.setdefault(tuple(map("@".join, curve.dropped)), []).append(place)
+    notes = [f"No BD-rate of {codec}: {reason} ({', '.join(places)})." for (codec, reason), places in reasons.items()]
+    notes += [f"Left out, as cheaper points are no worse: {', '.join(points)} ({', '.join(places)})." for points, places in dropped.items()]
+    return notes or ([] if numbers.curves else ["No other codec has a curve: no BD-rate."])
 
 
 def _pareto(numbers: Numbers) -> Text:

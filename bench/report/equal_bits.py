@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.analysis.equal_bits import AGAINST, ALPHA, TWIN, Finding, Verdict
 from bench.record import MetricInfo
-from bench.report.table import escape_markdown, head, kbps, markdown_table, signed, terminal_tables, usual_decimals
+from bench.report.table import difference_decimals, escape_markdown, head, kbps, markdown_table, signed, spread_text, terminal_tables
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -82,20 +82,28 @@ def headline(verdict: Verdict) -> str:
 def notes(verdict: Verdict) -> list[str]:
     """How the table is to be read."""
     families = "; ".join(f"{name}: {', '.join(codecs)}" for name, codecs in (verdict.families or {}).items())
-    without = [each for each in verdict.findings if each.why]
-    reasons = dict.fromkeys(f"{each.codec}@{each.point} at {SHOWN_AGAINST[each.against]}: {each.why}." for each in without)
+    reasons: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for each in verdict.findings:
+        if each.why:
+            reasons.setdefault((SHOWN_AGAINST[each.against], each.why), {}).setdefault(each.metric, []).append(f"{each.codec}@{each.point}")
+    names = {each.metric for each in verdict.findings}
     return [
-        f"Dynamic less fixed at the same rate, with 95 % interval (paired, {verdict.resampled}) and p (sign flips, Holm over all). "
+        f"Dynamic less fixed at the same rate, with its 95 % interval (paired, Student's t over {verdict.resampled}) and p (sign flips, "
+        "Holm over all). "
         f"better, worse: p below {100 * ALPHA:g} % and the interval on one side of 0; same: the interval lies within the margin of "
         f"bench regress. Fixed family {families}; a twin within {100 * TWIN:g} % of the rate, else a line over the log rate between two.",
-        *reasons,
+        *(
+            f"At {at}, {', '.join(dict.fromkeys(point for points in found.values() for point in points))}"
+            f"{'' if set(found) == names else ' in ' + ', '.join(found)}: {why}."
+            for (at, why), found in reasons.items()
+        ),
     ]
 
 
 def _cells(verdict: Verdict, metrics: Mapping[str, MetricInfo]) -> tuple[list[str], list[tuple[list[str], list[tuple[str, Finding]]]]]:
     """Heads; then of each row its keys, and each metric's text with its finding."""
     names = list(dict.fromkeys(each.metric for each in verdict.findings))
-    places = {name: usual_decimals((f.high - f.low) / 2 for f in verdict.findings if f.metric == name) for name in names}
+    places = {name: difference_decimals((f.high - f.low) / 2 for f in verdict.findings if f.metric == name) for name in names}
     rows: dict[tuple[str, str, str, str], dict[str, Finding]] = {}
     for each in verdict.findings:
         rows.setdefault((each.codec, each.point, each.against, each.family), {})[each.metric] = each
@@ -121,7 +129,7 @@ def _text(finding: Finding, places: int) -> str:
         return finding.word
     shown = signed(finding.difference, places)
     if math.isfinite(finding.low):
-        shown += f" [{signed(finding.low, places)}, {signed(finding.high, places)}]"
+        shown += f" {spread_text(finding.difference, finding.low, finding.high, places, signed)}"
     if math.isfinite(finding.p_holm):
         shown += f" p {_p(finding.p_holm)}"
     return f"{shown} {finding.word}"

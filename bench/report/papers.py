@@ -65,7 +65,8 @@ def _line(gap: Gap, metrics: Mapping[str, MetricInfo], places: int) -> Line:
     if gap.n:
         between = f" ({number(gap.low, places)} to {number(gap.high, places)})" if math.isfinite(gap.low) else ""
         measured = number(gap.mean / divisor, places) + between
-        difference = signed(gap.difference / divisor, places) + interval(gap.difference_low, gap.difference_high, places)
+        finer = places + (of.metric not in _RATES)  # a difference of scores is shown with a decimal more than they
+        difference = signed(gap.difference / divisor, finer) + interval(gap.difference_low, gap.difference_high, finer)
     paper = f"{of.value / divisor:.6g}{'?' if of.doubt else ''}"
     return Line(of.codec, of.point, title, paper, measured, difference, str(gap.n), of.source, of.doubt)
 

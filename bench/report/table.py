@@ -6,10 +6,12 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from bench.analysis.grid import HALLUCINATION
+from bench.analysis.stats import MIN_CLUSTERS, MIN_RESAMPLED
 from bench.analysis.summary import Cell, Table
 from bench.record import MetricInfo
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 ARROW = {True: "↑", False: "↓"}
 MISSING = "–"
+SKEWED = 0.2  # of the shorter half: an interval more uneven than that is shown by its bounds
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Entry:
     """What stands in one place of a printed table, in parts that each format sets in its own way."""
 
     text: str
-    spread: str = ""  # half of the 95 % interval
+    spread: str = ""  # the 95 % interval, as `spread_text` sets it
     note: str = ""  # n and failures, where they differ from the column's
     mark: str = ""
 
@@ -54,9 +57,28 @@ def usual_decimals(half_widths: Iterable[float]) -> int:
     return min(4, max(0, 1 - math.floor(math.log10(typical))))
 
 
+def difference_decimals(half_widths: Iterable[float]) -> int:
+    """Of differences, of the half-widths of their intervals: one more than of values."""
+    return usual_decimals(half_widths) + 1
+
+
 def half_width(cell: Cell) -> float:
     """Half of the 95 % interval, NaN where there is none."""
     return (cell.high - cell.low) / 2
+
+
+def spread_text(mean: float, low: float, high: float, places: int, show: Callable[[float, int], str] | None = None) -> str:
+    """An interval around `mean`: `±0.12`, or `[0.10, 0.43]` where one half is longer than the other by more than SKEWED; "" without one.
+
+    show   how bounds are written, `signed` for differences
+    """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    below, above = mean - low, high - mean
+    if max(below, above) <= (1 + SKEWED) * min(below, above):
+        return f"±{number((high - low) / 2, places)}"
+    show = show or number
+    return f"[{show(low, places)}, {show(high, places)}]"
 
 
 def number(value: float, places: int) -> str:
@@ -119,19 +141,34 @@ def lay_out(table: Table) -> Layout:
 
 
 def _entry(cell: Cell, places: int, expected_n: int) -> Entry:
-    half = half_width(cell)
     reasons = [f"n={cell.n}"] if cell.n not in (expected_n, 0) else []
     reasons += [f"{cell.failed} failed"] if cell.failed else []
-    return Entry(number(cell.mean, places), number(half, places) if math.isfinite(half) else "", ", ".join(reasons), cell.mark)
+    reasons += [f"{cell.hallucinated} above {100 * HALLUCINATION:g} %"] if cell.hallucinated else []
+    return Entry(number(cell.mean, places), spread_text(cell.mean, cell.low, cell.high, places), ", ".join(reasons), cell.mark)
 
 
 def _notes(table: Table) -> list[str]:
-    return [
-        f"± is half of the 95 % interval (bootstrap-t, resampling {_clusters(table)}); "
+    cells = [(name, cell) for row in table.rows for name, cell in row.cells.items()]
+    untested = list(dict.fromkeys(name for name, cell in cells if cell.mark == "untested"))
+    without = list(dict.fromkeys(name for name, cell in cells if cell.n and not math.isfinite(cell.low)))
+    notes = [
+        f"± is half of the 95 % interval, [ ] an uneven one (bootstrap-t, resampling {_clusters(table)}; "
+        f"Student's t below {MIN_RESAMPLED} of them, none below {MIN_CLUSTERS}); "
         "≈: not significantly worse than the best of the column (paired sign flips, Holm).",
         "n: utterances; a cell names its own n where some failed or do not apply. Hz: nominal / measured token frames a second. "
-        "kbps: tokens and side information, counted in the packed stream; nominal: as the papers count.",
+        "kbps: tokens and side information, counted in the packed stream; nominal: as the papers count. "
+        "The original audio counts as 16-bit PCM.",
     ]
+    if untested:
+        notes.append(f"No ≈ in some cells of {', '.join(untested)}: so few clusters that no test could tell them from the best.")
+    if without:
+        notes.append(f"No interval in some cells of {', '.join(without)}: of fewer than {MIN_CLUSTERS} speakers.")
+    if any(cell.hallucinated for _, cell in cells):
+        notes.append(
+            f"Utterances with an error rate above {100 * HALLUCINATION:g} % are hallucinations of the recogniser; "
+            "they are in the mean, and its interval takes them as given."
+        )
+    return notes
 
 
 def _clusters(table: Table) -> str:
@@ -153,13 +190,13 @@ def render_terminal(table: Table, width: int) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    styles = {"best": "bold green", "tied": "green", "": ""}
+    styles = {"best": "bold green", "tied": "green", "untested": "", "": ""}
     layout = lay_out(table)
 
     def text(entry: Entry) -> Text:
         rendered = Text(entry.text, style=styles[entry.mark])
         rendered.append(" ≈" if entry.mark == "tied" else "", style="dim")
-        rendered.append(f" ±{entry.spread}" if entry.spread else "", style="dim")
+        rendered.append(f" {entry.spread}" if entry.spread else "", style="dim")
         rendered.append(f" ({entry.note})" if entry.note else "", style="yellow")
         return rendered
 
@@ -202,7 +239,7 @@ def render_markdown(table: Table) -> str:
     def text(entry: Entry) -> str:
         shown = f"**{escape_markdown(entry.text)}**" if entry.mark == "best" else escape_markdown(entry.text)
         shown += " ≈" if entry.mark == "tied" else ""
-        shown += f" ± {entry.spread}" if entry.spread else ""
+        shown += f" {escape_markdown(entry.spread)}" if entry.spread else ""
         return shown + (f" ({entry.note})" if entry.note else "")
 
     rules = ["---" if column < layout.keys else "---:" for column in range(len(layout.heads))]
@@ -226,7 +263,7 @@ def render_latex(table: Table) -> str:
     def text(entry: Entry) -> str:
         shown = f"\\textbf{{{_latex(entry.text)}}}" if entry.mark == "best" else _latex(entry.text)
         shown += "$^{\\approx}$" if entry.mark == "tied" else ""
-        shown += f" {{\\scriptsize $\\pm$ {entry.spread}}}" if entry.spread else ""
+        shown += f" {{\\scriptsize {_latex(entry.spread)}}}" if entry.spread else ""
         return shown + (f" {{\\scriptsize ({_latex(entry.note)})}}" if entry.note else "")
 
     lines = [f"% {note}" for note in layout.notes]
@@ -247,6 +284,7 @@ LATEX = {
     "<": "\\textless{}",
     ">": "\\textgreater{}",
     "|": "\\textbar{}",
+    "±": "$\\pm$",
     "↑": "$\\uparrow$",
     "↓": "$\\downarrow$",
     MISSING: "--",
@@ -263,11 +301,11 @@ def _replace(text: str, replacements: dict[str, str]) -> str:
 
 
 def render_csv(table: Table) -> str:
-    """Everything a Table holds, unrounded: a row a point, rates in Hz and bit/s, then twelve columns a metric."""
+    """Everything a Table holds, unrounded: a row a point, rates in Hz and bit/s, then the fields of Cell of each metric."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     for position, row in enumerate(table.rows):
-        facts = {name: getattr(row, name) for name in ("codec", "point", "kind", "utterances", "duration_s")}
+        facts = {name: getattr(row, name) for name in ("codec", "point", "kind", "family", "utterances", "duration_s")}
         record: dict[str, object] = {**row.group, **facts, **asdict(row.rates)}
         for metric, cell in row.cells.items():
             record |= {metric if name == "mean" else f"{metric}:{name}": value for name, value in asdict(cell).items()}

@@ -30,9 +30,9 @@ def headline(regression: Regression) -> str:
 
 
 def explanation(regression: Regression) -> str:
-    resampled = f"resampling {regression.clusters} {regression.clustered_by}s"
+    over = f"{regression.clusters} {regression.clustered_by}s"
     return (
-        f"change: candidate less baseline, with bounds at {100 * (1 - regression.alpha):g} % on each side (bootstrap-t, {resampled}); "
+        f"change: candidate less baseline, with bounds at {100 * (1 - regression.alpha):g} % on each side (Student's t over {over}); "
         f"verdicts at {100 * regression.alpha:g} % after Holm over {len(regression.checks)} checks. "
         "worse: a loss is shown, and the estimate exceeds the margin; same: a loss of the margin is excluded."
     )
@@ -134,10 +134,10 @@ def _cells(check: Check) -> dict[str, str]:
         "metric": " ".join(part for part in (check.metric, ARROW[check.higher_is_better], check.unit) if part),
         "baseline": number(check.baseline, places),
         "candidate": number(check.candidate, places),
-        "change": _interval(check.change, check.low, check.high, places),
+        "change": _interval(check.change, check.low, check.high, places + 1),
         "margin": number(check.margin, places),
         "n": str(check.n),
-        "at equal bits": _interval(equal.change, equal.low, equal.high, places) if equal else MISSING,
+        "at equal bits": _interval(equal.change, equal.low, equal.high, places + 1) if equal else MISSING,
         "verdict": verdict,
     }
 
