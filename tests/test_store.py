@@ -5,8 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import itertools
 import json
 import os
+import random
+import signal
+import tempfile
+import time
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +25,10 @@ from hypothesis import strategies as st
 from bench.errors import UserError
 from bench.files import read_json, write_json
 from bench.record import CODEC, Column, Record, Score, detail, detail_texts, failures_of, not_applicable_of
-from bench.run import journal
+from bench.run import columns, journal
+from bench.run import store as store_module
+from bench.run.columns import Chunk, merge, to_table
+from bench.run.index import hash_of
 from bench.run.journal import Addition
 from bench.run.store import POINTS, RECORDS, RUN, SCHEMA, Store, audio_name, read_points, read_run, stream_name
 
@@ -116,11 +124,22 @@ def test_a_score_that_is_no_number_is_a_failure(tmp_path) -> None:
 
 
 def test_any_text_comes_back_as_it_was(tmp_path) -> None:
-    text = "\u2028\u2029\x85\x0b\x1c\r\n\0\"\\ \udcff 你好 🎤"
+    text = "\u2028\u2029\x85\x0b\x1c\r\n\0\"\\ 你好 🎤"
     Store(tmp_path / "run").add(decoded(text=text, failures={PESQ.key: text}))
     known = Store(tmp_path / "run").get(decoded().key)
     assert known is not None
     assert (known.text, known.failures[PESQ.key]) == (text, text)
+
+
+def test_text_in_bytes_of_another_encoding_is_told_by_escapes(tmp_path) -> None:
+    store = Store(tmp_path / "run")
+    store.add(decoded(utterance="caf\udce9", failures={PESQ.key: "in caf\udce9"}))
+    told = "caf\\udce9"
+    frame = store.finish([decoded(utterance="caf\udce9")], [PESQ])
+    known = Store(tmp_path / "run").get(decoded().key)
+    assert known is not None
+    assert (known.utterance, known.failures[PESQ.key], frame["utterance"][0]) == (told, f"in {told}", told)
+    assert failures_of(frame) == [{"pesq": f"in {told}"}]
 
 
 # --- lines that do not fit ----------------------------------------------------------------------------------------------------------
@@ -470,3 +489,280 @@ def test_then_is_the_order_of_lines_and_may_be_done_in_any_steps() -> None:
     b = Addition(a.key, scores={WER.key: error_rate()})
     c = Addition.of(dataclasses.replace(record(), failures={CODEC: "y"}))
     assert a.then(b).then(c) == a.then(b.then(c))
+
+
+# --- columns ------------------------------------------------------------------------------------------------------------------------
+
+_KEYS = ("a", "b", "c")
+_COLUMNS = ("wer#1", "pesq#1", CODEC)
+
+
+@st.composite
+def additions(draw: st.DrawFn) -> Addition:
+    key = draw(st.sampled_from(_KEYS))
+    told = {name: draw(st.sampled_from(("score", "failure", "not applicable", "nothing"))) for name in _COLUMNS[:2]}
+    scores = {
+        name: Score(draw(st.floats(0, 9)), draw(st.sampled_from(({}, {"errors": 1.0}, {"words": 2.0, "hypothesis": "x"}))))
+        for name, what in told.items()
+        if what == "score"
+    }
+    failures = {name: draw(st.sampled_from(("f", "g"))) for name, what in told.items() if what == "failure"}
+    not_applicable = {name: "n" for name, what in told.items() if what == "not applicable"}
+    if draw(st.booleans()) and not scores:
+        failures[CODEC] = "died"
+    facts = draw(st.sampled_from((None, record(key=key), decoded(key=key, encode_s=draw(st.floats(0, 9))), record(key=key, codec="other"))))
+    return Addition(key, facts is not None and draw(st.booleans()) and draw(st.booleans()), facts, scores, failures, not_applicable)
+
+
+def bare(addition: Addition | None) -> tuple | None:
+    if addition is None:
+        return None
+    facts = None if addition.facts is None else dataclasses.replace(addition.facts, scores={}, failures={}, not_applicable={})
+    return addition.key, addition.fresh, facts, addition.scores, addition.failures, addition.not_applicable
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(additions(), max_size=12), st.lists(st.integers(0, 12), max_size=3))
+def test_columns_add_up_as_lines_do(lines, cuts) -> None:
+    expected: dict[str, Addition] = {}
+    for line in lines:
+        expected[line.key] = expected[line.key].then(line) if line.key in expected else line
+    bounds = sorted([0, *(min(cut, len(lines)) for cut in cuts), len(lines)])
+    chunk = Chunk(merge([to_table(lines[start:end]) for start, end in itertools.pairwise(bounds)]))
+    for key in _KEYS:
+        assert bare(chunk.find(key, hash_of(key))) == bare(expected.get(key))
+    steps = [merge([to_table(lines[start:end])]) for start, end in itertools.pairwise(bounds)]
+    again = Chunk(merge([merge(steps[:2]), *steps[2:]]))
+    for key in _KEYS:
+        assert bare(again.find(key, hash_of(key))) == bare(expected.get(key))
+
+
+def test_two_keys_of_one_hash_stay_two(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(columns, "hash_of", lambda key: 7)
+    store = Store(tmp_path / "run")
+    for number in range(5):
+        store.add(decoded(number))
+    store.close()
+    assert [store.get(decoded(number).key) for number in range(5)] == [decoded(number) for number in range(5)]
+    assert len(store.finish(map(decoded, range(5)), [])) == 5
+
+
+def small_journals(monkeypatch: pytest.MonkeyPatch, lines: int = 8) -> None:
+    monkeypatch.setattr(store_module, "_MAX_LINES", lines)
+
+
+def fill(store: Store, count: int, start: int = 0) -> None:
+    """Records, of which each third is scored later than it is decoded."""
+    for number in range(start, start + count):
+        if number % 3:
+            store.add(decoded(number, scores={WER.key: error_rate(number), PESQ.key: Score(3.0)}))
+        else:
+            store.add(decoded(number))
+            store.add_scores(decoded(number).key, {WER.key: error_rate(number)}, {}, {})
+            store.add_scores(decoded(number).key, {PESQ.key: Score(3.0)}, {}, {})
+
+
+def full(store: Store, count: int) -> bool:
+    return all(
+        store.get(decoded(number).key) == decoded(number, scores={WER.key: error_rate(number), PESQ.key: Score(3.0)})
+        for number in range(count)
+    )
+
+
+def test_a_journal_is_compacted_as_it_grows_and_not_read_again(tmp_path, monkeypatch) -> None:
+    small_journals(monkeypatch)
+    store = Store(tmp_path / "run")
+    fill(store, 100)
+    assert full(store, 100)
+    store.close()
+    lines = sum(path.read_bytes().count(b"\n") for path in journals(tmp_path / "run"))
+    assert lines < 120  # of 168 that were written: those of one key that stand in one journal became one
+    assert len(list((tmp_path / "run/journal").glob("*.columns"))) < 6
+    monkeypatch.setattr(columns, "read", pytest.fail)
+    assert full(Store(tmp_path / "run"), 100)
+
+
+def test_a_journal_that_was_edited_after_it_ended_is_read_anew(tmp_path, monkeypatch) -> None:
+    store = Store(tmp_path / "run")
+    fill(store, 10)
+    store.close()
+    (path,) = journals(tmp_path / "run")
+    path.write_bytes(b"".join(line for line in path.open("rb") if b'"u4"' not in line))
+    again = Store(tmp_path / "run")
+    assert again.get(decoded(4).key) is None
+    assert again.get(decoded(5).key)
+    fill(again, 1, 4)
+    again.close()
+    assert full(Store(tmp_path / "run"), 10)
+
+
+@pytest.mark.parametrize("damage", [empty, cut, folder_in_its_place, no_text, another_shape], ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("suffix", [".columns", ".index"])
+def test_what_is_kept_for_speed_is_made_again_where_it_is_damaged(damage, suffix, tmp_path) -> None:
+    store = Store(tmp_path / "run")
+    fill(store, 10)
+    store.close()
+    (path,) = (tmp_path / "run/journal").glob(f"*{suffix}")
+    damage(path)
+    other = Store(tmp_path / "other")
+    assert full(Store(tmp_path / "run"), 10)
+    assert full(other, 10)
+    assert other.warnings == []
+
+
+def test_any_flipped_bit_of_what_is_kept_for_speed_changes_nothing(tmp_path) -> None:
+    store = Store(tmp_path / "run")
+    fill(store, 4)
+    store.close()
+    (path,) = (tmp_path / "run/journal").glob("*.columns")
+    content = path.read_bytes()
+    rng = np.random.default_rng(6)
+    for place in rng.integers(0, len(content), 60):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        for kept in path.parent.glob("*.columns"):
+            kept.unlink()
+        path.write_bytes(damaged)
+        assert full(Store(tmp_path / "run"), 4)
+
+
+def test_a_damaged_line_is_named_once_and_not_at_every_start(ten, tmp_path) -> None:
+    ten.write_bytes(ten.read_bytes().replace(b'"u3"', b'"x3"'))
+    assert len(Store(tmp_path / "run").warnings) == 1
+    assert Store(tmp_path / "run").warnings == []
+
+
+def test_two_processes_in_one_folder_never_touch_each_others_journals(tmp_path, monkeypatch) -> None:
+    small_journals(monkeypatch)
+    stores = [Store(tmp_path / "run"), Store(tmp_path / "run")]
+    for number in range(0, 90, 3):
+        fill(stores[number % 2], 3, number)
+        if number % 9 == 0:
+            assert full(Store(tmp_path / "run"), number + 3)  # a third that only reads
+    assert full(Store(tmp_path / "run"), 90)
+    for store in stores:
+        store.close()
+    assert full(Store(tmp_path / "run"), 90)
+
+
+def test_a_kill_between_any_two_calls_loses_nothing(tmp_path, monkeypatch) -> None:
+    """Every call that changes the disk is made to fail in turn, as a kill would: what was acknowledged is there afterwards."""
+    small_journals(monkeypatch)
+
+    class Killed(BaseException):
+        pass
+
+    calls = 0
+    left = 10**9
+
+    def counted(function):
+        def call(*arguments, **keywords):
+            nonlocal calls, left
+            calls += 1
+            left -= 1
+            if left < 0:
+                raise Killed
+            return function(*arguments, **keywords)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for place, name in ((os, "write"), (os, "replace"), (Path, "unlink"), (tempfile, "mkstemp"), (Path, "write_bytes")):
+            patch.setattr(place, name, counted(getattr(place, name)))
+        fill(Store(tmp_path / "whole"), 16)
+        assert calls > 50
+        for survived in range(calls):
+            left = survived
+            folder, number = tmp_path / str(survived) / "run", 0
+            with contextlib.suppress(Killed):
+                store = Store(folder)
+                for number in range(16):
+                    fill(store, 1, number)
+            left = 10**9
+            again = Store(folder)
+            assert again.warnings == []
+            assert full(again, number)
+            fill(again, 16 - number, number)
+            again.close()
+            assert full(Store(folder), 16)
+
+
+def test_a_process_that_is_killed_loses_nothing_that_was_acknowledged(tmp_path, monkeypatch) -> None:
+    small_journals(monkeypatch, 5)
+    rng = random.Random(8)
+    for _ in range(12):
+        reader, writer = os.pipe()
+        start = len(known_numbers(tmp_path / "run"))
+        child = os.fork()
+        if child == 0:
+            store = Store(tmp_path / "run")
+            for number in itertools.count(start):
+                fill(store, 1, number)
+                os.write(writer, b".")
+        time.sleep(rng.uniform(0.02, 0.15))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(writer)
+        acknowledged = 0
+        while data := os.read(reader, 1 << 16):
+            acknowledged += len(data)
+        os.close(reader)
+        assert full(Store(tmp_path / "run"), start + acknowledged)
+
+
+def known_numbers(folder: Path) -> list[int]:
+    store = Store(folder)
+    return list(itertools.takewhile(lambda number: store.get(decoded(number).key), itertools.count()))
+
+
+# --- runs beside this one -----------------------------------------------------------------------------------------------------------
+
+
+def test_runs_beside_this_one_are_found_without_reading_their_journals(tmp_path, monkeypatch) -> None:
+    for run in range(5):
+        store = Store(tmp_path / f"run{run}")
+        fill(store, 5, 5 * run)
+        if run % 2:
+            store.close()  # the others were killed
+    monkeypatch.setattr(journal, "read", pytest.fail)
+    assert full(Store(tmp_path / "new"), 25)
+
+
+def test_what_several_runs_know_of_one_thing_is_put_together(tmp_path) -> None:
+    key = decoded().key
+    Store(tmp_path / "a").add(decoded(scores={WER.key: error_rate()}))
+    Store(tmp_path / "b").add(decoded(scores={PESQ.key: Score(3.0)}))
+    Store(tmp_path / "c").add_scores(key, {"stoi#1": Score(0.5)}, {}, {})  # nothing is known of what it was
+    for run in "ab":
+        Store(tmp_path / run).close()
+    known = Store(tmp_path / "new").get(key)
+    assert known is not None
+    assert known.scores == {WER.key: error_rate(), PESQ.key: Score(3.0)}
+
+
+def test_a_run_that_goes_on_beside_this_one_is_read_where_it_is_now(tmp_path, monkeypatch) -> None:
+    small_journals(monkeypatch)
+    other, here = Store(tmp_path / "other"), Store(tmp_path / "here")
+    fill(other, 5)
+    assert here.get(decoded(0).key) is not None
+    fill(other, 15, 5)  # its journals become shorter, and their lines move
+    other.close()
+    assert here.get(decoded(1).key) == other.get(decoded(1).key)
+    assert here.warnings == []
+
+
+def test_what_was_refused_here_is_not_taken_over_from_elsewhere(tmp_path) -> None:
+    Store(tmp_path / "other").add(decoded(scores={WER.key: error_rate()}))
+    store = Store(tmp_path / "here")
+    refused = record(failures={CODEC: "decode looked at the audio"})
+    store.replace(refused)
+    assert store.get(record().key) == refused
+
+
+def test_a_file_has_the_name_that_this_suite_gives_it(tmp_path) -> None:
+    store = Store(tmp_path / "run")
+    store.write_file("audio/old.flac", b"content")
+    store.add(decoded(audio_file="audio/old.flac"))
+    frame = store.finish([decoded(codec="renamed", audio_file="audio/new.flac"), decoded(audio_file="audio/old.flac")], [])
+    assert list(frame["audio_file"]) == ["audio/new.flac", "audio/old.flac"]
+    assert store.read_file("audio/new.flac") == store.read_file("audio/old.flac") == b"content"

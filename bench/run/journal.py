@@ -92,7 +92,10 @@ def encode(addition: Addition) -> bytes:
         text = _ENCODER.encode(body)
     except ValueError:  # a number that JSON does not know
         text = _ENCODER.encode(without_nan(body))
-    checked = text[1:].encode("utf-8", "backslashreplace")  # a lone surrogate becomes JSON's own escape
+    try:
+        checked = text[1:].encode()
+    except UnicodeEncodeError:  # bytes of another encoding, in the name of a file: told by an escape
+        checked = re.sub("[\ud800-\udfff]", lambda found: f"\\\\u{ord(found[0]):04x}", text[1:]).encode()
     return b'{"crc":"%08x",%s\n' % (zlib.crc32(checked), checked)
 
 
@@ -178,6 +181,16 @@ def names(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: (int(begun[1]) if (begun := _BEGUN.search(path.name)) else 0, path.name))
 
 
+def is_written_to(path: Path) -> bool:
+    """Whether the process that writes a journal may live; where the file system knows no locks, all may."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
+
+
 class Journal:
     """The file to which this process alone appends; others may read it meanwhile. It appears with its first line."""
 
@@ -185,30 +198,35 @@ class Journal:
         host = re.sub(r"[^A-Za-z0-9.-]", "_", socket.gethostname())
         self.path = folder / "journal" / f"{host}-{os.getpid()}-{time.time_ns()}{SUFFIX}"
         self.size = 0
-        self.lines = 0
+        self._torn = False  # part of a line stands at the end, and could not be taken back
         self._file: BinaryIO | None = None
 
     def append(self, addition: Addition) -> int:
         """The place of the line, which is whole in the file (though not yet on the platter) when this returns.
 
-        UserError where the disk takes no more; what it took of the line is taken back, and this journal ends.
+        UserError where the disk takes no more; what it took of the line is taken back.
         """
         line = encode(addition)
         with disk_errors(self.path):
             if self._file is None:
                 self._file = self._open()
+            file = self._file.fileno()
+            place = self.size
+            if self._torn:
+                place = os.fstat(file).st_size + 1
+                line = b"\n" + line
             try:
                 written = 0
                 while written < len(line):
-                    written += os.write(self._file.fileno(), line[written:])
+                    written += os.write(file, line[written:])
             except BaseException:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(self._file.fileno(), self.size)
-                self.close()
+                try:
+                    os.ftruncate(file, self.size)
+                except OSError:
+                    self._torn = True
                 raise
-        place = self.size
-        self.size += len(line)
-        self.lines += 1
+            self._torn = False
+        self.size = place + len(line.lstrip(b"\n"))
         return place
 
     def _open(self) -> BinaryIO:

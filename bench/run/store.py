@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import itertools
 import math
 import os
 import shutil
@@ -12,18 +14,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from bench.errors import UserError
 from bench.files import disk_errors, read_json, read_table, write_atomically, write_json, write_table
 from bench.record import CODEC, FACTS, Column, MetricInfo, Record, Score, detail_column, reasons_text
 from bench.run import journal
+from bench.run.columns import FAILURE, INAPPLICABLE, VALUE, Columns, array, column_name, outcomes, plain
+from bench.run.index import OtherRuns, stamp_of, write_index
 from bench.run.journal import Addition, Journal
 
 SCHEMA = 2  # of run.json, records.parquet and baselines
 RECORDS, RUN, POINTS = "records.parquet", "run.json", "points.json"
 _LABELS = ("codec", "checkpoint", "kind", "family", "point", "dataset", "utterance", "speaker")  # what a suite calls a record
+_FILES = ("audio_file", "stream_file")
 _AGAIN = "run the suite again, which makes the file anew from the journal"
+_MAX_LINES, _MAX_BYTES = 8192, 1 << 24  # of a journal, after which another is begun
+_BATCH = 1 << 16  # rows that are put together at a time
 _KEY_SHOWN = 12  # characters of a key in a file's name
 _PATH_BYTES, _FOLDER_BYTES = 200, 36  # of a file's path within the run's folder, and of each of its folders' names
 
@@ -31,27 +40,26 @@ _PATH_BYTES, _FOLDER_BYTES = 200, 36  # of a file's path within the run's folder
 class Store:
     """The folder of one run. Each process that writes has a journal of its own, so machines on a shared disk never meet.
 
+    Where a journal ends, its lines of one key become one, and its records go from objects to columns.
+
     warnings   what is to be told of journals that could not be read whole
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.warnings: list[str] = []
-        self._known: dict[str, Addition] = {}
-        for path in journal.names(folder):
-            for _, addition in self._read(path):
-                self._add(addition)
-        self._elsewhere: dict[str, tuple[Path, Addition]] | None = None
+        self._columns = Columns(folder, self.warnings.append)
         self._journal: Journal | None = None
+        self._recent: dict[str, Addition] = {}  # what the journal says
+        self._places: list[int] = []  # of its lines
+        self._other_runs: OtherRuns | None = None
 
     def get(self, key: str) -> Record | None:
-        """What is known of `key`; taken over, with its files, from another run beside this one if it was computed there."""
-        if key not in self._known:
-            folder, addition = self._other_runs().get(key, (None, None))
-            if folder is not None and addition is not None and (record := addition.record) is not None:
-                self._link_files(folder, record)
-                self.add(record)
-        return self._known[key].record if key in self._known else None
+        """What is known of `key`; taken over, with its files, from runs beside this one where it was computed there."""
+        known = self._known(key)
+        if (known is None or known.facts is None) and self._take_over(key):
+            known = self._known(key)
+        return known.record if known is not None else None
 
     def add(self, record: Record) -> None:
         """What was known of record.key, and this; on disk when it returns. A score takes the place of a failure of its column."""
@@ -69,15 +77,32 @@ class Store:
 
     def finish(self, blanks: Iterable[Record], columns: Sequence[Column]) -> pd.DataFrame:
         """Rows of `blanks` whose keys are known, in that order and under the blanks' labels, written as the parquet that reports read."""
-        rows = []
-        for blank in blanks:
-            if (known := self.get(blank.key)) is not None:
-                rows.append(dataclasses.replace(known, **{name: getattr(blank, name) for name in _LABELS}))
-        import pyarrow as pa
+        rest = iter(blanks)
+        parts = [self._rows([], columns)]
+        while batch := list(itertools.islice(rest, _BATCH)):
+            parts.append(self._rows(batch, columns))
+        table = pa.concat_tables(parts, promote_options="default")
+        write_table(self.folder / RECORDS, table)
+        self.close()
+        return table.to_pandas()
 
-        frame = to_frame(rows, columns)
-        write_table(self.folder / RECORDS, pa.Table.from_pandas(frame, preserve_index=False))
-        return frame
+    def close(self) -> None:
+        """Ends this process's journal in its shortest form. What is added later begins another; without it nothing is lost but speed."""
+        ended, self._journal = self._journal, None
+        if ended is None:
+            return
+        ended.close()
+        additions, places = list(self._recent.values()), self._places
+        self._recent, self._places = {}, []
+        with contextlib.suppress(UserError):  # a full disk: the lines are there, and only longer and slower to read
+            if len(additions) < len(places):
+                lines = [journal.encode(addition) for addition in additions]
+                write_atomically(ended.path, lambda partial: partial.write_bytes(b"".join(lines)))
+                places = [0, *itertools.accumulate(map(len, lines))][:-1]
+            if (stamp := stamp_of(ended.path)) is not None:
+                write_index(ended.path, stamp, zip(places, additions, strict=True))
+        stamp = stamp_of(ended.path)
+        self._columns.add(additions, [stamp] if stamp else [])
 
     def about(self) -> dict[str, Any] | None:
         """run.json; None where there is none, or none that can be read."""
@@ -104,39 +129,69 @@ class Store:
             raise UserError(f"{path}: cannot be read: {error.strerror}") from error
 
     def _append(self, addition: Addition) -> None:
-        addition = _finite(addition)
+        addition = _settled(addition)
         if self._journal is None:
             self._journal = Journal(self.folder)
-        try:
-            self._journal.append(addition)
-        except UserError:
-            self._journal = None
-            raise
-        self._add(addition)
+        self._places.append(self._journal.append(addition))
+        known = self._recent.get(addition.key)
+        self._recent[addition.key] = addition if known is None else known.then(addition)
+        if len(self._places) >= _MAX_LINES or self._journal.size >= _MAX_BYTES:
+            self.close()
 
-    def _add(self, addition: Addition) -> None:
-        known = self._known.get(addition.key)
-        self._known[addition.key] = addition if known is None else known.then(addition)
+    def _known(self, key: str) -> Addition | None:
+        known, recent = self._columns.find(key), self._recent.get(key)
+        return recent if known is None else known if recent is None else known.then(recent)
 
-    def _read(self, path: Path) -> list[tuple[int, Addition]]:
-        found, told = journal.read(path)
-        self.warnings += told
-        return found
+    def _take_over(self, key: str) -> bool:
+        """Whether another run knows `key`."""
+        if self._other_runs is None:
+            self._other_runs = OtherRuns(self.folder, self.warnings.append)
+        found = self._other_runs.find(key)
+        for run, record in found:
+            self._link_files(run, record)
+            self.add(record)
+        return bool(found)
 
-    def _other_runs(self) -> dict[str, tuple[Path, Addition]]:
-        if self._elsewhere is None:
-            self._elsewhere = {}
-            here = self.folder.resolve()
-            for folder in sorted(path.parent for path in self.folder.parent.glob("*/journal")):
-                if folder.resolve() != here:
-                    for path in journal.names(folder):
-                        for _, addition in self._read(path):
-                            _, known = self._elsewhere.get(addition.key, (folder, None))
-                            self._elsewhere[addition.key] = (folder, addition if known is None else known.then(addition))
-        return self._elsewhere
+    def _rows(self, blanks: Sequence[Record], columns: Sequence[Column]) -> pa.Table:
+        """The rows of the table that reports read."""
+        keys = [blank.key for blank in blanks]
+        known, found = self._look_up(keys)
+        if any([self._take_over(key) for key, row in zip(keys, found, strict=True) if row < 0]):
+            known, found = self._look_up(keys)
+        known = known.take(pa.array(found[found >= 0]))
+        named = {name: [getattr(blank, name) for blank, row in zip(blanks, found, strict=True) if row >= 0] for name in (*_LABELS, *_FILES)}
+        table = {name: array(named[name], pa.string()) if name in _LABELS else plain(known[name]) for name in FACTS}
+        for name in _FILES:
+            table[name] = array(map(self._name_of, table[name].to_pylist(), named[name]), pa.string())
+        of = outcomes(known)
+        for column in columns:
+            table[column.name] = pa.nulls(len(known), pa.float64())
+            for name in of.get(column.key, []):
+                kind, _, *part = name.split("\t")
+                if kind == VALUE:
+                    table[column.name] = known[name]
+                elif part and known[name].null_count < len(known):
+                    table[detail_column(column.name, *part)] = known[name]
+        asked = [Column(CODEC, CODEC), *columns]
+        for reasons, kind in (("failures", FAILURE), ("not_applicable", INAPPLICABLE)):
+            table[reasons] = _cells(known, [(column.name, column_name(kind, column.key)) for column in asked])
+        return pa.table(table)
+
+    def _look_up(self, keys: Sequence[str]) -> tuple[pa.Table, np.ndarray]:
+        """What is known of `keys`, and the row of each in it, int64 [len(keys)]; -1 where there is none."""
+        known = self._columns.rows(keys, [self._recent[key] for key in keys if key in self._recent])
+        known = known.filter(known["codec"].is_valid())
+        return known, pd.Index(known["key"].to_pylist()).get_indexer(keys)
+
+    def _name_of(self, known: str, wanted: str) -> str:
+        """The name of a file in this suite: what another suite, or another label, called otherwise gets a second name."""
+        if known in ("", wanted) or not wanted:
+            return known
+        link(self.folder / known, self.folder / wanted)
+        return wanted if (self.folder / wanted).exists() else known
 
     def _link_files(self, folder: Path, record: Record) -> None:
-        for name in (record.audio_file, record.stream_file):
+        for name in (getattr(record, file) for file in _FILES):
             path = PurePosixPath(name)
             if name and not path.is_absolute() and ".." not in path.parts:
                 link(folder / name, self.folder / name)
@@ -213,28 +268,23 @@ def metrics_of(about: dict[str, Any]) -> dict[str, MetricInfo]:
     return infos
 
 
-def to_frame(records: Sequence[Record], columns: Sequence[Column]) -> pd.DataFrame:
-    """One row a record: its facts, a column a metric (null where there is no score), and the scores' details."""
-    rows = []
-    asked = [Column(CODEC, CODEC), *columns]
-    for record in records:
-        row = {name: getattr(record, name) for name in FACTS}
-        for column in columns:
-            score = record.scores.get(column.key)
-            row[column.name] = math.nan if score is None else score.value
-            for name, value in (score.details if score else {}).items():
-                row[detail_column(column.name, name)] = value
-        for reasons in ("failures", "not_applicable"):
-            told = getattr(record, reasons)
-            row[reasons] = reasons_text({column.name: told[column.key] for column in asked if column.key in told})
-        rows.append(row)
-    return pd.DataFrame(rows, columns=None if rows else [*FACTS, *(column.name for column in columns), "failures", "not_applicable"])
+def _cells(known: pa.Table, columns: Sequence[tuple[str, str]]) -> pa.Array:
+    """Reasons as JSON, a cell a row, of `columns`: (name in the cell, column of `known`)."""
+    told: list[dict[str, str]] = [{} for _ in range(len(known))]
+    for name, column in columns:
+        if column in known.column_names:
+            for row, reason in enumerate(known[column].to_pylist()):
+                if reason is not None:
+                    told[row][name] = reason
+    return pa.array(map(reasons_text, told), pa.string())
 
 
-def _finite(addition: Addition) -> Addition:
-    """A score that is no number is a failure of its column, and never a score."""
+def _settled(addition: Addition) -> Addition:
+    """A score that is no number is a failure of its column, and never a score; and where there is a score, there is no reason for none."""
     wrong = {name: f"the metric gave {score.value}" for name, score in addition.scores.items() if not math.isfinite(score.value)}
-    if not wrong:
+    if not wrong and addition.scores.keys().isdisjoint(addition.failures) and addition.scores.keys().isdisjoint(addition.not_applicable):
         return addition
     scores = {name: score for name, score in addition.scores.items() if name not in wrong}
-    return dataclasses.replace(addition, scores=scores, failures={**addition.failures, **wrong})
+    failures = {name: reason for name, reason in addition.failures.items() if name not in scores} | wrong
+    not_applicable = {name: reason for name, reason in addition.not_applicable.items() if name not in (scores | failures)}
+    return dataclasses.replace(addition, scores=scores, failures=failures, not_applicable=not_applicable)
