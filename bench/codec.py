@@ -112,6 +112,14 @@ class TunableCodec(Codec, Protocol):
         ...
 
 
+class RescaledCodec(Codec, Protocol):
+    """A codec whose points name shares or thresholds: what frame rate they give depends on the checkpoint."""
+
+    def at_own_rate(self, point: OperatingPoint) -> OperatingPoint:
+        """The same point with the nominal frame rate that it has with this checkpoint."""
+        ...
+
+
 @dataclass(frozen=True)
 class CodecInfo:
     """What a table, `bench list` and the report's credits say of a codec."""

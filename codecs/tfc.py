@@ -23,7 +23,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -313,6 +313,12 @@ class TFCCodec:
         audio = self.network.synthesise(expand(frames, durations.to(self.device)), span[None])[0]
         return audio[: encoded.num_samples].float().cpu()
 
+    def at_own_rate(self, point: OperatingPoint) -> OperatingPoint:
+        """A point of shares with the frame rate that they give at this checkpoint's fine rate, in place of the paper's 75 Hz."""
+        if "r_f" not in point.options:
+            return point
+        return replace(point, frame_rate=_mean_frame_rate(self._ratios(point), self.sample_rate / self.hop_length))
+
     def _ratios(self, point: OperatingPoint) -> Ratios:
         if "r_f" in point.options:
             r_f, r_m, r_c = (float(point.options[name]) for name in ("r_f", "r_m", "r_c"))
@@ -344,12 +350,16 @@ def ratios_for(frame_rate: float, fine_frame_rate: float) -> Ratios:
     return p**2, 2 * p * (1 - p), (1 - p) ** 2
 
 
+def _mean_frame_rate(ratios: Ratios, fine_frame_rate: float) -> float:
+    return round(fine_frame_rate * (ratios[0] + ratios[1] / 2 + ratios[2] / 4), 6)
+
+
 def point(**settings: float | str) -> OperatingPoint:
     """The point of one choice of rates, `n_q` (8 unless given) and `rule` ("rank", or the paper's "threshold").
 
     The choice is either shares of time: `ratios`, a name or "0.1/0.7/0.2" (fine, medium, coarse), or `r_f`, `r_m` and `r_c`; or a mean
     `frame_rate` (the same as `target_frame_rate`), for which `ratios_for` finds the shares. A point of shares states the frame rate that
-    it has at the paper's 75 Hz.
+    it has at the paper's 75 Hz, until a loaded checkpoint says its own (`at_own_rate`).
     """
     for name in settings:
         if name not in SETTINGS:
@@ -371,7 +381,7 @@ def point(**settings: float | str) -> OperatingPoint:
         text = "/".join(str(settings[name]) for name in chosen)
         ratios = RATIOS[text] if text in RATIOS else _parse_ratios(text)
         label = text if text in RATIOS else "-".join(f"{share:g}" for share in ratios)
-        frame_rate = round(PAPER_FRAME_RATE * (ratios[0] + ratios[1] / 2 + ratios[2] / 4), 6)
+        frame_rate = _mean_frame_rate(ratios, PAPER_FRAME_RATE)
         options = dict(zip(("r_f", "r_m", "r_c"), ratios, strict=True))
     else:
         raise ValueError(f"give ratios, or r_f, r_m and r_c, or frame_rate, or target_frame_rate; got {', '.join(chosen) or 'none'}")

@@ -86,6 +86,8 @@ def _describe(task: Describe) -> Description:
     codec = _load_codec(task.entry.module, task.entry.checkpoint, task.device)
     points = []
     for point in task.entry.points:
+        if hasattr(codec, "at_own_rate"):
+            point = codec.at_own_rate(point)
         if "target_frame_rate" in point.options and hasattr(codec, "tune"):
             with torch.inference_mode():
                 latents = (codec.analyse(_codec_input(codec, source.read())) for source in task.sources)
