@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from bench.codec import OperatingPoint
+from bench.codec import Kind, OperatingPoint
 from bench.datasets.specs import DatasetSpec, parse_spec
 from bench.errors import UserError, unknown
 from bench.published import Published, read_published
-from bench.recordings import operating_points, read_recordings
+from bench.recordings import read_systems
 from bench.registry import RECORDINGS, codec_module, codec_names, metric_infos
 
 REFERENCE = "reference"  # always scored: the ceiling of every metric
@@ -121,6 +121,7 @@ class Entry:
     module      what `registry.codec_module` loads
     manifest    of `recordings`, absolute
     family      the curve that it shares with others; "" for one of its own
+    system      of `recordings`: whose they are, by the manifest, and of which kind
     """
 
     label: str
@@ -129,6 +130,8 @@ class Entry:
     points: tuple[OperatingPoint, ...]
     manifest: Path | None = None
     family: str = ""
+    system: str = ""
+    kind: Kind = "recordings"
 
 
 @dataclass(frozen=True)
@@ -208,13 +211,19 @@ def _resolve(file: SuiteFile, path: Path, text: str, data: Mapping[str, Any], mi
         elif module != RECORDINGS and module not in codec_names():
             mistakes.add(("codecs", index, "codec"), unknown("codec", module, [*codec_names(), RECORDINGS, "a file: my_codec.py"]))
             continue
+        where = ("codecs", index)
         label = spec.name or Path(module).stem
-        if label in (entry.label for entry in entries):
-            mistakes.add(("codecs", index), f"'{label}' comes twice; give one of them another `name:`")
-            continue
-        entries.append(_entry(spec, label, module, base_dir, ("codecs", index), mistakes))
+        recorded = module == RECORDINGS
+        for entry in _recorded(spec, base_dir, where, mistakes) if recorded else [_entry(spec, label, module, base_dir, where, mistakes)]:
+            if entry.label in (known.label for known in entries):
+                mistakes.add(where, f"'{entry.label}' comes twice; give one of them another `name:`")
+            else:
+                entries.append(entry)
     if REFERENCE not in (entry.module for entry in entries):
         entries.insert(0, Entry(REFERENCE, REFERENCE, None, tuple(codec_module(REFERENCE).POINTS.values())))
+    for index, spec in enumerate(file.codecs):
+        if spec.family in (entry.label for entry in entries if entry.family != spec.family):
+            mistakes.add(("codecs", index, "family"), f"'{spec.family}' is the name of a codec that is not of this family")
     if file.compare is not None:
         known = [f"{entry.label}@{point.name}" for entry in entries for point in entry.points]
         if file.compare.baseline not in known:
@@ -238,23 +247,12 @@ def _resolve(file: SuiteFile, path: Path, text: str, data: Mapping[str, Any], mi
 
 
 def _entry(spec: CodecSpec, label: str, module: str, base_dir: Path, where: _Path, mistakes: _Mistakes) -> Entry:
-    checkpoint, manifest = spec.checkpoint, None
+    checkpoint = spec.checkpoint
     if checkpoint is not None and (base_dir / checkpoint).exists():
         checkpoint = str((base_dir / checkpoint).resolve())
-    if module == RECORDINGS:
-        if spec.manifest is None:
-            mistakes.add(where, "recordings need a `manifest:` (JSONL: id, variant, path, reference, frame_rate_hz, bitrate_kbps)")
-            return Entry(label, module, None, ())
-        manifest = (base_dir / spec.manifest).resolve()
-        try:
-            known = operating_points(read_recordings(manifest))
-        except UserError as error:
-            mistakes.add((*where, "manifest"), str(error))
-            return Entry(label, module, None, ())
-    else:
-        if spec.manifest is not None:
-            mistakes.add((*where, "manifest"), f"only `codec: {RECORDINGS}` takes a manifest")
-        known = dict(codec_module(module).POINTS)
+    if spec.manifest is not None:
+        mistakes.add((*where, "manifest"), f"only `codec: {RECORDINGS}` takes a manifest")
+    known = dict(codec_module(module).POINTS)
     points: dict[str, OperatingPoint] = {}
     for index, name in enumerate(spec.points):
         if name in known:
@@ -270,7 +268,36 @@ def _entry(spec: CodecSpec, label: str, module: str, base_dir: Path, where: _Pat
             break
     if not spec.points and not spec.sweep:
         points = known
-    return Entry(label, module, checkpoint, tuple(points.values()), manifest, spec.family)
+    return Entry(label, module, checkpoint, tuple(points.values()), family=spec.family)
+
+
+def _recorded(spec: CodecSpec, base_dir: Path, where: _Path, mistakes: _Mistakes) -> list[Entry]:
+    """An entry for each system of the manifest of `recordings`."""
+    if spec.manifest is None:
+        keys = "id, variant, path, system, kind, family, reference, frame_rate_hz, bitrate_kbps"
+        mistakes.add(where, f"recordings need a `manifest:` (JSONL: {keys})")
+        return []
+    manifest = (base_dir / spec.manifest).resolve()
+    try:
+        systems = read_systems(manifest)
+    except UserError as error:
+        mistakes.add((*where, "manifest"), str(error))
+        return []
+    if spec.sweep or spec.checkpoint:
+        mistakes.add((*where, "sweep" if spec.sweep else "checkpoint"), "recordings have none: what is in the manifest is scored")
+    if spec.name and len(systems) > 1:
+        mistakes.add((*where, "name"), f"the manifest names {len(systems)} systems, each a codec of its own name: {', '.join(systems)}")
+    every_point = {name: point for system in systems.values() for name, point in system.operating_points().items()}
+    for index, name in enumerate(spec.points):
+        if name not in every_point:
+            mistakes.add((*where, "points", index), unknown("point of the recordings", name, every_point))
+    entries = []
+    for system in systems.values():
+        points = tuple(point for name, point in system.operating_points().items() if name in (spec.points or every_point))
+        label, family = spec.name or system.name or RECORDINGS, system.family or spec.family
+        if points:
+            entries.append(Entry(label, RECORDINGS, None, points, manifest, family, system.name, system.kind))
+    return entries
 
 
 def _with_absolute_paths(metric: MetricSpec, base_dir: Path) -> MetricSpec:

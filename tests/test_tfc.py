@@ -252,6 +252,14 @@ def test_rates_and_bits_are_those_of_the_shares(ratios, frame_rate, flags):
     assert packed.bits_tokens / seconds == pytest.approx(80 * frame_rate, rel=0.002)
 
 
+def test_a_point_of_shares_has_the_frame_rate_of_the_checkpoint():
+    codec = build(SPECTRAL)  # 80 Hz, where the paper has 75
+    settings = ({"ratios": "fine"}, {"ratios": "mixed"}, {"frame_rate": 50})
+    fine, mixed, met = (codec.at_own_rate(point(**each)) for each in settings)
+    assert (fine.frame_rate, mixed.frame_rate, met.frame_rate) == (80.0, 40.0, 50.0)
+    assert fine == replace(point(ratios="fine"), frame_rate=80.0)
+
+
 @pytest.mark.parametrize("frame_rate", [80, 79, 61.7, 40, 33.3, 20])
 def test_a_frame_rate_is_met_to_the_slot(frame_rate):
     codec, seconds = build(SPECTRAL), 20

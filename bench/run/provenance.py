@@ -26,7 +26,9 @@ visqol-python ai-edge-litert"""
 
 
 def info_of(entry: Entry) -> CodecInfo:
-    return recordings.INFO if entry.module == RECORDINGS else codec_module(entry.module).INFO
+    if entry.module != RECORDINGS:
+        return codec_module(entry.module).INFO
+    return dataclasses.replace(recordings.INFO, kind=entry.kind, title=entry.system or recordings.INFO.title)
 
 
 def portable(checkpoint: str | None) -> str:

@@ -109,7 +109,7 @@ def _plan(
     columns: Mapping[str, str],
 ) -> list[tuple[Source, tuple[Cell, ...]]]:
     """Every utterance with a cell for each point, which knows what it lacks."""
-    made = recordings.read_recordings(entry.manifest) if entry.manifest else None
+    made = recordings.read_systems(entry.manifest)[entry.system].points if entry.manifest else None
     plan = []
     for dataset, source in sources:
         cells = []
@@ -177,7 +177,7 @@ def _blank_record(key: str, entry: Entry, point: OperatingPoint, dataset: Datase
         text=source.text or "",
         duration_s=source.duration_s,
         audio_file=audio_name(*names) if entry.module != RECORDINGS else "",
-        stream_file=stream_name(*names) if kind in {"fixed", "dynamic"} else "",
+        stream_file=stream_name(*names) if kind in {"fixed", "dynamic"} and entry.module != RECORDINGS else "",
     )
 
 
