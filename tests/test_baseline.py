@@ -30,6 +30,7 @@ from bench.run.session import Options, open_datasets, score
 from bench.run.store import read_run
 from bench.suite import Suite, load_suite
 from tests import toys
+from tests.damage import DAMAGE
 from tests.runs import METRICS, run_info, synthetic_records, write_run
 from tests.toy_checkpoints import SUITE, install, write_checkpoint, write_suite
 
@@ -111,6 +112,24 @@ def test_what_is_no_baseline_is_refused(toy_run: Path, tmp_path: Path) -> None:
     write_json(toy_run / "run.json", about)
     with pytest.raises(UserError, match="interrupted"):
         save_baseline(toy_run, "toy", folder=tmp_path)
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
+def test_a_damaged_baseline_is_one_line_with_its_name(damage, toy_run: Path, tmp_path: Path) -> None:
+    path = save_baseline(toy_run, "tiny", folder=tmp_path / "baselines")
+    content = path.read_bytes()
+    damage(path)
+    with pytest.raises(UserError, match=r"tiny\.parquet: (damaged|no finished run)") as told:
+        read_baseline(str(path))
+    assert "\n" not in str(told.value)
+    if path.is_file():
+        path.write_bytes(content)
+        assert read_baseline(str(path))
+        flipped = bytearray(content)
+        flipped[len(content) // 3] ^= 8
+        path.write_bytes(flipped)
+        with pytest.raises(UserError, match="its checksum does not fit"):
+            read_baseline(str(path))
 
 
 def test_precision_is_kept_and_two_sides_lose_the_same() -> None:

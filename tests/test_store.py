@@ -10,6 +10,7 @@ import json
 import os
 import random
 import signal
+import sys
 import tempfile
 import time
 import unicodedata
@@ -22,6 +23,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.cli import main
 from bench.errors import UserError
 from bench.files import read_json, write_json
 from bench.record import CODEC, Column, Record, Score, detail, detail_texts, failures_of, not_applicable_of
@@ -31,6 +33,8 @@ from bench.run.columns import Chunk, merge, to_table
 from bench.run.index import hash_of
 from bench.run.journal import Addition
 from bench.run.store import POINTS, RECORDS, RUN, SCHEMA, Store, audio_name, read_points, read_run, stream_name
+from tests.damage import DAMAGE, another_shape, cut, empty, folder_in_its_place, no_text
+from tests.runs import synthetic_records, write_run
 
 WER = Column("wer", "wer#1")
 PESQ = Column("pesq", "pesq#2:ab")
@@ -405,34 +409,6 @@ def test_a_table_of_nothing_has_its_columns(tmp_path) -> None:
     assert {"key", "duration_s", "wer", "failures", "not_applicable"} <= set(frame)
 
 
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
-
-
-def folder_in_its_place(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-def no_text(path: Path) -> None:
-    path.write_bytes(b"\xff\xfe" + path.read_bytes())
-
-
-def another_shape(path: Path) -> None:
-    path.write_text("[1, 2]\n")
-
-
-def without_checksum(path: Path) -> None:
-    path.write_text('{"schema": 2, "metrics": {}}\n')
-
-
-DAMAGE = [empty, cut, folder_in_its_place, no_text, another_shape, without_checksum]
-
-
 @pytest.mark.parametrize("name", [RECORDS, RUN, POINTS])
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
 def test_damage_is_one_line_with_the_files_name_and_a_second_run_makes_the_file_anew(damage, name, tmp_path) -> None:
@@ -766,3 +742,18 @@ def test_a_file_has_the_name_that_this_suite_gives_it(tmp_path) -> None:
     frame = store.finish([decoded(codec="renamed", audio_file="audio/new.flac"), decoded(audio_file="audio/old.flac")], [])
     assert list(frame["audio_file"]) == ["audio/new.flac", "audio/old.flac"]
     assert store.read_file("audio/new.flac") == store.read_file("audio/old.flac") == b"content"
+
+
+@pytest.mark.parametrize("name", [RECORDS, RUN, POINTS])
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
+def test_a_command_that_meets_damage_ends_in_one_line_and_exit_code_2(damage, name, tmp_path, monkeypatch, capsys) -> None:
+    write_run(tmp_path / "run", synthetic_records(8, 4))
+    damage(tmp_path / "run" / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["bench", "report", str(tmp_path / "run")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert told.startswith(f"{tmp_path / 'run' / name}: ")
+    assert told.count("\n") == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -215,4 +214,20 @@ def test_a_mean_that_is_missing_stays_missing(tmp_path) -> None:
     watch._write_history(tmp_path, [one])
     assert "NaN" not in (tmp_path / "history.jsonl").read_text()
     (read,) = read_history(tmp_path).evaluations
-    assert json.dumps(watch._nulls({"mean": read.means["p"]["distance"].mean})) == '{"mean": null}'
+    assert np.isnan(read.means["p"]["distance"].mean)
+
+
+def test_a_reason_may_hold_any_character(tmp_path) -> None:
+    one = Evaluation("f", "ab", 1, refused="first\u2028second\x85third\x1cfourth\nfifth")
+    watch._write_history(tmp_path, [one])
+    assert read_history(tmp_path).evaluations == (one,)
+
+
+@pytest.mark.parametrize("line", [b'{"file": "f", "st', b"[1]", b"\xff\xfe", b'{"file": "f"}', b'{"means": 1, "worse": []}'])
+def test_a_damaged_history_is_one_line_with_its_place(line, tmp_path) -> None:
+    watch._write_history(tmp_path, [Evaluation("f", "ab", 1, refused="broken")])
+    path = tmp_path / "history.jsonl"
+    path.write_bytes(path.read_bytes() + line + b"\n")
+    with pytest.raises(UserError, match=r"history\.jsonl:\d: damaged") as told:
+        read_history(tmp_path)
+    assert "\n" not in str(told.value)

@@ -24,7 +24,7 @@ from bench.analysis.verdicts import regress
 from bench.checkpoint import load_safetensors, sha256
 from bench.dataset import Dataset
 from bench.errors import UserError
-from bench.files import write_atomically
+from bench.files import without_nan, write_atomically
 from bench.record import MetricInfo, ranking
 from bench.regress.baseline import check_comparable, kept, read_baseline
 from bench.regress.candidate import check_loads, with_checkpoint
@@ -136,9 +136,7 @@ def look(folder: Path, suite: Suite, label: str, options: Options, match: str, c
 
 def read_history(out: Path) -> History:
     """What the watches of `out` have found so far; nothing where there was none."""
-    path = out / HISTORY
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    evaluations = sorted((_evaluation(json.loads(line)) for line in lines), key=lambda evaluation: evaluation.step)
+    evaluations = sorted(_read_evaluations(out / HISTORY), key=lambda evaluation: evaluation.step)
     last = next((evaluation for evaluation in evaluations if evaluation.run), None)
     infos = metrics_of(read_run(out / last.run)[1]) if last else {}
     return History(tuple(evaluations), ranking(infos))
@@ -278,15 +276,24 @@ def _worse_than_before(run: Path, suite: Suite, label: str, datasets: Sequence[D
     return worse
 
 
+def _read_evaluations(path: Path) -> list[Evaluation]:
+    if not path.exists():
+        return []
+    evaluations: list[Evaluation] = []
+    try:
+        for line in filter(None, path.read_text(encoding="utf-8").split("\n")):
+            evaluations.append(_evaluation(json.loads(line)))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        where = f"{path}:{len(evaluations) + 1}"
+        raise UserError(f"{where}: damaged; delete the file: what was scored is kept, and the history is drawn anew from it") from None
+    return evaluations
+
+
 def _write_history(out: Path, evaluations: Sequence[Evaluation]) -> None:
-    lines = [json.dumps(_nulls(dataclasses.asdict(each)), ensure_ascii=False) + "\n" for each in evaluations]
+    lines = [json.dumps(without_nan(dataclasses.asdict(each)), ensure_ascii=False, allow_nan=False) + "\n" for each in evaluations]
     write_atomically(out / HISTORY, lambda path: path.write_text("".join(lines), encoding="utf-8"))
-
-
-def _nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _nulls(item) for key, item in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _evaluation(row: dict[str, Any]) -> Evaluation:

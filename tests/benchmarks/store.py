@@ -17,11 +17,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from bench.record import Column, Record, Score
-from bench.run.store import Store, audio_name, stream_name
+from bench.run.store import Store
 
 METRICS = [Column(name, f"{name}#1") for name in ("mel", "stft", "stoi", "estoi", "pesq_nb", "pesq_wb", "si_sdr", "dnsmos", "utmos")]
 WER = Column("wer", "wer#2:0a1b2c3d")
@@ -31,12 +32,18 @@ DEFAULT_SUITE = 330  # records
 WORDS = [f"{syllable}{end}" for syllable in ("ba", "do", "fi", "lu", "ne", "pra") for end in ("", "n", "ss", "tter", "wing")]
 
 
+@lru_cache(1)
+def text_of(utterance: int) -> str:
+    return " ".join(random.Random(utterance).choices(WORDS, k=18))
+
+
 def record(number: int, rng: random.Random) -> Record:
     """As real runs have them: 25 facts, ten scores, and what a recogniser heard."""
     utterance, point = divmod(number, POINTS)
     key = hashlib.md5(str(number).encode()).hexdigest()[:24]
-    text = " ".join(random.Random(utterance).choices(WORDS, k=18))
+    text = text_of(utterance)
     labels = (f"codec_{point // 8}", f"{point % 8 + 1}kbps", "librispeech-test-clean", f"{utterance // 100:04d}-{utterance:08d}")
+    place = "/".join(labels)
     frames = rng.randrange(100, 1000)
     return Record(
         key=key,
@@ -64,8 +71,8 @@ def record(number: int, rng: random.Random) -> Record:
         encode_s=rng.random(),
         decode_s=rng.random(),
         peak_memory_mb=512.0,
-        audio_file=audio_name(key, *labels),
-        stream_file=stream_name(key, *labels),
+        audio_file=f"audio/{place}-{key[:12]}-{key[:8]}.flac",
+        stream_file=f"streams/{place}-{key[:12]}-{key[:8]}.bin",
         scores={
             **{column.key: Score(rng.random()) for column in METRICS},
             WER.key: Score(5.5, {"errors": 1.0, "words": 18.0, "hypothesis": text[:-1] + rng.choice(WORDS)}),
