@@ -12,6 +12,7 @@ import typer
 
 from bench import __version__
 from bench.errors import Unavailable, UserError
+from bench.files import full_disk
 
 app = typer.Typer(
     name="bench",
@@ -239,6 +240,10 @@ def main() -> None:
         _complain(error, 2)
     except Unavailable as error:
         _complain(error, 3)
+    except OSError as error:
+        if (told := full_disk(error)) is None:
+            raise
+        _complain(told, 2)
     except KeyboardInterrupt:
         _complain("interrupted; what was done is kept, and the same command goes on from there", 130)
 

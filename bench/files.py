@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 PARTIAL = ".partial-"  # begins the name of a file that is being written
 _MARK = b"sha256:"  # stands before a file's digest of itself, in which the digest's own place counts as zeros
 _ZEROS = b"0" * 64
-_ON_DISK = {errno.ENOSPC: "is full", errno.EDQUOT: "has no quota left for you", errno.EROFS: "is read-only"}
+_FULL = {errno.ENOSPC: "is full", errno.EDQUOT: "has no quota left for you", errno.EROFS: "is read-only"}
+_KEPT = "what was written before is kept, and the same command goes on from there"
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -55,9 +56,19 @@ def disk_errors(path: Path) -> Iterator[None]:
         disk = path.absolute()
         while not (disk.exists() and os.path.ismount(disk)):
             disk = disk.parent
-        reason = _ON_DISK.get(error.errno or 0, f"does not take it ({error.strerror or error})")
-        kept = "what was written before is kept, and the same command goes on from there"
-        raise UserError(f"{path}: cannot be written: the disk at {disk} {reason}; {kept}") from error
+        reason = _FULL.get(error.errno or 0, f"does not take it ({error.strerror or error})")
+        raise UserError(f"{path}: cannot be written: the disk at {disk} {reason}; {_KEPT}") from error
+
+
+def full_disk(error: OSError) -> str | None:
+    """What to tell of an error that came up anywhere, where it says that a disk takes no more; None where it says something else."""
+    if error.errno not in _FULL:
+        return None
+    return f"{error.filename or 'a file'}: cannot be written: its disk {_FULL[error.errno]}; {_KEPT}"
+
+
+def write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda partial: partial.write_bytes(text.encode("utf-8", "backslashreplace")))
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

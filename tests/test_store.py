@@ -23,7 +23,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.cli import main
+from bench import cli
 from bench.errors import UserError
 from bench.files import read_json, write_json
 from bench.record import CODEC, Column, Record, Score, detail, detail_texts, failures_of, not_applicable_of
@@ -306,6 +306,20 @@ def test_a_full_disk_ends_in_one_line_and_the_same_goes_on_when_there_is_space(s
     assert Store(small_disk / "run").get(decoded(number).key) == decoded(number)
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS], ids=errno.errorcode.get)
+def test_a_full_disk_is_told_in_one_line_wherever_it_is_met(number, monkeypatch, capsys) -> None:
+    def command() -> None:
+        raise OSError(number, os.strerror(number), "/somewhere/table.md")
+
+    monkeypatch.setattr(cli, "app", command)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith("/somewhere/table.md: cannot be written: its disk ")
+    assert told.count("\n") == 1
+
+
 # --- files --------------------------------------------------------------------------------------------------------------------------
 
 _TEXT = st.text(st.characters(exclude_categories=()), max_size=300)
@@ -401,6 +415,12 @@ def test_the_table_has_the_rows_that_are_known_in_order_and_under_the_suites_nam
     assert detail_texts(records, "wer", "hypothesis") == ["", "what was heard"]
     assert not any("stale" in column for column in records)
     assert records["clipped_samples"].tolist() == [3, 3]
+
+
+def test_a_table_that_is_put_together_in_parts_is_the_same(tmp_path, monkeypatch) -> None:
+    whole = finished(tmp_path / "whole")
+    monkeypatch.setattr(store_module, "_BATCH", 1)
+    pd.testing.assert_frame_equal(finished(tmp_path / "parts"), whole)
 
 
 def test_a_table_of_nothing_has_its_columns(tmp_path) -> None:
@@ -752,7 +772,7 @@ def test_a_command_that_meets_damage_ends_in_one_line_and_exit_code_2(damage, na
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["bench", "report", str(tmp_path / "run")])
     with pytest.raises(SystemExit) as ended:
-        main()
+        cli.main()
     told = capsys.readouterr().err
     assert ended.value.code == 2
     assert told.startswith(f"{tmp_path / 'run' / name}: ")

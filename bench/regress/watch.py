@@ -24,7 +24,7 @@ from bench.analysis.verdicts import regress
 from bench.checkpoint import load_safetensors, sha256
 from bench.dataset import Dataset
 from bench.errors import UserError
-from bench.files import without_nan, write_atomically
+from bench.files import without_nan, write_text
 from bench.record import MetricInfo, ranking
 from bench.regress.baseline import check_comparable, kept, read_baseline
 from bench.regress.candidate import check_loads, with_checkpoint
@@ -293,7 +293,7 @@ def _read_evaluations(path: Path) -> list[Evaluation]:
 
 def _write_history(out: Path, evaluations: Sequence[Evaluation]) -> None:
     lines = [json.dumps(without_nan(dataclasses.asdict(each)), ensure_ascii=False, allow_nan=False) + "\n" for each in evaluations]
-    write_atomically(out / HISTORY, lambda path: path.write_text("".join(lines), encoding="utf-8"))
+    write_text(out / HISTORY, "".join(lines))
 
 
 def _evaluation(row: dict[str, Any]) -> Evaluation:

@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.analysis.comparison import AGAINST, Curves, pareto_points
 from bench.analysis.summary import Row, Table
+from bench.files import disk_errors
 from bench.record import MetricInfo
 from bench.report.style import Look, looks
 from bench.report.table import ARROW
@@ -67,8 +68,8 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     """NAME.svg, NAME.pdf and NAME.png, the same bytes for the same numbers."""
     import matplotlib as mpl
 
-    folder.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context({**RC, "svg.hashsalt": name}):
+    with disk_errors(folder / name), mpl.rc_context({**RC, "svg.hashsalt": name}):
+        folder.mkdir(parents=True, exist_ok=True)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once, not once a format
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None})

@@ -276,7 +276,7 @@ def _cells(known: pa.Table, columns: Sequence[tuple[str, str]]) -> pa.Array:
             for row, reason in enumerate(known[column].to_pylist()):
                 if reason is not None:
                     told[row][name] = reason
-    return pa.array(map(reasons_text, told), pa.string())
+    return pa.array([reasons_text(reasons) if reasons else "{}" for reasons in told], pa.string())
 
 
 def _settled(addition: Addition) -> Addition:
