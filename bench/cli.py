@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,7 +31,9 @@ SuitePath = Annotated[Path, typer.Argument(metavar="SUITE.yaml", help="what to r
 Set = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="override a key of the suite, e.g. metrics=[stoi]")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1")]
 Checkpoint = Annotated[str | None, typer.Option(help="a shipped name, a path, a hub file or a URL", show_default=False)]
-Jobs = Annotated[int | None, typer.Option(min=1, help="processes; by default one a core", show_default=False)]
+Jobs = Annotated[int | None, typer.Option(min=1, help="workers on the processor, by default one a core; 1: no process", show_default=False)]
+PerDevice = Annotated[int, typer.Option("--per-device", min=1, help="workers on each GPU")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="seconds that one call into a codec or metric may take")]
 Out = Annotated[Path | None, typer.Option(help="folder of the results; by default results/<suite>", show_default=False)]
 
 
@@ -43,6 +46,9 @@ def run(
     engine: Annotated[str, typer.Option(help="local or ray")] = "local",
     limit: Annotated[int | None, typer.Option(min=1, help="utterances of each data set, a seeded sample", show_default=False)] = None,
     skip_unavailable: Annotated[bool, typer.Option("--skip-unavailable", help="run what can be run here")] = False,
+    per_device: PerDevice = 1,
+    timeout: Timeout = 600.0,
+    verbose: Annotated[bool, typer.Option("--verbose", help="the whole traceback of every failure")] = False,
     set_: Set = [],  # noqa: B006
 ) -> None:
     """Runs what is missing of a suite, prints the table, and writes it with the report."""
@@ -52,7 +58,8 @@ def run(
     _one_of("--engine", engine, ("local", "ray"))
     loaded = _load(suite, set_)
     folder = out or Path("results") / loaded.name
-    raise typer.Exit(run_suite(loaded, Options(folder, _device(device), jobs, engine, limit, skip_unavailable, _command())))
+    options = Options(folder, _device(device), jobs, engine, limit, skip_unavailable, _command(), per_device, timeout)
+    raise typer.Exit(run_suite(loaded, options, verbose))
 
 
 @app.command()
@@ -234,6 +241,7 @@ def train(
 
 def main() -> None:
     """Exit codes: 0 done; 1 some failures, all recorded; 2 a mistake of the caller; 3 something needed is not on this machine."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     try:
         app()
     except UserError as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,15 +13,16 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from bench import audio, bitstream
+from bench import __version__, audio, bitstream
 from bench.analysis.comparison import compare, find_point
 from bench.analysis.equal_bits import Verdict, equal_bits
 from bench.analysis.papers import against_papers
+from bench.checkpoint import sha256
 from bench.codec import OperatingPoint, check_audio
 from bench.datasets.specs import open_dataset, parse_spec
 from bench.errors import Unavailable, UserError, unknown
-from bench.files import write_atomically
-from bench.registry import codec_module, codec_names
+from bench.files import read_json, write_atomically, write_json
+from bench.registry import Registry, codec_module, codec_names
 from bench.report import equal_bits as equal_bits_report
 from bench.report import papers
 from bench.report.comparison import Comparison
@@ -33,24 +36,46 @@ from bench.report.table import (
 from bench.run import preflight
 from bench.run.runner import failures
 from bench.run.session import Options, score, table_of
-from bench.run.store import read_run
+from bench.run.store import RECORDS, read_run
 from bench.suite import Suite
 
 _SHOWN_FAILURES = 20
+SHOWN = "shown.json"  # what the terminal showed of a run, and of which state of it
+_TRACEBACK = re.compile(r"\[(errors/\w+\.txt)\]$")  # ends a reason: where the whole of it is kept
 _LOG_WIDTH = 140  # characters, of what a CI's log keeps
 _CODEC_FILE = b"SCF1"  # `bench encode`: this, the codec's name and checkpoint as JSON with its length, then the bitstream
 
 
-def run_suite(suite: Suite, options: Options) -> int:
-    """`bench run`: 0 when all was scored, 1 when there are recorded failures."""
+def run_suite(suite: Suite, options: Options, verbose: bool = False) -> int:
+    """`bench run`: 0 when all was scored, 1 when there are recorded failures, or nothing at all was scored."""
     console = Console()
     try:
         frame = score(suite, options, console)
     except KeyboardInterrupt:
         console.print("interrupted; what was scored is kept, and the same command goes on from there")
         return 130
-    verdict = verdict_of(options.out)
-    overall, by_language = table_of(options.out), table_of(options.out, by=("language",))
+    page = Path("reports") / options.out.name / "index.html"
+    stamp = _stamp(options.out, console.width)
+    known = _shown(options.out)
+    if known.get("stamp") != stamp or not page.is_file():
+        known = {"stamp": stamp, "text": _results(suite, options.out, page.parent, console)}
+        write_json(options.out / SHOWN, known)
+    print(known["text"], end="")
+    failed = failures(frame)
+    if failed:
+        _show_failures(console, failed, options.out, verbose)
+    scored = bool(frame[list(suite.metric_names)].notna().any(axis=None))
+    if not scored:
+        console.print("nothing was scored", markup=False)
+    return 0 if scored and not failed else 1
+
+
+def _results(suite: Suite, run: Path, report: Path, console: Console) -> str:
+    """Tables and report of a run, written; and what the terminal shows of them."""
+    from bench.report.build import build
+
+    verdict = verdict_of(run)
+    overall, by_language = table_of(run), table_of(run, by=("language",))
     gaps = against_papers(overall, suite.published)
     tables = {
         "table.md": "".join(
@@ -67,24 +92,43 @@ def run_suite(suite: Suite, options: Options) -> int:
         **({"against_papers.csv": papers.render_csv(gaps)} if gaps else {}),
     }
     for name, text in tables.items():
-        (options.out / name).write_text(text, encoding="utf-8")
-    console.print(render_terminal(overall, console.width))
-    if gaps:
-        console.print(papers.render_terminal(gaps, overall.metrics, console.width))
-    failed = failures(frame)
-    if failed:
-        console.print(f"\n{len(failed)} failures, each in records.parquet:", markup=False)
-        for codec, point, utterance, what, reason in failed[:_SHOWN_FAILURES]:
-            console.print(f"  {codec}@{point} {utterance}: {what}: {reason}", highlight=False, markup=False)
-        if len(failed) > _SHOWN_FAILURES:
-            console.print(f"  and {len(failed) - _SHOWN_FAILURES} more")
-    from bench.report.build import build
-
+        (run / name).write_text(text, encoding="utf-8")
     with console.status("writing the report"):
-        page = build([options.out], Path("reports") / options.out.name)
-    console.print(f"\nreport: {page}\n", highlight=False, markup=False, soft_wrap=True)
-    console.print(equal_bits_report.render_terminal(verdict, overall.metrics, console.width))
-    return 1 if failed else 0
+        page = build([run], report)
+    with console.capture() as shown:
+        console.print(render_terminal(overall, console.width))
+        if gaps:
+            console.print(papers.render_terminal(gaps, overall.metrics, console.width))
+        console.print(f"\nreport: {page}\n", highlight=False, markup=False, soft_wrap=True)
+        console.print(equal_bits_report.render_terminal(verdict, overall.metrics, console.width))
+    return shown.get()
+
+
+def _stamp(run: Path, width: int) -> str:
+    """What the tables and the report of a run follow from: records, suite, and this program."""
+    about = read_run(run)[1]
+    facts = {name: about[name] for name in ("suite", "suite_text", "metrics", "codecs", "datasets")}
+    content = [sha256(run / RECORDS), facts, __version__, width]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _shown(run: Path) -> dict[str, str]:
+    try:
+        return dict(read_json(run / SHOWN, ""))
+    except (UserError, OSError):
+        return {}
+
+
+def _show_failures(console: Console, failed: Sequence[tuple[str, str, str, str, str]], run: Path, verbose: bool) -> None:
+    console.print(f"\n{len(failed)} failures, each in records.parquet:", markup=False)
+    for codec, point, utterance, what, reason in failed[:_SHOWN_FAILURES]:
+        console.print(f"  {codec}@{point} {utterance}: {what}: {reason}", highlight=False, markup=False)
+    if len(failed) > _SHOWN_FAILURES:
+        console.print(f"  and {len(failed) - _SHOWN_FAILURES} more")
+    files = dict.fromkeys(found[1] for *_, reason in failed if (found := _TRACEBACK.search(reason)))
+    for name in files if verbose else ():
+        console.print(f"\n{run / name}", highlight=False, markup=False)
+        console.print((run / name).read_text(encoding="utf-8"), highlight=False, markup=False)
 
 
 def compare_run(folder: Path, baseline: str, as_json: bool) -> int:
@@ -126,14 +170,16 @@ def regress_checkpoint(suite: Suite, baseline: str, codec: str, checkpoint: str,
 
 
 def watch_folder(folder: Path, suite: Suite, codec: str, options: Options, match: str, every_s: float, once: bool) -> int:
-    """`bench watch`: with `once`, 1 where a regression stands; else goes on until it is stopped."""
+    """`bench watch`: with `once`, 1 where a regression stands or nothing was scored; else goes on until it is stopped."""
     from bench.regress.watch import look
 
     console = Console()
     while True:
         history = look(folder, suite, codec, options, match, console)
         if once:
-            return 1 if history.regressions() else 0
+            if not history.evaluations:
+                console.print("nothing was scored")
+            return 1 if history.regressions() or not history.evaluations else 0
         time.sleep(every_s)
 
 
@@ -152,7 +198,7 @@ def doctor(suite: Suite | None) -> int:
     if suite is None:
         rows = catalogue.everything()
     else:
-        rows = [catalogue.requirement_row(requirement) for requirement in preflight.requirements(suite)]
+        rows = [catalogue.requirement_row(requirement) for requirement in preflight.requirements(suite, Registry())]
     print(catalogue.as_text(rows))
     missing = sum(not row["here"] for row in rows)
     print(f"\n{missing} of {len(rows)} are not on this machine" if missing else "\nall of it is here")

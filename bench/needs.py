@@ -41,8 +41,13 @@ def package(name: str, install: str, licence: str = "") -> Need:
     return Need("package", name, importlib.util.find_spec(name) is not None, f"pip install '{install}'", licence=licence)
 
 
-def weights(metric: str, checkpoint: str, size_mb: float | None = None, licence: str = "") -> Need:
-    """A checkpoint file in any form that bench.checkpoint takes."""
-    found = find(checkpoint, metric)
+def weights(
+    owner: str, checkpoint: str, size_mb: float | None = None, licence: str = "", name: str | None = None, how: str | None = None
+) -> Need:
+    """A checkpoint of the codec or metric `owner`, in any form that bench.checkpoint takes.
+
+    name, how   what is shown, where "OWNER CHECKPOINT" and the usual command are not it
+    """
+    found = find(checkpoint, owner)
     files = () if found is None else (found,)
-    return Need("weights", f"{metric} {checkpoint}", bool(files), how_to_get(checkpoint), size_mb, licence, files)
+    return Need("weights", name or f"{owner} {checkpoint}", bool(files), how or how_to_get(checkpoint), size_mb, licence, files)

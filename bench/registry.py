@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -20,23 +21,46 @@ if TYPE_CHECKING:
 RECORDINGS = "recordings"  # no model: audio that was decoded elsewhere (bench/recordings.py)
 
 
+class Registry:
+    """Codecs and metrics by name. Modules of one's own are executed once for each registry."""
+
+    def __init__(self) -> None:
+        self._own: dict[str, ModuleType] = {}
+        self._metrics: dict[str, MetricModule] | None = None
+
+    def fresh(self) -> Registry:
+        """Another, which executes modules of one's own anew: nothing that they keep in themselves is in it."""
+        return Registry()
+
+    def codec_names(self) -> tuple[str, ...]:
+        return tuple(_modules("bench.codecs"))
+
+    def codec_module(self, name: str) -> CodecModule:
+        """The module of a codec in `codec_names()`, or of a file of one's own: "/path/to/my_codec.py"."""
+        if not name.endswith(".py"):
+            return cast("CodecModule", cast(Any, importlib.import_module(f"bench.codecs.{name}")))
+        if name not in self._own:
+            self._own[name] = _from_file(name)
+        return cast("CodecModule", cast(Any, self._own[name]))
+
+    def metric_modules(self) -> Mapping[str, MetricModule]:
+        """Column name -> the module that computes it."""
+        if self._metrics is None:
+            modules = {name: importlib.import_module(f"bench.metrics.{name}") for name in _modules("bench.metrics")}
+            self._metrics = {column: cast(MetricModule, cast(Any, module)) for module in modules.values() for column in module.METRICS}
+        return self._metrics
+
+    def metric_infos(self) -> dict[str, MetricInfo]:
+        """Column name -> its facts."""
+        return {name: module.METRICS[name].info for name, module in self.metric_modules().items()}
+
+
+@cache
 def _modules(package: str) -> list[str]:
     path = importlib.import_module(package).__path__
     return sorted(module.name for module in pkgutil.iter_modules(path) if not module.ispkg and not module.name.startswith("_"))
 
 
-@cache
-def codec_names() -> tuple[str, ...]:
-    return tuple(_modules("bench.codecs"))
-
-
-def codec_module(name: str) -> CodecModule:
-    """The module of a codec in `codec_names()`, or of a file of one's own: "/path/to/my_codec.py"."""
-    module = _from_file(name) if name.endswith(".py") else importlib.import_module(f"bench.codecs.{name}")
-    return cast("CodecModule", cast(Any, module))
-
-
-@cache
 def _from_file(path: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"bench_plugin_{Path(path).stem}", path)
     assert spec is not None
@@ -48,14 +72,8 @@ def _from_file(path: str) -> ModuleType:
     return module
 
 
-@cache
-def metric_modules() -> dict[str, MetricModule]:
-    """Column name -> the module that computes it."""
-    modules = {name: importlib.import_module(f"bench.metrics.{name}") for name in _modules("bench.metrics")}
-    return {column: cast(MetricModule, cast(Any, module)) for module in modules.values() for column in module.METRICS}
-
-
-@cache
-def metric_infos() -> dict[str, MetricInfo]:
-    """Column name -> its facts."""
-    return {name: module.METRICS[name].info for name, module in metric_modules().items()}
+_SHARED = Registry()
+codec_names = _SHARED.codec_names
+codec_module = _SHARED.codec_module
+metric_modules = _SHARED.metric_modules
+metric_infos = _SHARED.metric_infos

@@ -12,7 +12,7 @@ from bench.codecs.bases.points import pick
 from bench.codecs.bases.single import SingleCodec
 from bench.codecs.nn.bigcodec import unfilled
 from bench.errors import UserError
-from bench.needs import Need
+from bench.needs import Need, weights
 
 INFO = CodecInfo(
     kind="fixed",
@@ -36,7 +36,7 @@ def point(**settings: float | str) -> OperatingPoint:
 
 def needs(checkpoint: str | None) -> list[Need]:
     place = checkpoint or CHECKPOINT
-    return [Need("weights", place, files.find(place, "bigcodec") is not None, files.how_to_get(place), licence="none stated")]
+    return [weights("bigcodec", place, licence="none stated", name=place)]
 
 
 def load(checkpoint: str | None, device: torch.device) -> Codec:

@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bench.checkpoint import find, how_to_get, load_safetensors, load_strictly, resolve, sha256
+from bench.checkpoint import find, load_safetensors, load_strictly, resolve, sha256
 from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream
 from bench.codecs.bases.single import Latent, SingleCodec
 from bench.codecs.nn.bigcodec import BigCodec, Variant, unfilled
@@ -32,7 +32,7 @@ from bench.codecs.nn.schedule import num_segments_for, random, schedfr, uniform
 from bench.codecs.nn.segment import expand, merge
 from bench.codecs.nn.spectral import SpectralCodec
 from bench.errors import Unavailable, UserError, unknown
-from bench.needs import Need
+from bench.needs import Need, weights
 
 RELEASED: tuple[Variant, ...] = ("vq8k", "fsq18k")
 HOW_TO_GET_RELEASED = (
@@ -142,10 +142,9 @@ POINTS: Mapping[str, OperatingPoint] = {each.name: each for each in (point(frame
 
 def needs(checkpoint: str | None) -> list[Need]:
     name = checkpoint or "tiny"
-    available = find(name, "codecslime") is not None
     if name in RELEASED:
-        return [Need("weights", f"codecslime {name}", available, HOW_TO_GET_RELEASED.format(name=name), 638.0, "CC BY 4.0")]
-    return [Need("weights", f"codecslime {name}", available, how_to_get(name))]
+        return [weights("codecslime", name, 638.0, "CC BY 4.0", how=HOW_TO_GET_RELEASED.format(name=name))]
+    return [weights("codecslime", name)]
 
 
 def load(checkpoint: str | None, device: torch.device) -> CodecSlime:

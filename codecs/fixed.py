@@ -10,13 +10,13 @@ import json
 
 import torch
 
-from bench.checkpoint import find, how_to_get, load_safetensors, load_strictly, resolve, sha256
+from bench.checkpoint import load_safetensors, load_strictly, resolve, sha256
 from bench.codec import CodecInfo, OperatingPoint
 from bench.codecs.bases.single import SingleCodec
 from bench.codecs.nn.bigcodec import unfilled
 from bench.codecs.nn.spectral import SpectralCodec
 from bench.errors import UserError, unknown
-from bench.needs import Need
+from bench.needs import Need, weights
 
 INFO = CodecInfo(kind="fixed", title="Fixed-rate baseline (ours)", licence="Apache-2.0 (code and weights)")
 VERSION = 1
@@ -37,8 +37,7 @@ POINTS = {each.name: each for each in (point(frame_rate=rate) for rate in FRAME_
 
 
 def needs(checkpoint: str | None) -> list[Need]:
-    name = checkpoint or "tiny_80hz"
-    return [Need("weights", f"fixed {name}", find(name, "fixed") is not None, how_to_get(name))]
+    return [weights("fixed", checkpoint or "tiny_80hz")]
 
 
 def load(checkpoint: str | None, device: torch.device) -> SingleCodec:

@@ -52,7 +52,7 @@ from bench.codecs.nn.spectral import SpectralDecoder, SpectralEncoder
 from bench.codecs.nn.transformer import QueryAggregator, Transformer
 from bench.codecs.nn.vq import ResidualVQ
 from bench.errors import Unavailable, UserError, unknown
-from bench.needs import Need
+from bench.needs import Need, weights
 
 SAMPLE_RATE = 16000
 HOP_LENGTH = 1280
@@ -442,10 +442,10 @@ def needs(checkpoint: str | None) -> list[Need]:
     name = checkpoint or "tiny"
     path = find(name, "flexicodec")
     how = HOW_TO_GET_RELEASED if name == RELEASED else how_to_get(name)
-    found = [Need("weights", f"flexicodec {name}", path is not None, how)]
+    found = [weights("flexicodec", name, how=how)]
     if path is not None:
         for file in _needed_beside(path):
-            found.append(Need("weights", f"SenseVoiceSmall {file}", (path.parent / file).is_file(), HOW_TO_GET_RELEASED))
+            found.append(weights("flexicodec", str(path.parent / file), name=f"SenseVoiceSmall {file}", how=HOW_TO_GET_RELEASED))
     return found
 
 

@@ -25,7 +25,7 @@ from bench.codec import Codec, CodecInfo, Encoded, OperatingPoint, Stream
 from bench.codecs.bases.received import check_length, only_stream
 from bench.codecs.bases.residual import FullDepth
 from bench.errors import UserError, unknown
-from bench.needs import Need
+from bench.needs import Need, weights
 
 INFO = CodecInfo(
     kind="fixed",
@@ -98,7 +98,7 @@ def needs(checkpoint: str | None) -> list[Need]:
     place = checkpoint or CHECKPOINT
     nemo = Need("package", "nemo_toolkit", importlib.util.find_spec("nemo") is not None, "pip install 'speech-codec-bench[nemo]'")
     size_mb = SIZE_MB if checkpoint is None else None
-    return [nemo, Need("weights", place, files.find(place, "lfsc") is not None, files.how_to_get(place), size_mb, "NSCLv1")]
+    return [nemo, weights("lfsc", place, size_mb, "NSCLv1", name=place)]
 
 
 def load(checkpoint: str | None, device: torch.device) -> Codec:

@@ -105,9 +105,9 @@ def point(**settings: float | str) -> OperatingPoint:
 def needs(checkpoint: str | None) -> list[Need]:
     places = _places(checkpoint)
     runtime = Need("package", "ai-edge-litert", importlib.util.find_spec("ai_edge_litert") is not None, "pip install ai-edge-litert")
-    present = all(files.find(place, "lyra") for place in places)
+    found = tuple(path for place in places if (path := files.find(place, "lyra")) is not None)
     how = " && ".join(map(files.how_to_get, places))
-    return [runtime, Need("weights", checkpoint or "lyra v2", present, how, size_mb=3.6, licence="Apache-2.0")]
+    return [runtime, Need("weights", checkpoint or "lyra v2", len(found) == len(places), how, 3.6, "Apache-2.0", found)]
 
 
 def load(checkpoint: str | None, device: torch.device) -> Codec:

@@ -31,7 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.checkpoint import find, how_to_get, load_safetensors, load_strictly, resolve, sha256
+from bench.checkpoint import load_safetensors, load_strictly, resolve, sha256
 from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream, check_audio
 from bench.codecs.bases.received import check_length, only_stream
 from bench.codecs.nn.conv import Snake, WNConv1d, WNConvTranspose1d
@@ -41,7 +41,7 @@ from bench.codecs.nn.segment import expand
 from bench.codecs.nn.spectral import SpectralDecoder, SpectralEncoder
 from bench.codecs.nn.vq import ResidualVQ
 from bench.errors import UserError, unknown
-from bench.needs import Need
+from bench.needs import Need, weights
 
 Ratios = tuple[float, float, float]  # shares of time: fine, medium, coarse
 
@@ -411,8 +411,7 @@ POINTS: Mapping[str, OperatingPoint] = {
 
 
 def needs(checkpoint: str | None) -> list[Need]:
-    name = checkpoint or "tiny"
-    return [Need("weights", f"tfc {name}", find(name, "tfc") is not None, how_to_get(name))]
+    return [weights("tfc", checkpoint or "tiny")]
 
 
 def load(checkpoint: str | None, device: torch.device) -> TFCCodec:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,10 +23,9 @@ from bench.cli import main
 from bench.codecs.nn.spectral import SpectralCodec
 from bench.errors import UserError
 from bench.files import write_json
-from bench.regress import baseline, candidate
+from bench.regress import baseline
 from bench.regress.baseline import check_comparable, kept, read_baseline, save_baseline
 from bench.regress.candidate import check_loads, judge, with_checkpoint
-from bench.run import session
 from bench.run.session import Options, open_datasets, score
 from bench.run.store import read_run
 from bench.suite import Suite, load_suite
@@ -248,7 +248,7 @@ def test_an_interrupted_regress_goes_on_where_it_was(toy_run, tmp_path, metric, 
 
     def interrupted(self, prepared, degraded):
         if self.scored == 17:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return scored_whole(self, prepared, degraded)
 
     metric.scored = 0
@@ -372,8 +372,7 @@ def real_suite(folder: Path) -> Suite:
 
 @pytest.mark.parametrize("kind", REFUSALS)
 def test_a_checkpoint_that_does_not_load_is_refused_in_one_line(kind, checkpoints, tmp_path, monkeypatch) -> None:
-    for module in (session, candidate):
-        monkeypatch.setattr(module, "open_engine", lambda name, jobs: toys.SerialEngine())
+    toys.run_in_this_process(monkeypatch)
     suite = real_suite(tmp_path)
     check_loads(with_checkpoint(suite, "fixed", str(checkpoints["good"])), "cpu")
     with pytest.raises(UserError, match=REFUSALS[kind]) as caught:
@@ -384,7 +383,7 @@ def test_a_checkpoint_that_does_not_load_is_refused_in_one_line(kind, checkpoint
 
 
 def test_a_codec_without_weights_takes_no_checkpoint(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(candidate, "open_engine", lambda name, jobs: toys.SerialEngine())
+    toys.run_in_this_process(monkeypatch)
     (tmp_path / "opus.yaml").write_text("name: o\ndatasets: [bundled]\ncodecs: [{codec: opus}]\nmetrics: [stoi]\n")
     with pytest.raises(UserError, match="codec 'opus' has no weights"):
         check_loads(with_checkpoint(load_suite(tmp_path / "opus.yaml"), "opus", str(tmp_path / "opus.yaml")), "cpu")
@@ -400,8 +399,7 @@ def test_the_command_answers_with_its_exit_code_and_files(checkpoints, tmp_path,
     real_suite(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "step.md"))
-    for module in (session, candidate):
-        monkeypatch.setattr(module, "open_engine", lambda name, jobs: toys.SerialEngine())
+    toys.run_in_this_process(monkeypatch)
 
     def bench(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["bench", *arguments])

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def run(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> pd.DataFrame:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(session, "open_engine", lambda name, jobs: toys.SerialEngine())
+    toys.run_in_this_process(monkeypatch)
     return session.score(load_suite(path, overrides), Options(folder / "results/run"), Console(quiet=True))
 
 

@@ -33,7 +33,7 @@ metrics: [distance]
 
 @pytest.fixture
 def serial(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "open_engine", lambda name, jobs: toys.SerialEngine())
+    toys.run_in_this_process(monkeypatch)
 
 
 def run(folder: Path, text: str, out: str = "results/toy"):

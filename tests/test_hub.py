@@ -29,8 +29,8 @@ from bench.errors import Unavailable, UserError
 from bench.run import session
 from bench.run.session import Options
 from bench.suite import load_suite
+from tests import toys
 from tests.hub_server import CARD, HubServer, encoded, point_clients_at, write_parquet
-from tests.toys import SerialEngine
 
 COMMIT = str(KNOWN_SETS["librispeech/test-clean"].source.revision)
 FILES, ROWS_A_FILE, ROWS_A_GROUP = ("clean/test/0.parquet", "clean/test/1.parquet"), 12, 4
@@ -313,7 +313,7 @@ def test_doctor_tells_a_suites_part_by_the_suites_seed(server, tmp_path, capsys)
 def test_the_limit_of_a_call_asks_for_no_more(server, tmp_path, monkeypatch):
     (tmp_path / "suite.yaml").write_text(SUITE.replace(", limit: 3", ""), encoding="utf-8")
     suite = load_suite(tmp_path / "suite.yaml")
-    monkeypatch.setattr(session, "open_engine", lambda name, jobs: SerialEngine())
+    toys.run_in_this_process(monkeypatch)
     with pytest.raises(Unavailable) as caught:
         session.score(suite, Options(tmp_path / "run", limit=2), Console(quiet=True))
     command = str(caught.value).split("get it with: ")[1]

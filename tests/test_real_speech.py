@@ -38,7 +38,7 @@ EXPECTED = {
 def test_published_reconstructions_score_as_published(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import json
 
-    monkeypatch.setattr(session, "open_engine", lambda name, jobs: toys.SerialEngine())
+    toys.run_in_this_process(monkeypatch)
     manifest = shared / "data/recon/manifest.jsonl"
     ids = {json.loads(line)["id"] for line in manifest.read_text(encoding="utf-8").splitlines()}
     (tmp_path / "ids.txt").write_text("\n".join(sorted(ids)) + "\n")

@@ -366,15 +366,14 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "tiny.yaml").write_text(TINY, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "open_engine", lambda name, jobs: toys.SerialEngine())
+        toys.run_in_this_process(patch)
         session.score(load_suite(folder / "tiny.yaml"), Options(folder / "baseline" / "tiny"), Console(quiet=True))
     return folder
 
 
 @pytest.fixture
 def regressed(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Regression]:
-    for module in (session, candidate):
-        monkeypatch.setattr(module, "open_engine", lambda name, jobs: toys.SerialEngine())
+    toys.run_in_this_process(monkeypatch)
 
     def call(codec: str, checkpoint: str) -> Regression:
         suite = load_suite(tiny_run / "tiny.yaml")

@@ -15,7 +15,6 @@ from bench.analysis.papers import Gap
 from bench.published import Published
 from bench.report import papers
 from bench.report.build import build
-from bench.run import session
 from bench.run.session import Options
 from bench.suite import load_suite
 from tests import toys
@@ -101,7 +100,7 @@ def test_each_run_is_held_against_its_own_papers(tmp_path: Path, monkeypatch: py
 def test_a_run_says_how_far_it_is_from_the_papers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("bench.report.plot.save", lambda *_: None)
-    monkeypatch.setattr(session, "open_engine", lambda name, jobs: toys.SerialEngine())
+    toys.run_in_this_process(monkeypatch)
     text = "name: mine\ndatasets: [{name: bundled, limit: 2}]\ncodecs: [{codec: opus, points: [6kbps]}]\nmetrics: [stoi]\n"
     Path("mine.yaml").write_text(text)
     Path("mine.published.csv").write_text("entry,metric,value,unit,source,doubt\nopus@6kbps,stoi,0.95,,RFC,\nopus@8kbps,stoi,0.96,,RFC,\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -116,7 +117,7 @@ def test_an_interrupted_evaluation_resumes(looked, metric, tmp_path, monkeypatch
 
     def interrupted(self, prepared, degraded):
         if self.scored == 11:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return whole(self, prepared, degraded)
 
     with monkeypatch.context() as patch:

@@ -13,8 +13,6 @@ import torch
 from bench.checkpoint import resolve, sha256
 from bench.codec import CodecInfo, Encoded
 from bench.errors import UserError
-from bench.regress import baseline, candidate
-from bench.run import runner, session
 from bench.suite import Suite, load_suite
 from tests import toys
 
@@ -54,9 +52,7 @@ def install(monkeypatch: pytest.MonkeyPatch, metric: toys.ToyMetric, version: in
         INFO=CodecInfo("fixed", "Noisy", "Apache-2.0"), VERSION=1, POINTS=points, needs=lambda checkpoint: [], load=_load
     )
     toys.install(monkeypatch, {"noisy": codec}, [toys.metric_module(metric, version=version)])
-    monkeypatch.setattr(baseline, "metric_infos", runner.metric_infos)
-    for module in (session, candidate):
-        monkeypatch.setattr(module, "open_engine", lambda name, jobs: toys.SerialEngine())
+    toys.run_in_this_process(monkeypatch)
 
 
 def write_checkpoint(path: Path, noise: float) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,18 +17,6 @@ from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream
 from bench.dataset import Utterance
 from bench.metric import MetricEntry, MetricFailure, NotApplicable
 from bench.record import MetricInfo, Score
-
-
-class SerialEngine:
-    """Runs tasks here and now, so that a test can patch what they call."""
-
-    jobs = 1
-
-    def map(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-        for task in tasks:
-            yield task, function(task)
-
-    def close(self) -> None: ...
 
 
 class ToyCodec:
@@ -139,27 +127,47 @@ def metric_module(*metrics: ToyMetric, **facts: Any) -> Any:
     )
 
 
-def install(monkeypatch: Any, codecs: dict[str, Any], metrics: Iterable[Any]) -> None:
-    """Puts toys in the place of every codec but `reference`, and of every metric."""
-    from bench import suite
-    from bench.run import preflight, provenance, runner
-    from bench.run import worker as measure
+class ToyRegistry(registry.Registry):
+    """Toys in the place of every codec but `reference`, and of every metric."""
 
-    modules = {name: module for module in metrics for name in module.METRICS}
-    real = registry.codec_module
-    replacements = {
-        "codec_module": lambda name: codecs[name] if name in codecs else real(name),
-        "codec_names": lambda: (*codecs, "reference"),
-        "metric_modules": lambda: modules,
-        "metric_infos": lambda: {column: module.METRICS[column].info for column, module in modules.items()},
-    }
-    for place in (registry, measure, provenance, runner, suite, preflight):
-        for attribute, replacement in replacements.items():
-            if hasattr(place, attribute):
-                monkeypatch.setattr(place, attribute, replacement)
-    measure._load_codec.cache_clear()
-    measure._metrics.cache_clear()
-    measure._REFERENCES._kept.clear()
+    def __init__(self, codecs: dict[str, Any], metrics: Iterable[Any]) -> None:
+        super().__init__()
+        self._toys = codecs
+        self._metrics = {name: module for module in metrics for name in module.METRICS}
+
+    def fresh(self) -> ToyRegistry:
+        return self
+
+    def codec_names(self) -> tuple[str, ...]:
+        return (*self._toys, "reference")
+
+    def codec_module(self, name: str) -> Any:
+        return self._toys[name] if name in self._toys else super().codec_module(name)
+
+
+def install(monkeypatch: Any, codecs: dict[str, Any], metrics: Iterable[Any]) -> None:
+    """A registry of toys wherever one is asked for, and runs in this process."""
+    from bench import catalogue, commands, conformance, suite  # noqa: F401  # what they import is bound before it is replaced
+    from bench.regress import baseline, candidate
+    from bench.run import session
+
+    toys = ToyRegistry(codecs, list(metrics))
+    for place in (registry, suite, baseline):
+        for name in ("codec_module", "codec_names", "metric_modules", "metric_infos"):
+            if hasattr(place, name):
+                monkeypatch.setattr(place, name, getattr(toys, name))
+    for module in (session, baseline, candidate):
+        monkeypatch.setattr(module, "Registry", lambda: toys)
+    run_in_this_process(monkeypatch)
+
+
+def run_in_this_process(monkeypatch: Any) -> None:
+    from bench.regress import candidate
+    from bench.run import session
+    from bench.run.engine import SerialEngine
+
+    monkeypatch.setattr(session, "open_engine", lambda *_arguments: SerialEngine())
+    monkeypatch.setattr(candidate, "LocalEngine", lambda *_arguments: SerialEngine())
 
 
 def corpus(folder: Path, languages: tuple[str, ...] = ("en", "en", "de", "en")) -> Path:
@@ -168,7 +176,7 @@ def corpus(folder: Path, languages: tuple[str, ...] = ("en", "en", "de", "en")) 
     lines = []
     for index, language in enumerate(languages):
         samples = np.cumsum(rng.standard_normal(12000 + 1000 * index)) * 0.005
-        soundfile.write(folder / f"u{index}.wav", np.clip(samples, -0.9, 0.9), 16000, subtype="FLOAT")
+        soundfile.write(folder / f"u{index}.wav", np.clip(samples, -0.9, 0.9), 16000, subtype="PCM_16")
         lines.append(f'{{"id": "u{index}", "path": "u{index}.wav", "text": "word", "speaker": "s{index % 6}", "language": "{language}"}}')
     manifest = folder / "manifest.jsonl"
     manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")

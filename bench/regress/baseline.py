@@ -16,10 +16,9 @@ from bench.dataset import Dataset
 from bench.errors import UserError, unknown
 from bench.files import read_table, without_nan, write_table
 from bench.record import detail_column
-from bench.registry import metric_infos
-from bench.run.runner import identity
+from bench.registry import Registry, metric_infos
+from bench.run.identity import codec_identity, record_key
 from bench.run.store import SCHEMA, read_run
-from bench.run.worker import Describe, describe
 from bench.suite import REFERENCE, Entry, Suite
 
 FOLDER = Path("results/baselines")
@@ -109,9 +108,9 @@ def kept(records: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
 def reference_keys(suite: Suite, datasets: Sequence[Dataset]) -> dict[tuple[str, str], str]:
     """(data set, utterance) -> the key of its unprocessed reference, which follows from audio, text, language and resampler."""
     entry = next(entry for entry in suite.entries if entry.module == REFERENCE)
-    description = describe(Describe(entry, "cpu", ()))
+    codec = codec_identity(entry, Registry())
     return {
-        (dataset.name, source.id): identity(entry, description, entry.points[0], source, None)
+        (dataset.name, source.id): record_key(codec, entry.points[0], source, None)
         for dataset in datasets
         for source in dataset.entries
     }

@@ -14,12 +14,12 @@ from bench.analysis.verdicts import Regression, regress
 from bench.checkpoint import resolve, sha256
 from bench.dataset import Dataset
 from bench.errors import UserError, unknown
-from bench.registry import RECORDINGS
+from bench.registry import RECORDINGS, Registry
 from bench.regress.baseline import Baseline, check_comparable, kept, read_baseline
-from bench.run.engine import Lost, open_engine
+from bench.run.engine import Engine, LocalEngine, Lost
 from bench.run.session import Options, open_datasets, score
 from bench.run.store import metrics_of, read_run
-from bench.run.worker import Describe, Failed, describe
+from bench.run.tasks import DescribeTask, Failed
 from bench.suite import Suite
 
 _MACHINE = ("processor", "device")  # what speed depends on
@@ -39,26 +39,40 @@ def default_out(suite: Suite, label: str, checkpoint: str) -> Path:
     return Path("results") / "regress" / f"{suite.name}-{label}-{sha256(resolve(checkpoint, entry.module))[:8]}"
 
 
-def check_loads(suite: Suite, device: str) -> None:
+def check_loads(suite: Suite, device: str, engine: Engine | None = None, registry: Any = None) -> None:
     """UserError in one line where the candidate of `with_checkpoint` does not load; in a process of its own, as that may even crash."""
     (entry,) = suite.entries
-    engine = open_engine("local", 1)
+    registry = registry or Registry()
+    if registry.codec_module(entry.module).INFO.kind not in {"fixed", "dynamic"}:
+        raise UserError(f"codec '{entry.label}' has no weights: a checkpoint changes nothing in it")
+    own = engine or LocalEngine([] if device == "cpu" else [device], 1)
     try:
-        ((_, result),) = engine.map(describe, [Describe(dataclasses.replace(entry, points=()), device, ())])
+        own.start((), registry)
+        own.submit("device", DescribeTask(dataclasses.replace(entry, points=())))
+        (finished,) = own.wait()
     finally:
-        engine.close()
+        own.close()
+    result = finished.result
     if isinstance(result, (Failed, Lost)):
         reason = result.reason.removeprefix("UserError: ").removeprefix(f"{entry.checkpoint}: ")
         raise UserError(f"{entry.checkpoint}: codec '{entry.label}' refuses it: {reason}")
-    if not result.weights_sha256:
-        raise UserError(f"codec '{entry.label}' has no weights: a checkpoint changes nothing in it")
 
 
-def judge(suite: Suite, baseline: str, label: str, checkpoint: str, options: Options, console: Console | None = None) -> Regression:
+def judge(
+    suite: Suite,
+    baseline: str,
+    label: str,
+    checkpoint: str,
+    options: Options,
+    console: Console | None = None,
+    engine: Engine | None = None,
+    registry: Any = None,
+) -> Regression:
     """Scores the codec `label` of `suite` with the weights of `checkpoint` in `options.out`, and compares it with the baseline.
 
     baseline     a run's folder, a file of `bench baseline save`, or its name; read, never written to
     checkpoint   a path, or whatever else bench/checkpoint.py resolves
+    engine, registry   in place of what `options` name, and of all that is installed
     """
     known = read_baseline(baseline)
     if options.out.resolve() == known.source.resolve():
@@ -67,8 +81,8 @@ def judge(suite: Suite, baseline: str, label: str, checkpoint: str, options: Opt
     candidate = with_checkpoint(suite, label, str(resolve(checkpoint, entry.module).resolve()))
     datasets = open_datasets(suite, options.limit)
     check_comparable(known, suite, label, datasets)
-    check_loads(candidate, options.device)
-    score(candidate, options, console or Console(quiet=True))
+    check_loads(candidate, options.device, engine, registry)
+    score(candidate, options, console or Console(quiet=True), engine, registry)
     records, about = read_run(options.out)
     return _against(known, suite, label, datasets, records, about, options.out)
 

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from bench.datasets.specs import needs as dataset_needs
 from bench.errors import UserError
 from bench.needs import Requirement
-from bench.registry import RECORDINGS, codec_module, metric_modules
+from bench.registry import RECORDINGS
 from bench.suite import REFERENCE, Suite
 
 
-def requirements(suite: Suite) -> list[Requirement]:
+def requirements(suite: Suite, registry: Any) -> list[Requirement]:
     """Everything that the suite's codecs, metrics and data sets need, here or not."""
     found = [
         Requirement("codec", entry.label, need)
         for entry in suite.entries
         if entry.module != RECORDINGS
-        for need in codec_module(entry.module).needs(entry.checkpoint)
+        for need in registry.codec_module(entry.module).needs(entry.checkpoint)
     ]
     for spec in suite.metrics:
-        module = metric_modules()[spec.metric]
+        module = registry.metric_modules()[spec.metric]
         found += [Requirement("metric", spec.metric, need) for need in module.needs([spec.metric], spec.options)]
     for index, dataset in enumerate(suite.datasets):
         found += [Requirement("dataset", str(index), need) for need in dataset_needs(dataset, suite.base_dir, suite.seed)]

@@ -1,24 +1,35 @@
-"""What a person sees while a run goes on: progress with time left on a terminal, nothing in a pipe."""
+"""What a person sees while a run goes on: a bar for each stage with rate and time left on a terminal, nothing in a pipe."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
-from bench.record import Record
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
 
 class RunProgress:
-    """A bar over utterances x points, and a line for each point as it is done."""
+    """Two bars over utterances x points, and a line for each point as it is done."""
 
     def __init__(self, console: Console) -> None:
-        columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(),
+            TextColumn("{task.fields[codec]}"),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
         self._console = console
-        self._task: TaskID | None = None
+        self._stages: dict[str, TaskID] = {}
 
     def __enter__(self) -> RunProgress:
         self._bar.start()
@@ -28,20 +39,21 @@ class RunProgress:
         self._bar.stop()
 
     def start(self, total: int) -> None:
-        self._task = self._bar.add_task("", total=total)
+        """total: cells (an utterance at a point) of the whole run; each is decoded, then scored."""
+        self._stages = {stage: self._bar.add_task(stage, total=total, codec="") for stage in ("decode", "score")}
 
-    def advance(self, done: int) -> None:
-        if self._task is not None:
-            self._bar.advance(self._task, done)
+    def decoded(self, label: str, number: int) -> None:
+        self._bar.update(self._stages["decode"], advance=number, codec=label)
 
-    def finished_point(self, label: str, point: str, records: Sequence[Record]) -> None:
+    def scored(self, label: str, number: int) -> None:
+        self._bar.update(self._stages["score"], advance=number, codec=label)
+
+    def finished_point(self, label: str, point: str, means: Mapping[str, float], failed: int) -> None:
         """One plain line; the table with intervals comes at the end."""
-        if not self._console.is_terminal or not records:
+        if not self._console.is_terminal:
             return
-        names = dict.fromkeys(name for record in records for name in record.scores)
-        means = {name: statistics.fmean(r.scores[name].value for r in records if name in r.scores) for name in names}
-        told = [f"{label}@{point}", f"{statistics.fmean(record.bitrate for record in records) / 1000:.2f} kbps"]
-        told += [f"{name} {mean:.3g}" for name, mean in means.items()]
-        if failed := sum(bool(record.failures) for record in records):
-            told.append(f"{failed} failed")
-        self._console.print("  ".join(told), highlight=False, markup=False)
+        values = (f"{mean / 1000:.2f} kbps" if name == "bitrate" else f"{name} {mean:.3g}" for name, mean in means.items())
+        shown = [f"{label}@{point}", *values]
+        if failed:
+            shown.append(f"{failed} failed")
+        self._console.print("  ".join(shown), highlight=False, markup=False)

@@ -15,9 +15,10 @@ from bench import audio, recordings
 from bench.checkpoint import sha256
 from bench.codec import CodecInfo
 from bench.dataset import Dataset
-from bench.registry import RECORDINGS, codec_module, metric_infos, metric_modules
+from bench.registry import RECORDINGS
+from bench.run.identity import weights_of
 from bench.run.store import SCHEMA
-from bench.run.worker import Description, Failed
+from bench.run.tasks import Description, Failed
 from bench.suite import Entry, MetricSpec, Suite
 
 _PACKAGES = """speech-codec-bench torch numpy scipy numba soundfile soxr pandas transformers snac av pesq pystoi speechmos onnxruntime
@@ -25,9 +26,9 @@ pocketsphinx jiwer whisper_normalizer constriction nemo_toolkit torchaudio datas
 visqol-python ai-edge-litert"""
 
 
-def info_of(entry: Entry) -> CodecInfo:
+def info_of(entry: Entry, registry: Any) -> CodecInfo:
     if entry.module != RECORDINGS:
-        return codec_module(entry.module).INFO
+        return registry.codec_module(entry.module).INFO
     return dataclasses.replace(recordings.INFO, kind=entry.kind, title=entry.system or recordings.INFO.title)
 
 
@@ -36,12 +37,12 @@ def portable(checkpoint: str | None) -> str:
     return "" if checkpoint is None else Path(checkpoint).name if Path(checkpoint).is_absolute() else checkpoint
 
 
-def about_run(suite: Suite, datasets: Sequence[Dataset], device: str, command: str) -> dict[str, Any]:
+def about_run(suite: Suite, datasets: Sequence[Dataset], registry: Any) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "suite": {**suite.data, "published": [dataclasses.asdict(figure) for figure in suite.published]},
         "suite_text": suite.text,
-        "metrics": {spec.metric: _about_metric(spec) for spec in suite.metrics},
+        "metrics": {spec.metric: _about_metric(spec, registry) for spec in suite.metrics},
         "codecs": {},
         "datasets": [
             {
@@ -55,29 +56,31 @@ def about_run(suite: Suite, datasets: Sequence[Dataset], device: str, command: s
         ],
         "versions": {"python": platform.python_version(), **_versions()},
         "git_commit": _git_commit(),
-        "machine": {"system": platform.platform(), "processor": _processor(), "device": device},
+        "machine": {"system": platform.platform(), "processor": _processor()},
         "resampler": audio.RESAMPLER,
         "seed": suite.seed,
-        "command": command,
         "started": now(),
     }
 
 
-def _about_metric(spec: MetricSpec) -> dict[str, Any]:
-    files = [file for need in metric_modules()[spec.metric].needs([spec.metric], spec.options) for file in need.files]
-    facts = dataclasses.asdict(metric_infos()[spec.metric])
+def _about_metric(spec: MetricSpec, registry: Any) -> dict[str, Any]:
+    files = [file for need in registry.metric_modules()[spec.metric].needs([spec.metric], spec.options) for file in need.files]
+    facts = dataclasses.asdict(registry.metric_infos()[spec.metric])
     return {**facts, "options": dict(spec.options), "weights_sha256": [sha256(file) for file in files]}
 
 
-def about_codec(entry: Entry, description: Description | Failed | None) -> dict[str, Any]:
+def about_codec(entry: Entry, description: Description | Failed | None, described_for: str, registry: Any) -> dict[str, Any]:
+    """described_for: a digest of all that `description` follows from; a later run need not ask again."""
     described = description if isinstance(description, Description) else None
+    weights = [] if entry.module == RECORDINGS else weights_of(entry, registry)
     return {
-        **dataclasses.asdict(info_of(entry)),
+        **dataclasses.asdict(info_of(entry, registry)),
         "module": Path(entry.module).name,
         "checkpoint": portable(entry.checkpoint),
         "family": entry.family,
         "parameters": described.parameters if described else 0,
-        "weights_sha256": described.weights_sha256 if described else "",
+        "weights_sha256": ",".join(weights),
+        "described_for": described_for if described else "",
         "points": {
             point.name: {"frame_rate": point.frame_rate, "n_q": point.n_q, "options": dict(point.options)} for point in entry.points
         },

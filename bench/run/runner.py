@@ -1,167 +1,412 @@
-"""Suite -> records: what is missing is handed out, measured, and kept; what is known is never computed twice."""
+"""Suite -> records: what is missing is decoded and scored, both at once, and kept; what is known is never computed twice."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
 
-from bench import audio, recordings
-from bench.bitstream import unpack
+from bench import recordings
 from bench.checkpoint import sha256
 from bench.codec import OperatingPoint
 from bench.dataset import Dataset
 from bench.dataset import Entry as Source
+from bench.errors import UserError
+from bench.files import read_json
 from bench.record import CODEC, Column, Record, failures_of
-from bench.registry import RECORDINGS, codec_module, metric_infos
-from bench.run.engine import Engine, Lost
+from bench.registry import RECORDINGS
+from bench.run.engine import Engine, Finished, Lost
+from bench.run.identity import codec_identity, column_of, record_key
 from bench.run.provenance import about_codec, about_run, info_of, now, portable
 from bench.run.store import POINTS, RUN, Store, audio_name, stream_name
-from bench.run.tokens import TokenCounts
-from bench.run.worker import Cell, Describe, Description, Failed, Measure, describe, measure
-from bench.suite import Entry, MetricSpec, Suite
+from bench.run.tasks import (
+    CheckTask,
+    DecodeCell,
+    Decoded,
+    DecodeTask,
+    DescribeTask,
+    Description,
+    Failed,
+    Lane,
+    ScoreCell,
+    Scored,
+    ScoreTask,
+)
+from bench.run.tokens import token_statistics
+from bench.suite import Entry, Suite
+
+MAX_LOSSES = 3  # of workers on one cell alone, until the cell is to blame
+CHECKED_SHARE = 16  # of a point's utterances the first, and one in so many, are decoded again by another process
+QUEUED_SCORES = 32  # utterances that wait for their scores, beyond which nothing more is decoded: memory stays flat
+ERRORS = "errors"  # folder of a run: the whole tracebacks of its failures
 
 
 class Progress(Protocol):
-    """What the terminal shows of a run."""
+    """What the terminal shows of a run; numbers are cells: an utterance at a point."""
 
     def start(self, total: int) -> None: ...
 
-    def advance(self, done: int) -> None: ...
+    def decoded(self, label: str, number: int) -> None: ...
 
-    def finished_point(self, label: str, point: str, records: Sequence[Record]) -> None: ...
+    def scored(self, label: str, number: int) -> None: ...
+
+    def finished_point(self, label: str, point: str, means: Mapping[str, float], failed: int) -> None: ...
+
+
+@dataclass(eq=False)
+class _Cell:
+    """One point of one utterance on its way: its record without scores, and the columns that it lacks."""
+
+    blank: Record
+    source: Source
+    point: OperatingPoint
+    recording: recordings.Recording | None
+    columns: tuple[Column, ...] = ()
+    lanes_left: int = 0  # how many of its score tasks have yet to come back
+
+
+@dataclass(eq=False)
+class _Work:
+    """One codec of the suite: what its results follow from, and what has come of it."""
+
+    entry: Entry
+    identity: list[Any]
+    described_for: str
+    description: Description | Failed | None = None
+    made: Mapping[str, Mapping[str, recordings.Recording]] | None = None  # of `recordings`
+    refused: dict[str, Failed] = field(default_factory=dict)  # point -> why none of its records counts
+    checked: set[str] = field(default_factory=set)  # points of which another process has been asked
+    left: Counter[str] = field(default_factory=Counter)  # point -> cells under way
+    sums: dict[str, Counter[str]] = field(default_factory=dict)  # point -> what the line on the terminal averages
+    planned: bool = False
+
+
+@dataclass(eq=False)
+class _Job:
+    """A task with the cells that it is for, in the order of the task's own."""
+
+    lane: Lane
+    task: Any
+    work: _Work | None = None
+    cells: Sequence[_Cell] = ()
+    avoid: int | None = None  # the worker that must not do it
+    losses: int = 0
+    answer: Any = None
 
 
 def run(
-    suite: Suite, datasets: Sequence[Dataset], store: Store, engine: Engine, device: str, progress: Progress, command: str = ""
+    suite: Suite,
+    datasets: Sequence[Dataset],
+    store: Store,
+    engine: Engine,
+    registry: Any,
+    progress: Progress,
+    about: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
-    """Measures what the store lacks of the suite; returns all of its records, in the suite's order, and writes them with run.json."""
-    sources = [(dataset, source) for dataset in datasets for source in dataset.entries]
-    columns = {spec.metric: _score_key(spec) for spec in suite.metrics}
-    table_columns = [Column(name, key) for name, key in columns.items()]
-    about = about_run(suite, datasets, device, command)
-    store.write_json(RUN, about)
-    progress.start(len(sources) * sum(len(entry.points) for entry in suite.entries))
-    rows: list[Record] = []  # of every cell of the suite
-    for entry in suite.entries:
-        description = _describe(entry, [source for _, source in sources], engine, device)
+    """Decodes and scores what the store lacks of the suite; returns all of its records, in the suite's order, and writes them.
+
+    about   further facts for run.json
+    """
+    return _Run(suite, datasets, store, engine, registry, progress).all({**about_run(suite, datasets, registry), **(about or {})})
+
+
+class _Run:
+    """The state of one run: jobs that wait for a worker, and jobs under way."""
+
+    def __init__(
+        self, suite: Suite, datasets: Sequence[Dataset], store: Store, engine: Engine, registry: Any, progress: Progress
+    ) -> None:
+        self._suite, self._store, self._engine, self._registry, self._progress = suite, store, engine, registry, progress
+        self._sources = [(dataset, source) for dataset in datasets for source in dataset.entries]
+        self._columns = tuple(column_of(spec, registry) for spec in suite.metrics)
+        infos = registry.metric_infos()
+        self._lane_of: dict[Column, Lane] = {
+            column: "device" if engine.accelerated and infos[column.name].accelerated else "core" for column in self._columns
+        }
+        self._scores: dict[Lane, deque[_Job]] = {"device": deque(), "core": deque()}  # goes before what decodes, which makes more of it
+        self._decodes: deque[_Job] = deque()
+        self._under_way: dict[int, _Job] = {}
+
+    def all(self, about: dict[str, Any]) -> pd.DataFrame:
+        self._before = _codecs_before(self._store.folder)
+        self._store.write_json(RUN, about)
+        self._engine.start(self._suite.metrics, self._registry)
+        self._progress.start(len(self._sources) * sum(len(entry.points) for entry in self._suite.entries))
+        works = []
+        for entry in self._suite.entries:
+            work = self._begin(entry)
+            works.append(work)
+            about["codecs"][entry.label] = about_codec(work.entry, work.description, work.described_for, self._registry)
+            for cells in self._plan(work):
+                self._send(work, cells)
+            work.planned = True
+            for point in work.entry.points:
+                self._finish_point(work, point.name)
+        while self._turn():
+            pass
+        for work in works:
+            self._refuse(work)
+        blanks = (cell.blank for work in works for cells in self._plan(work) for cell in cells)
+        frame = self._store.finish(blanks, self._columns)
+        self._store.write_json(POINTS, token_statistics(frame, self._store.read_file))
+        self._store.write_json(RUN, {**about, "finished": now()})
+        return frame
+
+    def _begin(self, entry: Entry) -> _Work:
+        if entry.module == RECORDINGS:
+            assert entry.manifest is not None
+            return _Work(entry, [], "", made=recordings.read_systems(entry.manifest)[entry.system].points)
+        identity = codec_identity(entry, self._registry)
+        tunes = any("target_frame_rate" in point.options for point in entry.points)
+        sources = tuple(source for _, source in self._sources) if tunes else ()
+        described_for = _digest([identity, [vars(point) for point in entry.points], [sha256(source.path) for source in sources]])
+        before = self._before.get(entry.label, {})
+        description: Description | Failed
+        if before.get("described_for") == described_for:  # the codec need not be loaded to know it
+            points = tuple(OperatingPoint(name, **facts) for name, facts in before["points"].items())
+            description = Description(before["parameters"], points)
+        else:
+            description = self._ask(DescribeTask(entry, sources))
         if isinstance(description, Description):
             entry = dataclasses.replace(entry, points=description.points)
-        about["codecs"][entry.label] = about_codec(entry, description)
-        plan = _plan(entry, description, sources, store, columns)
-        todo = [
-            Measure(entry, device, source, missing, suite.metrics, store.folder)
-            for source, cells in plan
-            if (missing := tuple(cell for cell in cells if cell.missing))
-        ]
-        progress.advance(len(sources) * len(entry.points) - sum(len(task.cells) for task in todo))
-        for task, result in _failed(todo, description) if isinstance(description, Failed) else engine.map(measure, todo):
-            for record in _lost(task, result) if isinstance(result, Lost) else result:
-                store.add(_keyed(record, columns))
-            progress.advance(len(task.cells))
-        for point in entry.points:
-            blanks = [cell.record for _, cells in plan for cell in cells if cell.point == point]
-            measured = [_labelled(known, blank) for blank in blanks if (known := store.get(blank.key)) is not None]
-            progress.finished_point(entry.label, point.name, [_named(record, columns) for record in measured])
-            rows += blanks
-    frame = store.finish(rows, table_columns)
-    store.write_json(POINTS, token_statistics(frame, store.folder))
-    store.write_json(RUN, {**about, "finished": now()})
-    return frame
+        return _Work(entry, identity, described_for, description)
 
+    def _ask(self, task: DescribeTask) -> Description | Failed:
+        """The answer to one task, while all others go on."""
+        job = _Job("device", task)
+        self._decodes.append(job)
+        while job.answer is None:
+            self._turn()
+        return job.answer
 
-def failures(frame: pd.DataFrame) -> list[tuple[str, str, str, str, str]]:
-    """(codec, point, utterance, what failed, why) of every recorded failure."""
-    places = zip(frame["codec"], frame["point"], frame["utterance"], strict=True)
-    return [(*place, what, reason) for place, told in zip(places, failures_of(frame), strict=True) for what, reason in told.items()]
+    def _plan(self, work: _Work) -> Iterator[list[_Cell]]:
+        """Of each utterance its cells, at all points of a codec."""
+        kind = info_of(work.entry, self._registry).kind
+        for dataset, source in self._sources:
+            cells = []
+            for point in work.entry.points:
+                recording = work.made[point.name].get(source.id) if work.made is not None else None
+                if work.made is None or recording is not None:
+                    key = record_key(work.identity, point, source, recording)
+                    cells.append(_Cell(_blank_record(key, work.entry, kind, point, dataset, source), source, point, recording))
+            yield cells
 
-
-def token_statistics(frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
-    """Of each codec@point: codebook usage, perplexity and entropy per token of every codebook, over all utterances."""
-    statistics = {}
-    for (codec, point), rows in frame[frame["stream_file"] != ""].groupby(["codec", "point"], sort=False):
-        counts = TokenCounts()
-        for name in rows["stream_file"]:
-            if (folder / name).is_file():
-                counts.add(unpack((folder / name).read_bytes()))
-        statistics[f"{codec}@{point}"] = counts.summary()
-    return statistics
-
-
-def _describe(entry: Entry, sources: list[Source], engine: Engine, device: str) -> Description | Failed | None:
-    if entry.module == RECORDINGS:
-        return None
-    tunes = any("target_frame_rate" in point.options for point in entry.points)
-    ((_, result),) = engine.map(describe, [Describe(entry, device, tuple(sources) if tunes else ())])
-    return Failed(result.reason) if isinstance(result, Lost) else result
-
-
-def _plan(
-    entry: Entry,
-    description: Description | Failed | None,
-    sources: Sequence[tuple[Dataset, Source]],
-    store: Store,
-    columns: Mapping[str, str],
-) -> list[tuple[Source, tuple[Cell, ...]]]:
-    """Every utterance with a cell for each point, which knows what it lacks."""
-    made = recordings.read_systems(entry.manifest)[entry.system].points if entry.manifest else None
-    plan = []
-    for dataset, source in sources:
-        cells = []
-        for point in entry.points:
-            recording = made[point.name].get(source.id) if made is not None else None
-            if made is not None and recording is None:
-                continue
-            record = _blank_record(identity(entry, description, point, source, recording), entry, point, dataset, source)
-            known = store.get(record.key)
+    def _send(self, work: _Work, cells: Sequence[_Cell]) -> None:
+        """Queues what the store lacks of one utterance, and waits where too much is queued."""
+        new, again, scores = [], [], []
+        for cell in cells:
+            known = self._store.get(cell.blank.key)
             has = set() if known is None else {*known.scores, *known.not_applicable}
-            cells.append(Cell(record, point, tuple(name for name, key in columns.items() if key not in has), recording))
-        plan.append((source, tuple(cells)))
-    return plan
+            cell.columns = tuple(column for column in self._columns if column.key not in has)
+            work.left[cell.point.name] += 1
+            audio = self._stored_audio(known) if known and cell.columns else None
+            stream = self._store.read_file(known.stream_file) if known and known.stream_file and cell.columns and audio is None else None
+            if not cell.columns:
+                self._progress.decoded(work.entry.label, 1)
+                self._done(work, cell)
+            elif isinstance(work.description, Failed):
+                self._fail(work, cell, dataclasses.replace(work.description, reason=f"load: {work.description.reason}"))
+            elif audio is not None:
+                self._progress.decoded(work.entry.label, 1)
+                scores.append((cell, audio))
+            elif stream is not None:
+                again.append((cell, DecodeCell(cell.point, stream)))
+            else:
+                new.append((cell, DecodeCell(cell.point, recording=cell.recording)))
+        self._queue_scores(work, scores)
+        for lacking in filter(None, (new, again)):
+            own, parts = zip(*lacking, strict=True)
+            self._decodes.append(_Job("device", DecodeTask(work.entry, own[0].source, parts, _seed(own[0].source)), work, own))
+        while len(self._decodes) > 1 or len(self._scores["core"]) > QUEUED_SCORES or len(self._scores["device"]) > QUEUED_SCORES:
+            self._turn()
+
+    def _stored_audio(self, known: Record) -> bytes | Path | None:
+        """What is kept of a record that was decoded before; None where it is gone."""
+        if not known.sample_rate or CODEC in known.failures:
+            return None
+        return Path(known.audio_file) if known.module == RECORDINGS else self._store.read_file(known.audio_file)
+
+    def _queue_scores(self, work: _Work, decoded: Sequence[tuple[_Cell, bytes | Path]]) -> None:
+        """A task for each lane that has columns to fill, for all points of an utterance together."""
+        for lane in self._scores:
+            cells, parts = [], []
+            for cell, audio in decoded:
+                if columns := tuple(column for column in cell.columns if self._lane_of[column] == lane):
+                    cells.append(cell)
+                    parts.append(ScoreCell(audio, columns, cell.recording.reference if cell.recording else None))
+                    cell.lanes_left += 1
+            if cells:
+                self._scores[lane].append(_Job(lane, ScoreTask(cells[0].source, tuple(parts)), work, cells))
+
+    def _turn(self) -> bool:
+        """Hands out what workers are free for, and takes in what has come back; False where nothing is left."""
+        self._hand_out()
+        finished = self._engine.wait()
+        for each in finished:
+            self._take_in(self._under_way.pop(each.ticket), each)
+        return bool(self._under_way or self._decodes or any(self._scores.values()))
+
+    def _hand_out(self) -> None:
+        for lane, waiting in self._scores.items():
+            while waiting and self._engine.idle(lane, waiting[0].avoid):
+                self._submit(waiting.popleft())
+        while self._decodes and len(self._scores["core"]) <= QUEUED_SCORES and self._engine.idle("device", self._decodes[0].avoid):
+            self._submit(self._decodes.popleft())
+
+    def _submit(self, job: _Job) -> None:
+        self._under_way[self._engine.submit(job.lane, job.task, job.avoid)] = job
+
+    def _take_in(self, job: _Job, finished: Finished) -> None:
+        result = finished.result
+        if isinstance(result, Lost):
+            self._try_again(job, result)
+        elif isinstance(job.task, DescribeTask):
+            job.answer = result
+        elif isinstance(job.task, CheckTask):
+            if isinstance(result, Failed) and job.work is not None:
+                job.work.refused.setdefault(job.cells[0].point.name, result)
+        elif isinstance(result, Failed):  # of the worker itself: there is nothing of any cell
+            self._give_up(job, result)
+        elif isinstance(job.task, DecodeTask):
+            self._take_decoded(job, result, finished.worker)
+        else:
+            for cell, scored in zip(job.cells, result, strict=True):
+                self._take_scores(job, cell, scored)
+
+    def _try_again(self, job: _Job, lost: Lost) -> None:
+        """In parts, so that only what kills a worker fails; a cell alone a few times, as a worker may die of something else."""
+        if isinstance(job.task, (DecodeTask, ScoreTask)) and (parts := job.task.parts()):
+            for cell in job.cells:
+                cell.lanes_left += sum(job.cells[number] is cell for _, numbers in parts for number in numbers) - 1
+            for task, numbers in parts:
+                self._queue(_Job(job.lane, task, job.work, [job.cells[number] for number in numbers]))
+        elif lost.final or job.losses + 1 >= MAX_LOSSES:
+            self._give_up(job, Failed(lost.reason))
+        else:
+            job.losses += 1
+            self._queue(job)
+
+    def _queue(self, job: _Job) -> None:
+        (self._scores[job.lane] if isinstance(job.task, (ScoreTask, CheckTask)) else self._decodes).appendleft(job)
+
+    def _give_up(self, job: _Job, failed: Failed) -> None:
+        if isinstance(job.task, DescribeTask):
+            job.answer = failed
+        elif isinstance(job.task, CheckTask) and job.work is not None:
+            job.work.refused.setdefault(job.cells[0].point.name, failed)
+        elif isinstance(job.task, DecodeTask) and job.work is not None:
+            for cell in job.cells:
+                self._progress.decoded(job.work.entry.label, 1)
+                self._fail(job.work, cell, failed)
+        else:
+            for cell, part in zip(job.cells, job.task.cells, strict=True):
+                self._take_scores(job, cell, Scored(failures={column.key: failed for column in part.columns}))
+
+    def _take_decoded(self, job: _Job, results: Sequence[Decoded | Failed], worker: int) -> None:
+        """Stores audio and bitstream, then the record, then asks for the scores."""
+        assert job.work is not None
+        scores: list[tuple[_Cell, bytes | Path]] = []
+        self._progress.decoded(job.work.entry.label, len(results))
+        for cell, result in zip(job.cells, results, strict=True):
+            if isinstance(result, Failed):
+                self._fail(job.work, cell, result)
+                continue
+            if result.audio:
+                self._store.write_file(cell.blank.audio_file, result.audio)
+                if cell.blank.stream_file:
+                    self._store.write_file(cell.blank.stream_file, result.stream)
+                self._check(job.work, cell, result, worker)
+            known = self._store.get(cell.blank.key)
+            decoded_before = known is not None and known.sample_rate and CODEC not in known.failures
+            base = known if known is not None and decoded_before else cell.blank
+            record = dataclasses.replace(base, **result.facts, scores={}, failures={}, not_applicable={})
+            self._store.add(record)
+            scores.append((cell, result.audio or Path(record.audio_file)))
+        self._queue_scores(job.work, scores)
+
+    def _check(self, work: _Work, cell: _Cell, decoded: Decoded, worker: int) -> None:
+        """Has another process decode the bitstream of some utterances: a codec that keeps what the stream lacks is found out."""
+        first = cell.point.name not in work.checked
+        if cell.blank.kind != "ceiling" and (first or int(cell.blank.key[:8], 16) % CHECKED_SHARE == 0):
+            work.checked.add(cell.point.name)
+            task = CheckTask(work.entry, decoded.stream, decoded.audio)
+            self._scores["core"].append(_Job("core", task, work, [cell], avoid=worker))
+
+    def _take_scores(self, job: _Job, cell: _Cell, scored: Scored) -> None:
+        assert job.work is not None
+        failures = {key: self._reason(failed) for key, failed in scored.failures.items()}
+        self._store.add_scores(cell.blank.key, scored.scores, failures, scored.not_applicable)
+        cell.lanes_left -= 1
+        if not cell.lanes_left:
+            self._done(job.work, cell)
+
+    def _fail(self, work: _Work, cell: _Cell, failed: Failed) -> None:
+        self._store.add(dataclasses.replace(cell.blank, failures={CODEC: self._reason(failed)}))
+        self._done(work, cell)
+
+    def _reason(self, failed: Failed) -> str:
+        """The reason as it is recorded; a traceback goes into a file that it names."""
+        if not failed.traceback:
+            return failed.reason
+        name = f"{ERRORS}/{hashlib.sha256(failed.traceback.encode()).hexdigest()[:12]}.txt"
+        self._store.write_file(name, failed.traceback.encode(errors="replace"))
+        return f"{failed.reason} [{name}]"
+
+    def _done(self, work: _Work, cell: _Cell) -> None:
+        self._progress.scored(work.entry.label, 1)
+        point = cell.point.name
+        known = self._store.get(cell.blank.key)
+        sums = work.sums.setdefault(point, Counter())
+        if known is not None:
+            sums["failed"] += bool(known.failures)
+            scores = {column.name: known.scores[column.key].value for column in self._columns if column.key in known.scores}
+            for name, value in {"bitrate": known.bitrate, **scores}.items():
+                sums[name] += value  # type: ignore[assignment]
+                sums[f"n of {name}"] += 1
+        work.left[point] -= 1
+        self._finish_point(work, point)
+
+    def _finish_point(self, work: _Work, point: str) -> None:
+        """One line on the terminal, when the last cell of a point is done."""
+        sums = work.sums.get(point)
+        if work.planned and sums is not None and not work.left[point]:
+            means = {name: sums[name] / n for key, n in sums.items() if key.startswith("n of ") and (name := key[5:])}
+            self._progress.finished_point(work.entry.label, point, means, sums["failed"])
+
+    def _refuse(self, work: _Work) -> None:
+        """Takes back all records of a point that was found out."""
+        for cells in self._plan(work) if work.refused else ():
+            for cell in cells:
+                if failed := work.refused.get(cell.point.name):
+                    self._store.replace(dataclasses.replace(cell.blank, failures={CODEC: self._reason(failed)}))
 
 
-def identity(entry: Entry, description: Any, point: OperatingPoint, source: Source, recording: Any) -> str:
-    """The hash of all that a score follows from, save the metric: the same in any run, whatever the suite calls it."""
-    if recording is not None:
-        reference = sha256(recording.reference) if recording.reference else ""
-        made_by: Any = [sha256(recording.path), reference, recording.frame_rate, recording.bitrate, recording.n_q]
-    else:
-        weights = description.weights_sha256 if isinstance(description, Description) else f"{entry.checkpoint}"
-        made_by = [codec_module(entry.module).VERSION, weights, point.frame_rate, point.n_q, sorted(point.options.items())]
-    module = sha256(Path(entry.module)) if entry.module.endswith(".py") else entry.module
-    parts = [module, made_by, sha256(source.path), source.text, source.language, audio.RESAMPLER]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+def _codecs_before(folder: Path) -> dict[str, Any]:
+    """What run.json said of the codecs when the run was last worked on; nothing where there is none, or it is damaged."""
+    try:
+        return dict(read_json(folder / RUN, "")["codecs"])
+    except (UserError, OSError, KeyError, TypeError):
+        return {}
 
 
-def _score_key(spec: MetricSpec) -> str:
-    """A metric with its version and options, weights by their content: the name under which the journal keeps its scores."""
-    paths = {name: Path(value) for name, value in spec.options.items() if name.startswith("checkpoint")}
-    options = {**spec.options, **{name: sha256(path) for name, path in paths.items() if path.exists()}}
-    suffix = ":" + hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8] if options else ""
-    return f"{spec.metric}#{metric_infos()[spec.metric].version}{suffix}"
+def _digest(facts: Any) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=dict).encode()).hexdigest()
 
 
-def _keyed(record: Record, columns: Mapping[str, str]) -> Record:
-    def rename(told: Mapping[str, Any]) -> dict[str, Any]:
-        return {columns.get(name, name): value for name, value in told.items()}
-
-    return dataclasses.replace(
-        record, scores=rename(record.scores), failures=rename(record.failures), not_applicable=rename(record.not_applicable)
-    )
+def _seed(source: Source) -> int:
+    """Random numbers of a codec that draws any: its own for each utterance, whatever ran before."""
+    return int(hashlib.sha256(f"{source.dataset}/{source.id}".encode()).hexdigest()[:15], 16)
 
 
-def _named(record: Record, columns: Mapping[str, str]) -> Record:
-    return _keyed(record, {key: name for name, key in columns.items()})
-
-
-def _blank_record(key: str, entry: Entry, point: OperatingPoint, dataset: Dataset, source: Source) -> Record:
+def _blank_record(key: str, entry: Entry, kind: str, point: OperatingPoint, dataset: Dataset, source: Source) -> Record:
     names = (key, entry.label, point.name, dataset.name, source.id)
-    kind = info_of(entry).kind
     return Record(
         key=key,
         codec=entry.label,
@@ -176,22 +421,12 @@ def _blank_record(key: str, entry: Entry, point: OperatingPoint, dataset: Datase
         speaker=source.speaker or "",
         text=source.text or "",
         duration_s=source.duration_s,
-        audio_file=audio_name(*names) if entry.module != RECORDINGS else "",
+        audio_file="" if entry.module == RECORDINGS else audio_name(*names),
         stream_file=stream_name(*names) if kind in {"fixed", "dynamic"} and entry.module != RECORDINGS else "",
     )
 
 
-def _lost(task: Measure, lost: Lost) -> Iterator[Record]:
-    for cell in task.cells:
-        yield dataclasses.replace(cell.record, failures={CODEC: lost.reason})
-
-
-def _failed(todo: Sequence[Measure], failed: Failed) -> Iterator[tuple[Measure, Lost]]:
-    for task in todo:
-        yield task, Lost(f"load: {failed.reason}")
-
-
-def _labelled(known: Record, blank: Record) -> Record:
-    """What was measured, under the names of this suite."""
-    names = ("codec", "checkpoint", "kind", "family", "point", "dataset", "utterance", "speaker")
-    return dataclasses.replace(known, **{name: getattr(blank, name) for name in names})
+def failures(frame: pd.DataFrame) -> list[tuple[str, str, str, str, str]]:
+    """(codec, point, utterance, what failed, why) of every recorded failure."""
+    places = zip(frame["codec"], frame["point"], frame["utterance"], strict=True)
+    return [(*place, what, reason) for place, reasons in zip(places, failures_of(frame), strict=True) for what, reason in reasons.items()]

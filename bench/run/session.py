@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -14,11 +16,13 @@ from bench.dataset import Dataset
 from bench.datasets.manifest import problems
 from bench.datasets.specs import open_dataset
 from bench.errors import Unavailable, UserError
+from bench.needs import Requirement
+from bench.registry import Registry
 from bench.run import preflight
-from bench.run.engine import default_jobs, open_engine
+from bench.run.engine import DEFAULT_TIMEOUT_S, Engine, open_engine
 from bench.run.progress import RunProgress
 from bench.run.runner import run
-from bench.run.store import Store, metrics_of, read_run
+from bench.run.store import RUN, Store, metrics_of, read_run
 from bench.suite import Suite
 
 
@@ -26,8 +30,11 @@ from bench.suite import Suite
 class Options:
     """How a suite is run; what is run is the suite's business.
 
-    jobs    processes; None for one a core, or one a GPU
-    limit   utterances of each data set, a seeded sample
+    device       "cpu"; "cuda" for every visible GPU; "cuda:1" for that one
+    per_device   workers on each GPU
+    jobs         workers on the processor's cores; None for one a core that is left. One, on the CPU: everything runs in this process
+    limit        utterances of each data set, a seeded sample
+    timeout_s    of one call into a codec or metric
     """
 
     out: Path
@@ -37,28 +44,51 @@ class Options:
     limit: int | None = None
     skip_unavailable: bool = False
     command: str = ""
+    per_device: int = 1
+    timeout_s: float = DEFAULT_TIMEOUT_S
 
 
-def score(suite: Suite, options: Options, console: Console) -> pd.DataFrame:
-    """The records of `suite`. Unavailable lists all that is missing; UserError all that is wrong; both before any work."""
+def score(suite: Suite, options: Options, console: Console, engine: Engine | None = None, registry: Any = None) -> pd.DataFrame:
+    """The records of `suite`. Unavailable lists all that is missing; UserError all that is wrong; both before any work.
+
+    engine, registry   in place of what `options` name, and of all that is installed
+    """
+    registry = registry or Registry()
     # What is not here counts only as far as the limit asks for it.
-    lacking = [requirement for requirement in preflight.requirements(limited(suite, options.limit)) if not requirement.need.available]
+    found = preflight.requirements(limited(suite, options.limit), registry)
+    lacking = [requirement for requirement in found if not requirement.need.available]
     if lacking and not options.skip_unavailable:
-        raise Unavailable("\n".join([f"{suite.source}: not on this machine:", *map(_tell, lacking)]))
+        raise Unavailable("\n".join([f"{suite.source}: not on this machine:", *map(_shown, lacking)]))
     if lacking:
         suite = preflight.without(suite, lacking)
-        console.print("\n".join(["skipped, as asked:", *map(_tell, lacking)]), highlight=False, markup=False)
+        console.print("\n".join(["skipped, as asked:", *map(_shown, lacking)]), highlight=False, markup=False)
     datasets = open_datasets(suite, options.limit)
-    engine = open_engine(options.engine, options.jobs or _jobs(options.device))
+    _check_folder(suite, options)
+    own = engine or open_engine(options.engine, options.device, options.per_device, options.jobs, options.timeout_s)
     try:
         with RunProgress(console) as progress:
             store = Store(options.out)
-            frame = run(suite, datasets, store, engine, options.device, progress, options.command)
-        for warning in store.warnings:
-            console.print(warning, highlight=False, markup=False, soft_wrap=True)
+            about = {"command": options.command, "limit": options.limit, "device": options.device}
+            frame = run(suite, datasets, store, own, registry, progress, about)
     finally:
-        engine.close()
+        own.close()
+    for warning in store.warnings:
+        console.print(warning, highlight=False, markup=False)
     return frame
+
+
+def _check_folder(suite: Suite, options: Options) -> None:
+    """UserError where `options.out` holds another suite's results, or more of this one than `limit` would leave."""
+    try:
+        about = json.loads((options.out / RUN).read_text(encoding="utf-8"))
+        name, limit = about["suite"]["name"], about.get("limit")
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # none, or one that is damaged: the run writes it anew
+    if name != suite.name:
+        raise UserError(f"{options.out}: holds results of the suite '{name}', not of '{suite.name}'; give another folder with --out")
+    if options.limit is not None and (limit is None or limit > options.limit):
+        held = "all utterances" if limit is None else f"{limit} utterances of each data set"
+        raise UserError(f"{options.out}: holds a run over {held}; give another folder with --out for --limit {options.limit}")
 
 
 def open_datasets(suite: Suite, limit: int | None = None) -> list[Dataset]:
@@ -87,13 +117,7 @@ def table_of(folder: Path, by: tuple[str, ...] = ()) -> Table:
     return summary(frame, metrics_of(about), by=by, nominal_frame_rates=nominal, seed=about["seed"])
 
 
-def _jobs(device: str) -> int:
-    if not device.startswith("cuda"):
-        return default_jobs()
-    return 1  # one process owns a GPU
-
-
-def _tell(requirement: preflight.Requirement) -> str:
+def _shown(requirement: Requirement) -> str:
     need = requirement.need
     facts = ", ".join(filter(None, [need.kind, f"{need.size_mb:.0f} MB" if need.size_mb else "", need.licence]))
     return f"  {requirement.kind} {requirement.owner}: {need.name} ({facts}); get it with: {need.how}"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from bench.bitstream import unpack
 from bench.codec import Encoded
 
 
@@ -49,3 +52,15 @@ class TokenCounts:
                 }
             )
         return {"codebooks": rows, "durations": {str(d): n for d, n in sorted(self._durations.items())}}
+
+
+def token_statistics(frame: pd.DataFrame, read_file: Callable[[str], bytes | None]) -> dict[str, Any]:
+    """Of each codec@point: codebook usage, perplexity and entropy per token of every codebook, over all utterances."""
+    statistics = {}
+    for (codec, point), rows in frame[frame["stream_file"] != ""].groupby(["codec", "point"], sort=False):
+        counts = TokenCounts()
+        for name in rows["stream_file"]:
+            if (data := read_file(name)) is not None:
+                counts.add(unpack(data))
+        statistics[f"{codec}@{point}"] = counts.summary()
+    return statistics

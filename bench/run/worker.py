@@ -1,21 +1,21 @@
-"""What happens in a worker: a codec is loaded once, an utterance analysed once, and every point packed, unpacked, decoded and scored."""
+"""A worker: it loads a codec once, analyses an utterance once, packs, unpacks and decodes every point, and scores decoded audio."""
 
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 import resource
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import soundfile
 import torch
 
 from bench import audio
@@ -23,127 +23,235 @@ from bench.bitstream import entropy_pack, pack, unpack
 from bench.codec import Codec, Encoded, OperatingPoint, check_audio, nominal_bitrate
 from bench.dataset import Entry as Source
 from bench.dataset import Utterance
-from bench.metric import Metric, MetricFailure, NotApplicable
-from bench.record import CODEC, Record, Score
+from bench.metric import Metric, MetricFailure, MetricModule, NotApplicable
+from bench.record import Column, Score
 from bench.recordings import Recording
-from bench.registry import codec_module, metric_modules
+from bench.run.failure import BrokenContract, attempt
+from bench.run.process import CALL, LOAD
+from bench.run.surroundings import Surroundings
+from bench.run.tasks import (
+    CheckTask,
+    DecodeCell,
+    Decoded,
+    DecodeTask,
+    DescribeTask,
+    Description,
+    Failed,
+    Outcome,
+    Scored,
+    ScoreTask,
+)
 from bench.suite import Entry, MetricSpec
 
-R = TypeVar("R")
-_KEPT_REFERENCES = 16  # utterances whose prepared reference stays in memory: up to 9 MB each
+K = TypeVar("K")
+V = TypeVar("V")
+FULL_SCALE = 2**23  # of the 24 bits in which decoded audio is stored and scored
+MAX_CHECK_ERROR = 1e-4  # energy of the difference between two decodings of one stream, over that of the first: -40 dB
+_KEPT = 16  # utterances whose audio and prepared reference stay in memory: up to 9 MB each
 
 
-@dataclass(frozen=True)
-class Describe:
-    """Asks for the facts of a loaded codec, and for its tuned points, for which it analyses `sources`."""
+class Worker:
+    """The models of one process and device, and the references that it has prepared.
 
-    entry: Entry
-    device: str
-    sources: tuple[Source, ...]
-
-
-@dataclass(frozen=True)
-class Description:
-    parameters: int
-    weights_sha256: str
-    sample_rate: int
-    hop_length: int
-    points: tuple[OperatingPoint, ...]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One point of one utterance: the record's identity, and the columns that it still lacks."""
-
-    record: Record
-    point: OperatingPoint
-    missing: tuple[str, ...]
-    recording: Recording | None = None
-
-
-@dataclass(frozen=True)
-class Measure:
-    """All that is missing of one utterance with one codec."""
-
-    entry: Entry
-    device: str
-    source: Source
-    cells: tuple[Cell, ...]
-    metrics: tuple[MetricSpec, ...]  # of the suite: loaded together, whatever a cell lacks
-    folder: Path
-
-
-@dataclass(frozen=True)
-class Failed:
-    reason: str
-
-
-def describe(task: Describe) -> Description | Failed:
-    return _attempt(_describe, task)
-
-
-def _describe(task: Describe) -> Description:
-    codec = _load_codec(task.entry.module, task.entry.checkpoint, task.device)
-    points = []
-    for point in task.entry.points:
-        if hasattr(codec, "at_own_rate"):
-            point = codec.at_own_rate(point)
-        if "target_frame_rate" in point.options and hasattr(codec, "tune"):
-            with torch.inference_mode():
-                latents = (codec.analyse(_codec_input(codec, source.read())) for source in task.sources)
-                point = codec.tune(latents, point)
-        points.append(point)
-    return Description(codec.parameters, codec.weights_sha256, codec.sample_rate, codec.hop_length, tuple(points))
-
-
-def measure(task: Measure) -> list[Record]:
-    """A record of each of a task's cells, with what could be scored and the reason for what could not."""
-    made = _decode(task)
-    failed = [
-        dataclasses.replace(cell.record, failures={CODEC: each.reason})
-        for cell, each in zip(task.cells, made, strict=True)
-        if isinstance(each, Failed)
-    ]
-    return [*failed, *_scored([each for each in made if isinstance(each, _Decoded)], task)]
-
-
-_Outcome = Mapping[str, Score] | NotApplicable | Failed
-
-
-@dataclass
-class _Decoded:
-    """The audio of a cell, which waits for that of the others: a recogniser hears all points of an utterance together.
-
-    record      what is known but for the scores
-    outcomes    by column, as one metric after the other fills them
+    registry   what finds codecs and metrics by name (bench/registry.py)
+    metrics    of the suite: those of one file are loaded together, when the first of their columns is asked for
+    beat       called with CALL or LOAD before every call into a codec or metric: the time that it may take begins again
     """
 
-    cell: Cell
-    record: Record
-    reference: Utterance
-    samples: np.ndarray
-    outcomes: dict[str, _Outcome] = field(default_factory=dict)
-    _at_rate: dict[int, np.ndarray] = field(default_factory=dict)
+    def __init__(self, registry: Any, device: str, metrics: Sequence[MetricSpec], beat: Callable[[str], None]) -> None:
+        self._registry = registry
+        self._device = torch.device(device)
+        self._beat = beat
+        self._codec: tuple[tuple[str, str | None], Codec] | None = None
+        self._groups = _groups(registry, metrics)
+        self._utterances: OrderedDict[Source, Utterance] = OrderedDict()
+        self._references: OrderedDict[str, dict[Any, Any]] = OrderedDict()
+        self._surroundings = Surroundings()
 
-    def at(self, sample_rate: int) -> np.ndarray:
-        """The audio at a rate that some metric asks for; resampled once."""
-        if sample_rate not in self._at_rate:
-            self._at_rate[sample_rate] = audio.resample(self.samples, self.record.sample_rate, sample_rate)
-        return self._at_rate[sample_rate]
+    def handle(self, task: Any) -> Any:
+        """The result of a task, whatever a codec or metric does, short of ending the process."""
+        self._surroundings.put_back(task.seed)
+        self._beat(LOAD)
+        calls: dict[type, Callable[[Any], Any]] = {
+            DescribeTask: self._describe,
+            DecodeTask: self._decode,
+            CheckTask: self._check,
+            ScoreTask: self._score,
+        }
+        return calls[type(task)](task)
+
+    def close(self) -> None:
+        self._surroundings.restore()
+
+    def _describe(self, task: DescribeTask) -> Description | Failed:
+        return attempt(self._description, task, module=task.entry.module)
+
+    def _description(self, task: DescribeTask) -> Description:
+        codec = self._load(task.entry)
+        points = []
+        for point in task.entry.points:
+            if hasattr(codec, "at_own_rate"):
+                point = codec.at_own_rate(point)
+            if "target_frame_rate" in point.options and hasattr(codec, "tune"):
+                with torch.inference_mode():
+                    point = codec.tune(self._latents(codec, task.sources), point)
+            points.append(point)
+        return Description(codec.parameters, tuple(points))
+
+    def _latents(self, codec: Codec, sources: Sequence[Source]) -> Iterator[Any]:
+        for source in sources:
+            self._beat(CALL)
+            yield codec.analyse(_codec_input(codec, self._read(source)))
+
+    def _decode(self, task: DecodeTask) -> tuple[Decoded | Failed, ...]:
+        """The audio of each cell, as it is stored."""
+        module, number = task.entry.module, len(task.cells)
+        if any(cell.recording for cell in task.cells):
+            utterance = attempt(self._read, task.source, stage="reading")
+            return (
+                (utterance,) * number
+                if isinstance(utterance, Failed)
+                else tuple(attempt(_load_recording, cell.recording, utterance) for cell in task.cells)
+            )
+        codec = attempt(self._load, task.entry, stage="load", module=module)
+        if isinstance(codec, Failed):
+            return (codec,) * number
+        if all(cell.stream for cell in task.cells):
+            return tuple(self._timed(_from_stream, codec, cell.stream, module=module) for cell in task.cells)
+        utterance = attempt(self._read, task.source, stage="reading")
+        if isinstance(utterance, Failed):
+            return (utterance,) * number
+        analysed = self._timed(_analyse, codec, utterance, stage="analyse", module=module)
+        if isinstance(analysed, Failed):
+            return (analysed,) * number
+        return tuple(self._timed(_code, codec, analysed, cell, module=module) for cell in task.cells)
+
+    def _check(self, task: CheckTask) -> Failed | None:
+        codec = attempt(self._load, task.entry, stage="load", module=task.entry.module)
+        again = codec if isinstance(codec, Failed) else self._timed(_from_stream, codec, task.stream, module=task.entry.module)
+        if isinstance(again, Failed):
+            return Failed(f"a second decoder, in another process, cannot decode the stream: {again.reason}", again.traceback)
+        first, second = from_flac(task.audio)[0], from_flac(again.audio)[0]
+        difference = float(np.square(first - second).sum()) if first.shape == second.shape else math.inf
+        if difference <= MAX_CHECK_ERROR * float(np.square(first).sum()) + len(first) / FULL_SCALE:
+            return None
+        return Failed("a second decoder, in another process, makes other audio of the same stream: what it needs is not in the stream")
+
+    def _score(self, task: ScoreTask) -> tuple[Scored, ...]:
+        """The missing columns of each cell; each metric hears all cells that share a reference together."""
+        outcomes: list[dict[str, Outcome]] = [{} for _ in task.cells]
+        for reference in dict.fromkeys(cell.reference for cell in task.cells):
+            utterance = attempt(self._reference, task.source, reference, stage="reading")
+            signals: dict[int, _Signal] = {}
+            for number, cell in enumerate(task.cells):
+                if cell.reference == reference:
+                    signal = utterance if isinstance(utterance, Failed) else attempt(_signal, cell.audio, stage="reading")
+                    if isinstance(signal, Failed):
+                        outcomes[number] = {column.key: signal for column in cell.columns}
+                    else:
+                        signals[number] = signal
+            if signals and not isinstance(utterance, Failed):
+                self._score_together(utterance, signals, {number: task.cells[number].columns for number in signals}, outcomes)
+        return tuple(_scored(outcome) for outcome in outcomes)
+
+    def _score_together(
+        self,
+        utterance: Utterance,
+        signals: Mapping[int, _Signal],
+        columns: Mapping[int, Sequence[Column]],
+        outcomes: Sequence[dict[str, Outcome]],
+    ) -> None:
+        for group in dict.fromkeys(self._groups[column.name] for number in signals for column in columns[number]):
+            self._beat(LOAD)
+            metrics = attempt(group.load, self._device, stage="load")
+            if isinstance(metrics, Failed):
+                for number in signals:
+                    outcomes[number].update({column.key: metrics for column in columns[number] if column.name in group.names})
+                continue
+            for metric in metrics:
+                lacking = {number: own for number in signals if (own := [c for c in columns[number] if c.name in metric.names])}
+                if lacking:
+                    found = self._outcomes(metric, utterance, [signals[number] for number in lacking])
+                    for (number, own), outcome in zip(lacking.items(), found, strict=True):
+                        outcomes[number].update({column.key: _of_column(outcome, column.name) for column in own})
+
+    def _outcomes(self, metric: Metric, utterance: Utterance, signals: Sequence[_Signal]) -> Sequence[Any]:
+        """What `metric` has to say of signals that share a reference."""
+        ready = self._timed(_unless_inapplicable, self._prepared, metric, utterance)
+        if isinstance(ready, (Failed, NotApplicable)):
+            return [ready] * len(signals)
+        reference, prepared = ready
+        fitted = [audio.fit_length(signal.at(metric.sample_rate), len(reference)) for signal in signals]
+        if len(fitted) > 1 and hasattr(metric, "score_batch"):
+            scores = self._timed(metric.score_batch, prepared, fitted)
+            if not isinstance(scores, Failed):
+                return scores
+        return [self._timed(_unless_inapplicable, metric.score, prepared, signal) for signal in fitted]
+
+    def _prepared(self, metric: Metric, utterance: Utterance) -> tuple[np.ndarray, Any]:
+        """The reference at the metric's rate, and what the metric prepares from it: once for all codecs and points."""
+        memo = _remembered(self._references, utterance.audio_sha256, dict)
+        rate = metric.sample_rate
+        if rate not in memo:
+            memo[rate] = audio.resample(utterance.audio, utterance.sample_rate, rate)
+        if metric.names not in memo:
+            memo[metric.names] = metric.prepare(utterance, memo[rate])
+        return memo[rate], memo[metric.names]
+
+    def _read(self, source: Source) -> Utterance:
+        return _remembered(self._utterances, source, source.read)
+
+    def _reference(self, source: Source, reference: Path | None) -> Utterance:
+        return _with_reference(self._read(source), reference)
+
+    def _load(self, entry: Entry) -> Codec:
+        """The codec of `entry`; one that was loaded before makes room for it."""
+        name = (entry.module, entry.checkpoint)
+        if self._codec is None or self._codec[0] != name:
+            self._codec = None
+            self._beat(LOAD)
+            self._codec = (name, self._registry.codec_module(entry.module).load(entry.checkpoint, self._device))
+        return self._codec[1]
+
+    def _timed(self, function: Callable[..., V], *arguments: Any, stage: str = "", module: str = "") -> V | Failed:
+        self._beat(CALL)
+        return attempt(function, *arguments, stage=stage, module=module)
 
 
-def _decode(task: Measure) -> list[_Decoded | Failed]:
-    """The audio of each cell."""
-    utterance = _attempt(_read, task.source)
-    if isinstance(utterance, Failed):
-        return [Failed(f"reading: {utterance.reason}")] * len(task.cells)
-    if task.cells[0].recording is not None:
-        return [_attempt(_load_recording, cell, utterance) for cell in task.cells]
-    codec = _attempt(_load_codec, task.entry.module, task.entry.checkpoint, task.device)
-    analysed = codec if isinstance(codec, Failed) else _attempt(_analyse, codec, utterance)
-    if isinstance(analysed, Failed):
-        return [Failed(f"analyse: {analysed.reason}")] * len(task.cells)
-    return [_attempt(_code, codec, analysed, cell, task.folder) for cell in task.cells]
+@dataclass(eq=False)
+class _Group:
+    """Columns of one file with the same options, which are loaded together."""
+
+    module: MetricModule
+    options: Mapping[str, str]
+    names: list[str] = field(default_factory=list)
+    loaded: Sequence[Metric] | None = None
+
+    def load(self, device: torch.device) -> Sequence[Metric]:
+        if self.loaded is None:
+            self.loaded = self.module.load(self.names, device, self.options)
+        return self.loaded
+
+
+def _groups(registry: Any, metrics: Sequence[MetricSpec]) -> dict[str, _Group]:
+    """Column -> its group."""
+    groups: dict[Any, _Group] = {}
+    columns = {}
+    for spec in metrics:
+        module = registry.metric_modules()[spec.metric]
+        key = (module.__name__, tuple(sorted(spec.options.items())))
+        columns[spec.metric] = groups.setdefault(key, _Group(module, dict(spec.options)))
+        columns[spec.metric].names.append(spec.metric)
+    return columns
+
+
+def _remembered(kept: OrderedDict[K, V], key: K, make: Callable[[], V]) -> V:
+    if key not in kept:
+        kept[key] = make()
+        while len(kept) > _KEPT:
+            kept.popitem(last=False)
+    kept.move_to_end(key)
+    return kept[key]
 
 
 @dataclass(frozen=True)
@@ -164,7 +272,7 @@ def _analyse(codec: Codec, utterance: Utterance) -> _Analysed:
     return _Analysed(utterance, latent, len(samples), codec.sample_rate or utterance.sample_rate, time.perf_counter() - started)
 
 
-def _code(codec: Codec, analysed: _Analysed, cell: Cell, folder: Path) -> _Decoded:
+def _code(codec: Codec, analysed: _Analysed, cell: DecodeCell) -> Decoded:
     """Encodes, packs, unpacks and decodes; raises where the codec breaks its contract."""
     with torch.inference_mode():
         started = time.perf_counter()
@@ -178,31 +286,57 @@ def _code(codec: Codec, analysed: _Analysed, cell: Cell, folder: Path) -> _Decod
         _wait_for_device()
         decode_s = time.perf_counter() - started
     if decoded.shape != (analysed.num_samples,):
-        raise ValueError(f"decode gave the shape {list(decoded.shape)}, the audio has [{analysed.num_samples}]")
+        raise BrokenContract(f"decode gave the shape {list(decoded.shape)}, the audio has [{analysed.num_samples}]")
+    stored, clipped_samples = to_flac(_finite(decoded), analysed.sample_rate)
+    facts = {
+        "sample_rate": analysed.sample_rate,
+        "hop_length": codec.hop_length,
+        "clipped_samples": clipped_samples,
+        **_rates(encoded, cell.point, analysed.utterance.duration_s, packed.bits_tokens, packed.bits_side),
+        "bits_total": packed.bits_total,
+        "bits_entropy": _entropy_bits(encoded),
+        "encode_s": analysed.seconds + encode_s,
+        "decode_s": decode_s,
+        "peak_memory_mb": _peak_memory_mb(),
+    }
+    return Decoded(facts, stored, packed.data)
+
+
+def _from_stream(codec: Codec, stream: bytes) -> Decoded:
+    """The audio of a stored bitstream, without what only the encoder knows."""
+    received = unpack(stream)
+    with torch.inference_mode():
+        decoded = codec.decode(received)
+    if decoded.shape != (received.num_samples,):
+        raise BrokenContract(f"decode gave the shape {list(decoded.shape)}, the stream has [{received.num_samples}] samples")
+    stored, clipped_samples = to_flac(_finite(decoded), codec.sample_rate)
+    return Decoded({"clipped_samples": clipped_samples}, stored, stream)
+
+
+def _finite(decoded: torch.Tensor) -> np.ndarray:
     if not bool(torch.isfinite(decoded).all()):
-        raise ValueError("decode gave NaN or infinite samples")
-    samples = decoded.float().numpy()
-    record = dataclasses.replace(
-        cell.record,
-        sample_rate=analysed.sample_rate,
-        hop_length=codec.hop_length,
-        **_rates(encoded, cell, packed.bits_tokens, packed.bits_side),
-        bits_total=packed.bits_total,
-        bits_entropy=_entropy_bits(encoded),
-        encode_s=analysed.seconds + encode_s,
-        decode_s=decode_s,
-        peak_memory_mb=_peak_memory_mb(),
-    )
-    audio.write(folder / record.audio_file, samples, analysed.sample_rate)
-    if record.stream_file:
-        (folder / record.stream_file).parent.mkdir(parents=True, exist_ok=True)
-        (folder / record.stream_file).write_bytes(packed.data)
-    return _Decoded(cell, record, analysed.utterance, samples)
+        raise BrokenContract("decode gave NaN or infinite samples")
+    return decoded.detach().float().cpu().numpy()
 
 
-def _rates(encoded: Encoded, cell: Cell, bits_tokens: int, bits_side: int) -> dict[str, Any]:
-    duration_s = cell.record.duration_s
-    packets = len(encoded.packets) if cell.point.frame_rate else 0  # a codec without frames has no rate of them
+def to_flac(samples: np.ndarray, sample_rate: int) -> tuple[bytes, int]:
+    """float32 [T] as 24-bit FLAC, and how many samples had to be clipped for it."""
+    scaled = np.rint(samples.astype(np.float64) * FULL_SCALE)
+    clipped = np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1)
+    file = io.BytesIO()
+    # libsndfile takes the upper 24 of 32 bits. A sample at full scale itself is no clipping that anybody hears.
+    soundfile.write(file, (clipped.astype(np.int32) << 8), sample_rate, format="FLAC", subtype="PCM_24")
+    return file.getvalue(), int(np.count_nonzero(np.abs(scaled) > FULL_SCALE))
+
+
+def from_flac(data: bytes) -> tuple[np.ndarray, int]:
+    """float32 [T], exactly as stored, and the sample rate in Hz."""
+    samples, sample_rate = soundfile.read(io.BytesIO(data), dtype="float32")
+    return samples, int(sample_rate)
+
+
+def _rates(encoded: Encoded, point: OperatingPoint, duration_s: float, bits_tokens: int, bits_side: int) -> dict[str, Any]:
+    packets = len(encoded.packets) if point.frame_rate else 0  # a codec without frames has no rate of them
     frames = sum(stream.num_frames for stream in encoded.streams) or packets
     tokens = sum(stream.tokens.numel() for stream in encoded.streams)
     return {
@@ -221,129 +355,71 @@ def _entropy_bits(encoded: Encoded) -> int:
     return packed.bits_tokens + packed.bits_side
 
 
-def _load_recording(cell: Cell, utterance: Utterance) -> _Decoded:
-    recording = cell.recording
-    assert recording is not None
-    if recording.reference is not None:
-        samples, sample_rate = audio.read(recording.reference)
-        utterance = dataclasses.replace(utterance, audio=samples, sample_rate=sample_rate)
+def _load_recording(recording: Recording, utterance: Utterance) -> Decoded:
+    utterance = _with_reference(utterance, recording.reference)
     decoded, sample_rate = audio.read(recording.path)
-    expected = round(len(utterance.audio) * sample_rate / utterance.sample_rate)
-    record = dataclasses.replace(
-        cell.record,
-        duration_s=utterance.duration_s,
-        sample_rate=sample_rate,
-        frame_rate=recording.frame_rate,
-        token_rate=recording.frame_rate * recording.n_q,
-        bitrate=recording.bitrate,
-        nominal_bitrate=recording.bitrate,
-        length_error=len(decoded) - expected,
-        audio_file=str(recording.path),
-    )
-    return _Decoded(cell, record, utterance, decoded)
+    facts = {
+        "duration_s": utterance.duration_s,
+        "sample_rate": sample_rate,
+        "frame_rate": recording.frame_rate,
+        "token_rate": recording.frame_rate * recording.n_q,
+        "bitrate": recording.bitrate,
+        "nominal_bitrate": recording.bitrate,
+        "length_error": len(decoded) - round(len(utterance.audio) * sample_rate / utterance.sample_rate),
+        "audio_file": str(recording.path),
+    }
+    return Decoded(facts)
 
 
-def _scored(decoded: Sequence[_Decoded], task: Measure) -> list[Record]:
-    """Asks each metric for what cells lack, once for all that share a reference."""
-    for names, metric in _metrics(tuple((spec.metric, tuple(sorted(spec.options.items()))) for spec in task.metrics), task.device):
-        lacking = [each for each in decoded if any(name in each.cell.missing for name in names)]
-        for _, group in groupby(lacking, key=lambda each: each.reference.audio_sha256):  # a recording may name a reference of its own
-            together = list(group)
-            for each, outcome in zip(together, _outcomes(metric, together), strict=True):
-                each.outcomes.update({name: outcome for name in names if name in each.cell.missing})
-    return [_with_outcomes(each.record, each.outcomes) for each in decoded]
+def _with_reference(utterance: Utterance, reference: Path | None) -> Utterance:
+    """The utterance with the audio that a recording names as its own reference."""
+    if reference is None:
+        return utterance
+    samples, sample_rate = audio.read(reference)
+    return dataclasses.replace(utterance, audio=samples, sample_rate=sample_rate)
 
 
-def _outcomes(metric: Metric | Failed, decoded: Sequence[_Decoded]) -> Sequence[_Outcome]:
-    """What `metric` has to say of signals that share a reference."""
-    if isinstance(metric, Failed):
-        return [metric] * len(decoded)
-    ready = _attempt(_unless_inapplicable, _prepared, metric, decoded)
-    if isinstance(ready, (Failed, NotApplicable)):
-        return [ready] * len(decoded)
-    prepared, signals = ready
-    if len(signals) > 1 and hasattr(metric, "score_batch"):
-        scores = _attempt(metric.score_batch, prepared, signals)
-        if not isinstance(scores, Failed):
-            return scores
-    return [_attempt(_unless_inapplicable, metric.score, prepared, signal) for signal in signals]
+@dataclass
+class _Signal:
+    """Decoded audio, resampled once for each rate that some metric asks for."""
+
+    samples: np.ndarray
+    sample_rate: int
+    _at_rate: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def at(self, sample_rate: int) -> np.ndarray:
+        if sample_rate not in self._at_rate:
+            self._at_rate[sample_rate] = audio.resample(self.samples, self.sample_rate, sample_rate)
+        return self._at_rate[sample_rate]
 
 
-def _prepared(metric: Metric, decoded: Sequence[_Decoded]) -> tuple[Any, list[np.ndarray]]:
-    """The prepared reference, and the degraded signals at its rate and of its length."""
-    reference, prepared = _REFERENCES.prepared(metric, decoded[0].reference)
-    return prepared, [audio.fit_length(each.at(metric.sample_rate), len(reference)) for each in decoded]
+def _signal(stored: bytes | Path) -> _Signal:
+    return _Signal(*(from_flac(stored) if isinstance(stored, bytes) else audio.read(stored)))
 
 
-def _unless_inapplicable(function: Callable[..., R], *arguments: Any) -> R | NotApplicable:
+def _unless_inapplicable(function: Callable[..., V], *arguments: Any) -> V | NotApplicable:
     try:
         return function(*arguments)
     except NotApplicable as reason:
         return reason
 
 
-def _with_outcomes(record: Record, outcomes: Mapping[str, _Outcome]) -> Record:
-    scores: dict[str, Score] = {}
-    failures: dict[str, str] = {}
-    not_applicable: dict[str, str] = {}
-    for name, outcome in outcomes.items():
-        if isinstance(outcome, Failed):
-            failures[name] = outcome.reason
-        elif isinstance(outcome, NotApplicable):
-            not_applicable[name] = str(outcome)
-        elif not math.isfinite(outcome[name].value):
-            failures[name] = f"the metric gave {outcome[name].value}"
-        else:
-            scores[name] = outcome[name]
-    return dataclasses.replace(record, scores=scores, failures=failures, not_applicable=not_applicable)
+def _of_column(outcome: Any, name: str) -> Outcome:
+    return outcome if isinstance(outcome, (Failed, NotApplicable)) else attempt(_finite_score, outcome, name)
 
 
-class _References:
-    """prepare() memoised by metric and utterance; the audio at each metric's rate is resampled once."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, dict[Any, Any]] = OrderedDict()
-
-    def prepared(self, metric: Metric, utterance: Utterance) -> tuple[np.ndarray, Any]:
-        memo = self._kept.setdefault(utterance.audio_sha256, {})
-        self._kept.move_to_end(utterance.audio_sha256)
-        while len(self._kept) > _KEPT_REFERENCES:
-            self._kept.popitem(last=False)
-        rate = metric.sample_rate
-        if rate not in memo:
-            memo[rate] = audio.resample(utterance.audio, utterance.sample_rate, rate)
-        if metric.names not in memo:
-            memo[metric.names] = metric.prepare(utterance, memo[rate])
-        return memo[rate], memo[metric.names]
+def _finite_score(scores: Mapping[str, Score], name: str) -> Score:
+    if not math.isfinite(scores[name].value):
+        raise MetricFailure(f"the metric gave {scores[name].value}")
+    return scores[name]
 
 
-_REFERENCES = _References()
-
-
-@lru_cache(maxsize=1)
-def _load_codec(module: str, checkpoint: str | None, device: str) -> Codec:
-    return codec_module(module).load(checkpoint, torch.device(device))
-
-
-@lru_cache(maxsize=32)
-def _read(source: Source) -> Utterance:
-    return source.read()
-
-
-@lru_cache(maxsize=1)
-def _metrics(columns: tuple[tuple[str, tuple[tuple[str, str], ...]], ...], device: str) -> list[tuple[tuple[str, ...], Metric | Failed]]:
-    """The metrics that fill `columns` (name, options), with the names that each fills; loaded once a process."""
-    groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
-    for name, options in columns:
-        groups.setdefault((metric_modules()[name].__name__, options), []).append(name)
-    loaded: list[tuple[tuple[str, ...], Metric | Failed]] = []
-    for (_, options), names in groups.items():
-        metrics = _attempt(metric_modules()[names[0]].load, names, torch.device(device), dict(options))
-        if isinstance(metrics, Failed):
-            loaded.append((tuple(names), metrics))
-        else:
-            loaded += [(metric.names, metric) for metric in metrics]
-    return loaded
+def _scored(outcomes: Mapping[str, Outcome]) -> Scored:
+    return Scored(
+        {key: each for key, each in outcomes.items() if not isinstance(each, (Failed, NotApplicable))},
+        {key: each for key, each in outcomes.items() if isinstance(each, Failed)},
+        {key: str(each) for key, each in outcomes.items() if isinstance(each, NotApplicable)},
+    )
 
 
 def _codec_input(codec: Codec, utterance: Utterance) -> torch.Tensor:
@@ -360,13 +436,3 @@ def _peak_memory_mb() -> float:
     """Of the process so far, and of the GPU where one is in use."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
     return peak + (torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_initialized() else 0.0)
-
-
-def _attempt(function: Callable[..., R], *arguments: Any) -> R | Failed:
-    """The one place where a failure is caught: it becomes the reason in a record."""
-    try:
-        return function(*arguments)
-    except MetricFailure as failure:
-        return Failed(str(failure))
-    except Exception as error:  # noqa: BLE001
-        return Failed(f"{type(error).__name__}: {error}".strip().splitlines()[0][:300])

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench import checkpoint as files
+from bench import needs
 from bench.codec import Codec, CodecInfo
 from bench.codecs.bases.repository import Published
 from bench.codecs.bases.residual import ResidualCodec, load_model
@@ -42,7 +43,7 @@ def weights_need(weights: Published, checkpoint: str | None) -> Need:
     """The hub's folder, or a release file."""
     if checkpoint is None or not _is_release_file(checkpoint):
         return weights.need(checkpoint)
-    return Need("weights", checkpoint, files.find(checkpoint, "dac") is not None, files.how_to_get(checkpoint), licence=weights.licence)
+    return needs.weights("dac", checkpoint, licence=weights.licence, name=checkpoint)
 
 
 def load_dac(codec: str, weights: Published, sample_rate: int, checkpoint: str | None, device: torch.device) -> Codec:

@@ -30,9 +30,14 @@ class Published:
     def need(self, checkpoint: str | None) -> Need:
         source = self._source(checkpoint)
         if isinstance(source, Path):
-            present = all((source / name).is_file() for name in self.files)
-            return Need("weights", str(source), present, f"put {' and '.join(self.files)} into {source}")
-        return Need("weights", source.repo, source._cached() is not None, source._command(), self.size_mb, self.licence)
+            return Need("weights", str(source), bool(here := self._in(source)), f"put {' and '.join(self.files)} into {source}", files=here)
+        here = self._in(source._cached())
+        return Need("weights", source.repo, bool(here), source._command(), self.size_mb, self.licence, here)
+
+    def _in(self, folder: Path | None) -> tuple[Path, ...]:
+        """The files in `folder`, if all of them are there."""
+        paths = [folder / name for name in self.files] if folder else []
+        return tuple(paths) if all(path.is_file() for path in paths) else ()
 
     def folder(self, checkpoint: str | None, codec: str) -> Path:
         """The folder that holds `files`, downloaded if it must be.

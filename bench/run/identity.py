@@ -1,0 +1,82 @@
+"""The keys under which results are kept: the hash of all that a score follows from, the same in any run and on any machine."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench import audio
+from bench.checkpoint import find, sha256
+from bench.codec import OperatingPoint
+from bench.dataset import Entry as Source
+from bench.record import Column
+from bench.recordings import Recording
+from bench.suite import Entry, MetricSpec
+
+_KEY_DIGITS = 24
+
+
+def codec_identity(entry: Entry, registry: Any) -> list[Any]:
+    """What a codec's results follow from beside point and audio: its code, and its weights by their content.
+
+    The version of a codec of the project; of one's own the file and all that it imports from its folder. The checkpoint is hashed here,
+    file or folder, whatever the codec says of it: one that is overwritten in place is another one.
+    """
+    own = Path(entry.module)
+    code = [[path.name, sha256(path)] for path in sources_of(own)] if own.suffix == ".py" else [entry.module]
+    return [code, registry.codec_module(entry.module).VERSION, weights_of(entry, registry) or entry.checkpoint]
+
+
+def weights_of(entry: Entry, registry: Any) -> list[str]:
+    """The sha256 of every file of weights that is on this machine for the codec; none for one without."""
+    needs = registry.codec_module(entry.module).needs(entry.checkpoint)
+    files = [file for need in needs if need.kind == "weights" for file in need.files]
+    if entry.checkpoint is not None and (found := find(entry.checkpoint, entry.module)) is not None:
+        files.append(found)
+    return sorted({sha256(file) for file in files})
+
+
+def sources_of(file: Path) -> list[Path]:
+    """A Python file and all files of its folder that it imports, directly or through one another, wherever the import stands."""
+    found = [file]
+    for path in found:  # grows while it is walked
+        found += [other for other in _imported(path) if other not in found]
+    return sorted(found)
+
+
+def _imported(path: Path) -> Iterator[Path]:
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or "", *(f"{node.module or ''}.{alias.name}".strip(".") for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            steps = name.split(".") if name else []
+            for end in range(1, len(steps) + 1):
+                place = path.parent.joinpath(*steps[:end])
+                yield from (file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file())
+
+
+def record_key(codec: list[Any], point: OperatingPoint, source: Source, recording: Recording | None) -> str:
+    """The key of one utterance at one point: metrics are not in it, and neither is what the suite calls things."""
+    if recording is not None:
+        reference = sha256(recording.reference) if recording.reference else ""
+        made_by: list[Any] = [sha256(recording.path), reference, recording.frame_rate, recording.bitrate, recording.n_q]
+    else:
+        made_by = [codec, point.frame_rate, point.n_q, sorted(point.options.items())]
+    parts = [made_by, sha256(source.path), source.text, source.language, audio.RESAMPLER]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_KEY_DIGITS]
+
+
+def column_of(spec: MetricSpec, registry: Any) -> Column:
+    """The column of a metric; its key holds the metric with its version and options, weights by their content."""
+    paths = {name: Path(value) for name, value in spec.options.items() if name.startswith("checkpoint")}
+    options = {**spec.options, **{name: sha256(path) for name, path in paths.items() if path.exists()}}
+    suffix = ":" + hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8] if options else ""
+    return Column(spec.metric, f"{spec.metric}#{registry.metric_infos()[spec.metric].version}{suffix}")

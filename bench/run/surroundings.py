@@ -1,0 +1,41 @@
+"""What one codec may change for all that run after it in the same process: put back between tasks."""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+
+@dataclass
+class Surroundings:
+    """As they were when this was made. Random numbers are begun anew for each task (`seed`), so results do not depend on its neighbours."""
+
+    folder: Path = field(default_factory=Path.cwd)
+    dtype: torch.dtype = field(default_factory=torch.get_default_dtype)
+    threads: int = field(default_factory=torch.get_num_threads)
+    random_state: tuple[Any, ...] = field(default_factory=lambda: (random.getstate(), np.random.get_state(), torch.get_rng_state()))
+
+    def put_back(self, seed: int) -> None:
+        os.chdir(self.folder)
+        torch.set_default_dtype(self.dtype)
+        torch.set_default_device(None)
+        torch.set_grad_enabled(True)
+        if torch.get_num_threads() != self.threads:
+            torch.set_num_threads(self.threads)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+
+    def restore(self) -> None:
+        """All of it, random numbers too: when tasks ran in the caller's own process."""
+        self.put_back(0)
+        python, numpy, torch_state = self.random_state
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(torch_state)
