@@ -8,7 +8,8 @@ the same code.
 
 Where paper and released code disagree we follow the code, so that released weights give the released tokens:
 - The cost of a segment of s frames is the sum of their distances to their mean, times (s - 1) / s; the paper prints the plain sum. The
-  paper's form is the scheduler "schedfr_paper"; "uniform" and "random" are controls that the paper has only in part (merge every 2).
+  paper's form is the scheduler "schedfr_paper", LACE's reading "schedfr_squared". The others of codecs/nn/schedule.py are controls, of
+  which the paper has only one (merge every 2); "oracle" searches for what the decoder makes the most of.
 - Segments: min(F, max(ceil(F / 4), round(F * rate / 80))), halves to even; the paper says ceil.
 - FSQ levels are 5, 5, 3, 3, 3, 3, 3, 3, the first varying fastest; the paper gives only their product.
 What differs from the code: at 80 Hz, where every segment is one frame, no duration is sent; below, each costs the 2 bits that the paper
@@ -26,9 +27,10 @@ from torch import Tensor
 
 from bench.checkpoint import find, load_safetensors, load_strictly, resolve, sha256
 from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream
+from bench.codecs.bases.searched import ORACLE, searched
 from bench.codecs.bases.single import Latent, SingleCodec
 from bench.codecs.nn.bigcodec import BigCodec, Variant, unfilled
-from bench.codecs.nn.schedule import num_segments_for, random, schedfr, uniform
+from bench.codecs.nn.schedule import by_rate, num_segments_for
 from bench.codecs.nn.segment import expand, merge
 from bench.codecs.nn.spectral import SpectralCodec
 from bench.errors import Unavailable, UserError, unknown
@@ -83,10 +85,17 @@ class CodecSlime(SingleCodec):
             _check_frame_rate(point.frame_rate)
             segments = num_segments_for(features.shape[1], point.frame_rate, BASE_FRAME_RATE, MAX_DURATION)
             scheduler, seed = str(point.options.get("scheduler", "schedfr")), int(point.options.get("seed", 0))
-            durations = SCHEDULERS[scheduler](features.T, segments, seed)
-            tokens = self.tokens_of(merge(features, durations.to(self.device)))
-            stream = Stream(tokens, (self.network.quantizer.codebook_size,), durations.cpu(), MAX_DURATION)
+            start = SCHEDULERS["schedfr" if scheduler == ORACLE else scheduler](features.T, segments, seed).cpu()
+            durations = searched(start, lambda each: self._merged_audio(features, each), MAX_DURATION) if scheduler == ORACLE else start
+            stream = self._merged(features, durations)
         return Encoded((stream,), latent.num_samples)
+
+    def _merged(self, features: Tensor, durations: Tensor) -> Stream:
+        tokens = self.tokens_of(merge(features, durations.to(self.device)))
+        return Stream(tokens, (self.network.quantizer.codebook_size,), durations, MAX_DURATION)
+
+    def _merged_audio(self, features: Tensor, durations: Tensor) -> Tensor:
+        return self.network.decoder(self.features_of(self._merged(features, durations)))[0]
 
     def features_of(self, stream: Stream) -> Tensor:
         features = super().features_of(stream)
@@ -96,12 +105,7 @@ class CodecSlime(SingleCodec):
 # --- operating points ---------------------------------------------------------------------------------------------------------
 
 # Each takes features [F, D], the number of segments and a seed.
-SCHEDULERS: Mapping[str, Callable[[Tensor, int, int], Tensor]] = {
-    "schedfr": lambda features, segments, seed: schedfr(features, segments, MAX_DURATION),
-    "schedfr_paper": lambda features, segments, seed: schedfr(features, segments, MAX_DURATION, cost="paper"),
-    "uniform": lambda features, segments, seed: torch.from_numpy(uniform(len(features), segments)),
-    "random": lambda features, segments, seed: torch.from_numpy(random(len(features), segments, MAX_DURATION, seed)),
-}
+SCHEDULERS: Mapping[str, Callable[[Tensor, int, int], Tensor]] = by_rate(MAX_DURATION)
 
 
 def _check_frame_rate(frame_rate: float) -> None:
@@ -119,8 +123,8 @@ def point(**settings: float | str) -> OperatingPoint:
         raise ValueError(f"give one number as frame_rate or target_frame_rate, got {rates}")
     frame_rate, scheduler = float(rates[0]), str(settings.get("scheduler", "schedfr"))
     _check_frame_rate(frame_rate)
-    if scheduler not in SCHEDULERS:
-        raise ValueError(unknown("scheduler", scheduler, SCHEDULERS))
+    if scheduler not in (*SCHEDULERS, ORACLE):
+        raise ValueError(unknown("scheduler", scheduler, (*SCHEDULERS, ORACLE)))
     if "seed" in settings and scheduler != "random":
         raise ValueError(f"seed: only the scheduler 'random' has one, not '{scheduler}'")
     if not isinstance(settings.get("seed", 0), int):

@@ -40,12 +40,13 @@ from torch.nn.utils.rnn import pad_sequence
 from bench.checkpoint import find, how_to_get, load_safetensors, load_strictly, load_torch, resolve, sha256
 from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream, check_audio
 from bench.codecs.bases.received import check_length, only_stream
+from bench.codecs.bases.searched import ORACLE, searched
 from bench.codecs.nn.conv import WNConv1d
 from bench.codecs.nn.convnext import ConvNeXtBlock
 from bench.codecs.nn.dac import DACDecoder, DACEncoder
 from bench.codecs.nn.fbank import MEL_BINS, FilterBank, read_cmvn
 from bench.codecs.nn.fsq import FSQ
-from bench.codecs.nn.schedule import greedy_merge, neighbour_similarity, num_segments_for, random, schedfr, solve_threshold, uniform
+from bench.codecs.nn.schedule import by_rate, greedy_merge, neighbour_similarity, num_segments_for, solve_threshold
 from bench.codecs.nn.segment import expand
 from bench.codecs.nn.sensevoice import SenseVoice
 from bench.codecs.nn.spectral import SpectralDecoder, SpectralEncoder
@@ -318,6 +319,11 @@ class FlexiCodec:
         threshold = solve_threshold(similarities, num_groups, MAX_DURATION)
         return replace(point, options={**point.options, "threshold": threshold})
 
+    def _merged_audio(self, latent: Latent, durations: Tensor, n_q: int) -> Tensor:
+        groups = durations[None].to(self.device)
+        merged = self.network.quantise(latent.semantic[None], latent.acoustic[None], groups, n_q)
+        return self.network.synthesise(merged.features, groups)[0]
+
     def _durations(self, latent: Latent, point: OperatingPoint) -> Tensor:
         features, base_rate = _compared(latent, point), SAMPLE_RATE / self.hop_length
         if point.options.get("merging") == "none":
@@ -326,8 +332,11 @@ class FlexiCodec:
             return torch.ones(len(features), dtype=torch.int64, device=features.device)
         if "scheduler" in point.options:
             groups = num_segments_for(len(features), point.frame_rate, base_rate, MAX_DURATION)
-            schedule = CONTROLS[str(point.options["scheduler"])]
-            return schedule(features, groups, int(point.options.get("seed", 0))).to(features.device)
+            scheduler = str(point.options["scheduler"])
+            start = CONTROLS["schedfr" if scheduler == ORACLE else scheduler](features, groups, int(point.options.get("seed", 0))).cpu()
+            if scheduler == ORACLE:
+                start = searched(start, lambda durations: self._merged_audio(latent, durations, point.n_q), MAX_DURATION)
+            return start.to(features.device)
         if "threshold" not in point.options:
             raise ValueError(f"point '{point.name}' has a target_frame_rate but no threshold yet: tune() finds it")
         return greedy_merge(features, float(point.options["threshold"]), MAX_DURATION)
@@ -346,11 +355,7 @@ def mfcc(filter_bank: Tensor) -> Tensor:
 PUBLISHED_RATES = {0.7: 3.0, 0.75: 3.6, 0.8: 4.5, 0.867: 6.25, 0.9: 7.9, 0.91: 8.3, 1.0: 12.5}
 
 # Controls that ignore the threshold and meet the rate in every utterance; each takes features [F, D], the groups wanted, and a seed.
-CONTROLS: Mapping[str, Callable[[Tensor, int, int], Tensor]] = {
-    "schedfr": lambda features, groups, seed: schedfr(features, groups, MAX_DURATION),
-    "uniform": lambda features, groups, seed: torch.from_numpy(uniform(len(features), groups)),
-    "random": lambda features, groups, seed: torch.from_numpy(random(len(features), groups, MAX_DURATION, seed)),
-}
+CONTROLS: Mapping[str, Callable[[Tensor, int, int], Tensor]] = by_rate(MAX_DURATION)
 SETTINGS = ("n_q", "threshold", "target_frame_rate", "frame_rate", "scheduler", "seed", "similarity")
 WORDS = ("scheduler", "similarity")
 NUM_CODEBOOKS = 1 + Sizes.rvq_codebooks
@@ -374,7 +379,7 @@ def _check_n_q(n_q: float, num_codebooks: int) -> None:
 def point(**settings: float | str) -> OperatingPoint:
     """The point of a `threshold`, or of a `target_frame_rate` (Hz) that `tune` finds the threshold for, with `n_q` codebooks (8).
 
-    With a `scheduler` (schedfr, uniform, random: controls) the target is met exactly, without a threshold; `seed` is for random.
+    With a `scheduler` (a control: one of CONTROLS, or the oracle) the target is met exactly, without a threshold; `seed` is for random.
     With `similarity` mfcc, another control, cepstra are compared in place of the recogniser's features. A `frame_rate` merges nothing
     and sends no durations: it is the checkpoint's own, 12.5 Hz or that of a fixed-rate twin.
     """
@@ -390,8 +395,8 @@ def point(**settings: float | str) -> OperatingPoint:
     if len(numbers.keys() & {"threshold", "target_frame_rate", "frame_rate"}) != 1:
         raise ValueError("give one of threshold, target_frame_rate, frame_rate")
     scheduler, similarity = settings.get("scheduler"), settings.get("similarity")
-    if scheduler is not None and (scheduler not in CONTROLS or "target_frame_rate" not in numbers):
-        raise ValueError("scheduler: needs target_frame_rate, and is one of " + ", ".join(sorted(CONTROLS)))
+    if scheduler is not None and (scheduler not in (*CONTROLS, ORACLE) or "target_frame_rate" not in numbers):
+        raise ValueError("scheduler: needs target_frame_rate, and is one of " + ", ".join(sorted((*CONTROLS, ORACLE))))
     if similarity is not None and (similarity != "mfcc" or "target_frame_rate" not in numbers or scheduler is not None):
         raise ValueError("similarity: is mfcc, with a target_frame_rate and no scheduler")
     if "seed" in numbers and scheduler != "random":

@@ -195,7 +195,7 @@ def test_a_backbone_of_another_rate_is_refused(tmp_path, family):
 # --- operating points ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scheduler", codecslime.SCHEDULERS)
+@pytest.mark.parametrize("scheduler", [*codecslime.SCHEDULERS, "oracle"])
 @pytest.mark.parametrize("rate", [36, 50, 79])
 def test_every_scheduler_meets_the_rate_and_covers_every_frame(small, scheduler, rate):
     latent = small.analyse(speech_like(24001))
@@ -207,10 +207,10 @@ def test_every_scheduler_meets_the_rate_and_covers_every_frame(small, scheduler,
 
 def test_schedulers_differ_and_the_random_one_by_its_seed(small):
     latent = small.analyse(speech_like(32000))
-    points = [point(frame_rate=40, scheduler=name) for name in codecslime.SCHEDULERS]
+    points = [point(frame_rate=40, scheduler=name) for name in (*codecslime.SCHEDULERS, "oracle")]
     points.append(point(frame_rate=40, scheduler="random", seed=1))
     schedules = [tuple(small.encode(latent, each).streams[0].durations.tolist()) for each in points]
-    assert len(set(schedules)) == 5
+    assert len(set(schedules)) == 9
     assert schedules[list(codecslime.SCHEDULERS).index("uniform")] == (2,) * 80
 
 

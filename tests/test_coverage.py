@@ -50,7 +50,7 @@ def sample(kind: str, z: np.ndarray, words: np.ndarray, rng: np.random.Generator
         return Sample(((1 + gain) * np.exp(0.5 * z)).sum(axis=1), count, nothing, (1 + gain) * float(np.exp(0.125)))
     rate = (0.05 if kind == "WER 5 %" else 0.02) * (1 + gain)
     # the share of wrong words is lognormal, cut at 90 %, which moves its mean by less than a thousandth
-    errors = rng.binomial(words, np.minimum(rate * np.exp(0.7 * z - 0.245), 0.9))
+    errors = rng.binomial(words, np.minimum(rate * np.exp(0.75 * z - 0.28125), 0.9))
     hallucinated = rng.random(z.shape) < HALLUCINATED
     score, given = np.where(hallucinated, 0.0, errors), np.where(hallucinated, words * rng.uniform(3, 8, z.shape), 0.0)
     return Sample(score.sum(axis=1), words.sum(axis=1).astype(np.float64), given.sum(axis=1), rate * (1 - HALLUCINATED))

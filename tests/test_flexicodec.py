@@ -373,7 +373,7 @@ def test_tuning_meets_the_target_over_all_utterances_together(codec, target):
     assert abs(frames - min(available, target * seconds)) <= 1
 
 
-@pytest.mark.parametrize("scheduler", ["uniform", "random", "schedfr"])
+@pytest.mark.parametrize("scheduler", [*flexicodec.CONTROLS, "oracle"])
 def test_controls_meet_the_rate_in_every_utterance(codec, scheduler):
     latent = codec.analyse(noise(80000))
     stream = codec.encode(latent, point(target_frame_rate=6.25, n_q=1, scheduler=scheduler)).streams[0]
@@ -473,7 +473,7 @@ def test_points_have_unique_names_and_the_published_thresholds():
         ({"threshold": 0.9, "n_q": 1.5}, "whole number"),
         ({"target_frame_rate": 13}, r"1\.5625 to 12\.5"),
         ({"target_frame_rate": 1}, r"1\.5625 to 12\.5"),
-        ({"target_frame_rate": 8, "scheduler": "none"}, "random, schedfr, uniform"),
+        ({"target_frame_rate": 8, "scheduler": "none"}, "density, oracle, ple, random, schedfr, .*uniform"),
         ({"threshold": 0.9, "scheduler": "uniform"}, "needs target_frame_rate"),
         ({"target_frame_rate": 8, "seed": 1}, "only the scheduler 'random'"),
         ({"threshold": "high"}, "must be a number"),

@@ -52,7 +52,7 @@ def spread(features: np.ndarray, durations: Iterable[int], cost: str) -> float:
     for duration in durations:
         segment = features[start : start + duration].astype(np.float64)
         distances = np.linalg.norm(segment - segment.mean(axis=0), axis=1)
-        total += distances.sum() * ((duration - 1) / duration if cost == "released" else 1.0)
+        total += (distances**2).sum() if cost == "squared" else distances.sum() * ((duration - 1) / duration if cost == "released" else 1.0)
         start += duration
     return total
 
@@ -92,7 +92,7 @@ def test_schedfr_gives_the_durations_of_every_golden_case(shared):
     assert wrong == []
 
 
-@pytest.mark.parametrize("cost", ["released", "paper"])
+@pytest.mark.parametrize("cost", schedule.COSTS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_schedfr_is_optimal_among_all_partitions(kind, cost):
     for num_frames, max_duration in itertools.product(range(1, 9), (1, 2, 3, 4, 5)):
@@ -226,7 +226,23 @@ def searched(features: np.ndarray, num_segments: int) -> np.ndarray:
     return schedule.oracle(start, lambda durations: spread(features, durations, "released"), 4, evaluations=300)
 
 
-SCHEDULERS: tuple[Callable[[np.ndarray, int], np.ndarray], ...] = (cheapest, greedy, evenly, at_random, searched)
+def along_the_path(features: np.ndarray, num_segments: int) -> np.ndarray:
+    return schedule.ple(features, num_segments)
+
+
+def around_peaks(features: np.ndarray, num_segments: int) -> np.ndarray:
+    return schedule.density(features, num_segments)
+
+
+SCHEDULERS: tuple[Callable[[np.ndarray, int], np.ndarray], ...] = (
+    cheapest,
+    greedy,
+    evenly,
+    at_random,
+    searched,
+    along_the_path,
+    around_peaks,
+)
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
@@ -243,7 +259,7 @@ def test_durations_fill_the_frames_and_stay_in_range(scheduler, num_frames):
         assert len(durations) == num_segments or scheduler is greedy
 
 
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("scheduler", [each for each in SCHEDULERS if each is not around_peaks])  # its clusters are not nested
 def test_more_segments_never_spread_more(scheduler):
     features = features_of("walk", 96, 8)
     spreads = [spread(features, scheduler(features, num_segments), "released") for num_segments in (24, 48, 72, 96)]
@@ -454,6 +470,52 @@ def test_random_repeats_with_its_seed_alone():
     assert schedule.random(40, 10, 4, seed=0).tolist() == [4] * 10
     with pytest.raises(ValueError, match="41 frames can not be cut into 10"):
         schedule.random(41, 10, 4, seed=0)
+
+
+def turning(angles: np.ndarray) -> np.ndarray:
+    """Features [F, 2] that turn by so many radians from each frame to the next."""
+    total = np.concatenate([[0.0], np.cumsum(angles)])
+    return np.stack([np.cos(total), np.sin(total)], axis=1).astype(np.float32)
+
+
+def test_path_lengths_of_segments_are_equal_where_frames_allow_it():
+    features = turning(np.full(39, 0.1))
+    assert schedule.ple(features, 20).tolist() == [2] * 20  # a steady turn is cut evenly
+    steps = np.concatenate([np.full(20, 0.02), np.full(20, 0.2)])
+    durations = schedule.ple(turning(steps), 20)
+    starts = np.concatenate([[0], np.cumsum(durations)[:-1]])
+    path = np.concatenate([[0.0], np.cumsum(1 - np.cos(steps))])
+    assert (durations[starts < 16] == 4).all()  # calm frames last as long as they may
+    assert durations[-12:].max() <= 2
+    free = path[starts[durations < 4]]
+    assert np.abs(np.diff(free)).max() <= 2 * path[-1] / 20 + (1 - np.cos(0.2))
+
+
+def test_silence_is_cut_evenly_by_the_path():
+    assert schedule.ple(np.zeros((40, 3), np.float32), 20).tolist() == [2] * 20
+
+
+def test_clusters_of_equal_frames_are_found_by_their_density():
+    rng = np.random.default_rng(0)
+    durations = rng.integers(1, 5, 30)
+    features = np.repeat(np.eye(30, dtype=np.float32), durations, axis=0)  # alike within a cluster, and with no other
+    assert schedule.density(features, 30).tolist() == durations.tolist()
+
+
+def test_density_equals_the_definition_written_out():
+    features = features_of("walk", 60, 6)
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    cosine = unit @ unit.T
+    near = np.abs(np.subtract.outer(np.arange(60), np.arange(60))) <= 16
+    dense, peak = np.empty(60), np.empty(60)
+    for t in range(60):
+        others = np.sort([max(0.0, 1 - cosine[t, u]) for u in range(60) if near[t, u] and u != t])
+        dense[t] = np.exp(-others[:5].mean())
+    for t in range(60):
+        denser = [1 - cosine[t, u] for u in range(60) if near[t, u] and dense[u] > dense[t]]
+        peak[t] = dense[t] * (min(denser) if denser else max(1 - cosine[t, u] for u in range(60) if near[t, u]))
+    banded = schedule._banded_cosines(unit, 16)
+    assert schedule._peaks(banded, 5) == pytest.approx(peak, rel=1e-3, abs=1e-6)
 
 
 def test_oracle_finds_what_no_moved_boundary_betters():

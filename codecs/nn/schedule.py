@@ -31,12 +31,15 @@ def num_segments_for(num_frames: int, frame_rate: float, base_frame_rate: float 
 
 # --- ScheDFR (CodecSlime, section 3.1)
 
+COSTS = ("released", "paper", "squared")
+
 
 def schedfr(features: Array, num_segments: int, max_duration: int = 4, cost: str = "released") -> Array:
     """Durations of the exactly cheapest partition: the least within-segment spread.
 
     features  float32 [F, D], or [B, F, D]
-    cost      "released": mean distance to the segment's mean, times duration - 1, as in the published code; "paper": sum of the distances
+    cost      of a segment: "released": mean distance to its mean, times duration - 1, as in the published code; "paper": sum of the
+              distances; "squared": sum of their squares, as LACE (arXiv 2609.17509) reads CodecSlime
     returns   int64 [num_segments], or [B, num_segments], in 1..max_duration; among equal sums, the shortest last segment at every step
     """
     frames = np.ascontiguousarray(_numpy(features), np.float32)
@@ -53,8 +56,8 @@ def segment_costs(features: Float32s, max_duration: int, cost: str = "released")
     features  float32 [F, D], C order
     returns   float32 [max_duration, F]: at [s - 1, t] that of the s frames that end with frame t; 0 where they would begin before frame 0
     """
-    if cost not in ("released", "paper"):
-        raise ValueError(unknown("cost", cost, ("released", "paper")))
+    if cost not in COSTS:
+        raise ValueError(unknown("cost", cost, COSTS))
     if features.ndim != 2:
         raise ValueError(f"features must be [F, D], got {list(features.shape)}")
     if not np.isfinite(features).all():
@@ -74,7 +77,8 @@ def segment_costs(features: Float32s, max_duration: int, cost: str = "released")
             for offset, frame in enumerate(frames):
                 difference = frame - mean
                 difference *= difference
-                distances[:, offset] = np.sqrt(difference.sum(axis=1))
+                squares = difference.sum(axis=1)
+                distances[:, offset] = squares if cost == "squared" else np.sqrt(squares)
             spread = distances.sum(axis=1)
             if cost == "released":
                 spread = spread / np.float32(size) * np.float32(size - 1)
@@ -257,6 +261,115 @@ def solve_threshold(similarities: Sequence[Float32s], num_segments: int, max_dur
     return float(min(steps[max(low - 1, 0) : low + 1], key=lambda step: abs(excess(step))))
 
 
+# --- Others' rules, made to meet a number of segments exactly
+
+
+def ple(features: Array, num_segments: int, max_duration: int = 4) -> Array:
+    """Durations of segments of equal path length: the cosine distances between neighbours, summed (DTM-Codec, arXiv 2606.29480); O(F).
+
+    A segment starts with the first frame that lies beyond its share of the whole path, as far as 1 to `max_duration` frames allow; what
+    does not move at all is cut evenly.
+
+    features  float32 [F, D]
+    """
+    num_frames = len(features)
+    _check_reachable(num_frames, num_segments, max_duration)
+    steps = 1.0 - neighbour_similarity(features).astype(np.float64) if num_frames else np.empty(0)
+    path = np.concatenate([np.zeros(min(1, num_frames)), np.cumsum(np.maximum(steps, 1e-9))])
+    shares = np.arange(num_segments) / max(num_segments, 1) * (path[-1] if num_frames else 0.0)
+    return _like(_cut_near(np.searchsorted(path, shares), num_frames, num_segments, max_duration), features)
+
+
+def density(features: Array, num_segments: int, max_duration: int = 4, neighbours: int = 5) -> Array:
+    """Durations of clusters that grow around dense frames (VARSTok, arXiv 2509.04685: density peaks aware of time).
+
+    A frame's density says how near its `neighbours` most similar frames are, its separation how far the nearest denser frame is, both among
+    the frames within 4 `max_duration` of it. In the order of density times separation, each frame that is still free takes in the free
+    frames beside it, up to `max_duration` in all, while their cosine to it is at least a threshold: the lowest that leaves as many clusters
+    as there are to be segments. Of more, the boundaries between the most similar neighbours are taken out.
+
+    features  float32 [F, D]
+    """
+    num_frames = len(features)
+    _check_reachable(num_frames, num_segments, max_duration)
+    if num_segments == num_frames:
+        return _like(np.ones(num_frames, np.int64), features)
+    frames = functional.normalize(torch.as_tensor(_numpy(features)).float(), dim=-1).numpy()
+    banded = _banded_cosines(frames, 4 * max_duration)
+    order = np.argsort(-_peaks(banded, neighbours), kind="stable")
+    low, high = -1.0, 1.0 + 1e-6  # beyond 1 no two frames are joined
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        low, high = (low, middle) if len(_grown(banded, order, middle, max_duration)) >= num_segments else (middle, high)
+    starts = _grown(banded, order, high, max_duration)
+    similarity = neighbour_similarity(features)[starts[1:] - 1]
+    kept = np.sort(np.argsort(similarity, kind="stable")[: num_segments - 1])
+    return _like(_cut_near(np.concatenate([[0], starts[1:][kept]]), num_frames, num_segments, max_duration), features)
+
+
+def _banded_cosines(frames: Float32s, reach: int) -> Float32s:
+    """Cosine of every frame with those up to `reach` before and after it, float32 [F, 2 reach + 1], of normalised `frames`; else -inf."""
+    num_frames = len(frames)
+    banded = np.full((num_frames, 2 * reach + 1), -np.inf, np.float32)
+    for offset in range(min(reach, num_frames - 1) + 1):
+        cosine = (frames[: num_frames - offset] * frames[offset:]).sum(axis=1)
+        banded[: num_frames - offset, reach + offset] = cosine
+        banded[offset:, reach - offset] = cosine
+    return banded
+
+
+def _peaks(banded: Float32s, neighbours: int) -> NDArray[np.float64]:
+    """Density times separation of every frame, float64 [F]."""
+    reach = banded.shape[1] // 2
+    distance = np.where(np.isfinite(banded), np.maximum(1.0 - banded.astype(np.float64), 0.0), np.inf)
+    others = np.sort(np.delete(distance, reach, axis=1), axis=1)[:, :neighbours]
+    known = np.isfinite(others)
+    mean = np.where(known, others, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    dense = np.exp(-mean)
+    padded = np.pad(dense, reach, constant_values=-np.inf)
+    denser = sliding_window_view(padded, 2 * reach + 1) > dense[:, None]
+    farthest = np.where(np.isfinite(distance), distance, 0.0).max(axis=1)
+    nearest = np.where(denser, distance, np.inf).min(axis=1)
+    return dense * np.where(np.isfinite(nearest), nearest, farthest)
+
+
+def _grown(banded: Float32s, order: Int64s, threshold: float, max_duration: int) -> Int64s:
+    """First frames of the clusters that grow around the frames of `order`, in time order."""
+    num_frames, reach = len(banded), banded.shape[1] // 2
+    free = np.ones(num_frames + 2, bool)  # frame t at t + 1; no frame lies beyond the ends
+    free[0] = free[-1] = False
+    starts = []
+    for seed in order.tolist():
+        if not free[seed + 1]:
+            continue
+        first = last = seed
+        cosines = banded[seed]
+        while last - first + 1 < max_duration:
+            before = cosines[reach + first - 1 - seed] if free[first] else -np.inf
+            after = cosines[reach + last + 1 - seed] if free[last + 2] else -np.inf
+            if max(before, after) < threshold or not (free[first] or free[last + 2]):
+                break
+            first, last = (first - 1, last) if before > after else (first, last + 1)
+        free[first + 1 : last + 2] = False
+        starts.append(first)
+    return np.sort(np.array(starts, np.int64))
+
+
+def _cut_near(starts: Int64s, num_frames: int, num_segments: int, max_duration: int) -> Int64s:
+    """Durations of segments that start as near to `starts`, which never fall, as 1 to `max_duration` frames a segment allow."""
+    durations = np.empty(num_segments, np.int64)
+    begin = 0
+    for k in range(num_segments - 1):
+        left = num_segments - 1 - k  # segments after this one
+        earliest = max(begin + 1, num_frames - left * max_duration)
+        latest = min(begin + max_duration, num_frames - left)
+        end = min(max(int(starts[k + 1]), earliest), latest)
+        durations[k], begin = end - begin, end
+    if num_segments:
+        durations[-1] = num_frames - begin
+    return durations
+
+
 # --- Controls: what a scheduler must beat
 
 
@@ -298,6 +411,23 @@ def oracle(start: Int64s, distance: Callable[[Int64s], float], max_duration: int
             if (candidate := distance(durations)) < least:
                 best, least, improved = durations, candidate, True
     return best
+
+
+def by_rate(max_duration: int) -> dict[str, Callable[[Tensor, int, int], Tensor]]:
+    """The schedulers that meet a number of segments exactly: each takes features [F, D], that number and a seed."""
+
+    def of_length(durations: Int64s) -> Tensor:
+        return torch.from_numpy(durations)
+
+    return {
+        "schedfr": lambda features, segments, seed: schedfr(features, segments, max_duration),
+        "schedfr_paper": lambda features, segments, seed: schedfr(features, segments, max_duration, cost="paper"),
+        "schedfr_squared": lambda features, segments, seed: schedfr(features, segments, max_duration, cost="squared"),
+        "ple": lambda features, segments, seed: ple(features, segments, max_duration),
+        "density": lambda features, segments, seed: density(features, segments, max_duration),
+        "uniform": lambda features, segments, seed: of_length(uniform(len(features), segments)),
+        "random": lambda features, segments, seed: of_length(random(len(features), segments, max_duration, seed)),
+    }
 
 
 def _check_reachable(num_frames: int, num_segments: int, max_duration: int) -> None:
