@@ -162,7 +162,7 @@ def _place(file: BinaryIO) -> int:
     file.seek(start)
     found = file.read(256 if start == 0 else size).find(_MARK)
     if found < 0:
-        raise ValueError("it is empty" if size == 0 else "it holds no checksum")
+        raise ValueError("it is empty" if size == 0 else "it holds no checksum, or is of an older version")
     return start + found + len(_MARK)
 
 

@@ -99,9 +99,10 @@ def test_what_is_no_baseline_is_refused(toy_run: Path, tmp_path: Path) -> None:
     (tmp_path / "torn.parquet").write_bytes(b"PAR1 and no more")
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "other.parquet")
     save_baseline(toy_run, "tiny", folder=tmp_path / "baselines")
+    unchecked = "damaged: it holds no checksum, or is of an older version; make a baseline with: bench baseline save"
     for source, told in {
-        "torn.parquet": "torn.parquet: damaged: it holds no checksum; make a baseline with: bench baseline save",
-        "other.parquet": "other.parquet: damaged: it holds no checksum; make a baseline with: bench baseline save",
+        "torn.parquet": f"torn.parquet: {unchecked}",
+        "other.parquet": f"other.parquet: {unchecked}",
         "tinny": "did you mean 'tiny'",
         ".": "no finished run",
     }.items():

@@ -227,10 +227,15 @@ def test_a_damaged_journal_beside_this_run_stops_nothing(ten, tmp_path) -> None:
     ten.write_bytes(b"nonsense\n" + ten.read_bytes()[100:])
     (tmp_path / "stranger" / "journal" / "folder.jsonl").mkdir(parents=True)
     (tmp_path / "file").write_text("no folder")
+    for run in ("old", "older"):
+        (tmp_path / run / "journal").mkdir(parents=True)
+        (tmp_path / run / "journal" / "vm-1-2.jsonl").write_text('{"key": "abc", "codec": "toy"}\n')
     store = Store(tmp_path / "new")
     assert store.get(decoded(0).key) is None
     assert store.get(decoded(1).key) == decoded(1, scores={WER.key: error_rate()})
-    assert any("is damaged" in warning for warning in store.warnings)
+    (warning,) = store.warnings  # one for all
+    assert f"{tmp_path / 'old' / 'journal' / 'vm-1-2.jsonl'}:1: was written by an older version" in warning
+    assert warning.endswith("2 more journals beside this run have such lines")
 
 
 # --- the disk -----------------------------------------------------------------------------------------------------------------------
@@ -283,7 +288,9 @@ def small_disk(tmp_path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_full_disk_ends_in_one_line_and_the_same_goes_on_when_there_is_space(small_disk) -> None:
+@pytest.mark.parametrize("lines", [10_000, 20], ids=["one journal", "many journals"])
+def test_a_full_disk_ends_in_one_line_and_the_same_goes_on_when_there_is_space(lines, small_disk, monkeypatch) -> None:
+    small_journals(monkeypatch, lines)
     (small_disk / "ballast").write_bytes(bytes(150_000))
     store, number = Store(small_disk / "run"), 0
     with contextlib.suppress(UserError):
@@ -325,7 +332,7 @@ def test_a_full_disk_is_told_in_one_line_wherever_it_is_met(number, monkeypatch,
 _TEXT = st.text(st.characters(exclude_categories=()), max_size=300)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(_TEXT, _TEXT, _TEXT, _TEXT), min_size=2, max_size=2, unique=True))
 def test_no_two_utterances_share_a_file_on_any_file_system(labels) -> None:
     paths = [audio_name("0123456789abcdef01234567", *each) for each in labels]
@@ -517,7 +524,7 @@ def bare(addition: Addition | None) -> tuple | None:
     return addition.key, addition.fresh, facts, addition.scores, addition.failures, addition.not_applicable
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(additions(), max_size=12), st.lists(st.integers(0, 12), max_size=3))
 def test_columns_add_up_as_lines_do(lines, cuts) -> None:
     expected: dict[str, Addition] = {}

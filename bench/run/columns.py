@@ -245,10 +245,11 @@ class Columns:
     def _load(self, folder: Path) -> None:
         stamps = {path.name: stamp for path in names(folder) if (stamp := stamp_of(path)) is not None}
         rank = {name: number for number, name in enumerate(stamps)}
-        found = [(path, *derived) for path in self._folder.glob(f"*{_SUFFIX}") if (derived := read_derived(path)) is not None]
+        derived = {path: read_derived(path) for path in self._folder.glob(f"*{_SUFFIX}")}
+        outdated = [path for path, known in derived.items() if known is None]  # damaged, or of another version
+        found = [(path, *known) for path, known in derived.items() if known is not None]
         covered: set[str] = set()
         parts: list[tuple[int, _Kept]] = []
-        outdated: list[Path] = []
         for path, covers, content in sorted(found, key=lambda each: -len(each[1])):
             of = {name for name, *_ in covers}
             if all(stamps.get(stamp[0]) == stamp for stamp in covers) and not of & covered:

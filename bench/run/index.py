@@ -114,11 +114,14 @@ class OtherRuns:
         self._warn = warn
         self._journals: list[tuple[Path, Path, Stamp]] = []  # run, journal, what it was when it was indexed
         parts: list[np.ndarray] = []
+        told: list[str] = []
         for run in _runs_beside(folder):
             for path in journal.names(run):
                 if (stamp := stamp_of(path)) is not None:
-                    parts.append(_index_of(path, stamp, warn))
+                    parts.append(_index_of(path, stamp, told.append))
                     self._journals.append((run, path, stamp))
+        if told:
+            warn(told[0] + (f"; {len(told) - 1} more journals beside this run have such lines" if told[1:] else ""))
         rows = np.concatenate(parts) if parts else _rows([])
         order = np.argsort(rows["hash"], kind="stable")
         self._rows = rows[order]
