@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,8 @@ from bench.analysis.equal_bits import Finding, Verdict, at_rate, equal_bits, fix
 from bench.commands import comparison_of
 from bench.record import MetricInfo
 from bench.report.comparison import render_json
-from bench.report.equal_bits import render_csv, render_markdown, render_terminal
+from bench.report.equal_bits import render_csv, render_markdown, render_terminal, sentences
+from tests import readme_results
 from tests.runs import METRICS, run_info, synthetic_records, write_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -232,3 +234,43 @@ def test_with_so_few_speakers_that_no_test_could_find_anything_it_says_so() -> N
     assert all("no test" in each.why for each in verdict.findings)
 
 
+
+
+def finding(**facts: Any) -> Finding:
+    usual = {"codec": "slime", "point": "40hz", "metric": "mel", "against": "bitrate", "family": "fixed", "rate": 647.0}
+    known = {"how": "twin", "points": (("twin", "40hz"),), "rates": (650.0,), "n": 60, "difference": 0.02, "low": 0.01, "high": 0.03}
+    return Finding(**{**usual, **known, "p_holm": 0.3, "word": "undecided", **facts})
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"word": "worse", "p_holm": 0.0004}, "worse in mel (+0.0200 ±0.0100, p <0.001)"),
+        ({"word": "better", "p_holm": 0.01, "low": 0.012, "high": 0.04}, "better in mel (+0.0200 [+0.0120, +0.0400], p 0.01)"),
+        ({"word": "same", "low": -0.01, "high": 0.05}, "the same, within the margin, in mel"),
+        ({"low": -0.01, "high": 0.05}, "cannot be told apart in mel (+0.0200 ±0.0300, p 0.3)"),
+        ({}, "different by the interval, but not by the test over all comparisons, in mel"),
+        ({"low": -0.01, "high": 0.05, "p_holm": 0.01}, "different by the test, but not by the interval, in mel"),
+        ({"why": "no test: with so few clusters p would be 0.5 at the least"}, "not to be tested on so few speakers in mel"),
+    ],
+)
+def test_a_sentence_says_no_more_than_test_and_interval_agree_on(facts: dict[str, Any], told: str) -> None:
+    (sentence,) = sentences(Verdict((finding(**facts),)))
+    assert sentence.startswith("At equal bits (0.647 kbps), slime@40hz against twin@40hz: ")
+    assert told in sentence
+    assert sentence.endswith(".")
+
+
+def test_a_sentence_names_what_it_interpolates_and_why_there_is_nothing_to_compare_with() -> None:
+    records = made({**LADDER, "slime": ("dynamic", "", 647.0, 15.0, 2.4)})
+    bits, tokens = sentences(equal_bits(records, MEL))
+    assert "slime@p against the line from f40@p to f80@p: " in bits
+    assert tokens == (
+        "At equal tokens (15 tokens/s), slime@p has no fixed counterpart in fixed: 15 lies below all that the family measured, 20 to 80."
+    )
+
+
+def test_every_sentence_of_the_results_in_the_readme_follows_from_the_committed_baseline() -> None:
+    if "At equal bits" not in readme_results.results():
+        pytest.skip("the committed baseline is older than families: make it again with bench run suites/low_rate.yaml, bench baseline save")
+    assert readme_results.told() == readme_results.results(), "write it with: python -m tests.readme_results"

@@ -114,7 +114,7 @@ def equal_bits(
         _with_words(tested, ranked, margins or {}),
         key=lambda each: (points.index((each.codec, each.point)), AGAINST.index(each.against), names.index(each.metric)),
     )
-    resampled = " or ".join(f"{part.num_clusters} {part.clustered_by}s" for part in laid_out)
+    resampled = " or ".join(f"{part.num_clusters} {part.clustered_by}{'s' if part.num_clusters != 1 else ''}" for part in laid_out)
     return Verdict(tuple(findings), families, resampled)
 
 

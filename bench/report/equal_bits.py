@@ -79,6 +79,49 @@ def headline(verdict: Verdict) -> str:
     return "; ".join(parts)
 
 
+def sentences(verdict: Verdict) -> list[str]:
+    """The verdict in prose: one sentence for each dynamic point and rate, with every number that it rests on."""
+    places = _places(verdict)
+    told = []
+    for found in _rows(verdict):
+        one = next((each for each in found.values() if each.how), next(iter(found.values())))
+        place = f"At {SHOWN_AGAINST[one.against]} ({_rate(one.rate, one.against)}), {one.codec}@{one.point}"
+        if not one.how:
+            told.append(f"{place} has no fixed counterpart in {one.family}: {one.why}.")
+            continue
+        clauses: dict[str, list[str]] = {clause: [] for clause in _CLAUSES}
+        for name, each in found.items():
+            clauses[_clause(each)].append(f"{name} ({_numbers(each, places[name])})")
+        said = "; ".join(f"{clause} {', '.join(names)}" for clause, names in clauses.items() if names)
+        told.append(f"{place} against {'' if one.how == 'twin' else 'the line from '}{_source(one)}: {said}.")
+    return told
+
+
+_BETTER, _WORSE, _SAME, _ALIKE = "better in", "worse in", "the same, within the margin, in", "cannot be told apart in"
+_INTERVAL_ALONE = "different by the interval, but not by the test over all comparisons, in"
+_TEST_ALONE = "different by the test, but not by the interval, in"
+_UNTESTED = "not to be tested on so few speakers in"
+_UNSCORED = "not scored in"
+_CLAUSES = (_BETTER, _WORSE, _SAME, _ALIKE, _INTERVAL_ALONE, _TEST_ALONE, _UNTESTED, _UNSCORED)
+
+
+def _clause(finding: Finding) -> str:
+    """What may be said: `cannot be told apart` only where the adjusted test and the interval agree on it."""
+    simple = {"better": _BETTER, "worse": _WORSE, "same": _SAME, "no verdict": _UNSCORED}
+    if finding.word in simple:
+        return simple[finding.word]
+    if finding.why:
+        return _UNTESTED
+    apart_by_interval, apart_by_test = finding.low > 0 or finding.high < 0, finding.p_holm < ALPHA
+    return _INTERVAL_ALONE if apart_by_interval else _TEST_ALONE if apart_by_test else _ALIKE
+
+
+def _numbers(finding: Finding, places: int) -> str:
+    """`+0.0190 ±0.0145, p 0.18`."""
+    spread = f" {spread_text(finding.difference, finding.low, finding.high, places, signed)}" if math.isfinite(finding.low) else ""
+    return f"{signed(finding.difference, places)}{spread}" + (f", p {_p(finding.p_holm)}" if math.isfinite(finding.p_holm) else "")
+
+
 def notes(verdict: Verdict) -> list[str]:
     """How the table is to be read."""
     families = "; ".join(f"{name}: {', '.join(codecs)}" for name, codecs in (verdict.families or {}).items())
@@ -91,7 +134,7 @@ def notes(verdict: Verdict) -> list[str]:
         f"Dynamic less fixed at the same rate, with its 95 % interval (paired, Student's t over {verdict.resampled}) and p (sign flips, "
         "Holm over all). "
         f"better, worse: p below {100 * ALPHA:g} % and the interval on one side of 0; same: the interval lies within the margin of "
-        f"bench regress. Fixed family {families}; a twin within {100 * TWIN:g} % of the rate, else a line over the log rate between two.",
+        f"bench regress. Fixed families {families}; a twin within {100 * TWIN:g} % of the rate, else a line over the log rate between two.",
         *(
             f"At {at}, {', '.join(dict.fromkeys(point for points in found.values() for point in points))}"
             f"{'' if set(found) == names else ' in ' + ', '.join(found)}: {why}."
@@ -102,17 +145,27 @@ def notes(verdict: Verdict) -> list[str]:
 
 def _cells(verdict: Verdict, metrics: Mapping[str, MetricInfo]) -> tuple[list[str], list[tuple[list[str], list[tuple[str, Finding]]]]]:
     """Heads; then of each row its keys, and each metric's text with its finding."""
-    names = list(dict.fromkeys(each.metric for each in verdict.findings))
-    places = {name: difference_decimals((f.high - f.low) / 2 for f in verdict.findings if f.metric == name) for name in names}
+    places = _places(verdict)
+    body = []
+    for found in _rows(verdict):
+        one = next((each for each in found.values() if each.how), next(iter(found.values())))
+        keys = [f"{one.codec}@{one.point}", SHOWN_AGAINST[one.against], _rate(one.rate, one.against), _source(one)]
+        body.append((keys, [(_text(found[name], places[name]), found[name]) for name in places]))
+    return ["dynamic", "at", "rate", "fixed", *(head(metrics[name]) for name in places)], body
+
+
+def _rows(verdict: Verdict) -> list[dict[str, Finding]]:
+    """Of each dynamic point, rate and family: metric -> finding."""
     rows: dict[tuple[str, str, str, str], dict[str, Finding]] = {}
     for each in verdict.findings:
         rows.setdefault((each.codec, each.point, each.against, each.family), {})[each.metric] = each
-    body = []
-    for (codec, point, against, _), found in rows.items():
-        used = next((each for each in found.values() if each.how), next(iter(found.values())))
-        keys = [f"{codec}@{point}", SHOWN_AGAINST[against], _rate(used.rate, against), _source(used)]
-        body.append((keys, [(_text(found[name], places[name]), found[name]) for name in names]))
-    return ["dynamic", "at", "rate", "fixed", *(head(metrics[name]) for name in names)], body
+    return list(rows.values())
+
+
+def _places(verdict: Verdict) -> dict[str, int]:
+    """Metric -> decimals of its differences, in the order of the findings."""
+    names = dict.fromkeys(each.metric for each in verdict.findings)
+    return {name: difference_decimals((f.high - f.low) / 2 for f in verdict.findings if f.metric == name) for name in names}
 
 
 def _rate(rate: float, against: str) -> str:
@@ -127,12 +180,7 @@ def _source(finding: Finding) -> str:
 def _text(finding: Finding, places: int) -> str:
     if not finding.how:
         return finding.word
-    shown = signed(finding.difference, places)
-    if math.isfinite(finding.low):
-        shown += f" {spread_text(finding.difference, finding.low, finding.high, places, signed)}"
-    if math.isfinite(finding.p_holm):
-        shown += f" p {_p(finding.p_holm)}"
-    return f"{shown} {finding.word}"
+    return f"{_numbers(finding, places)}: {finding.word}"
 
 
 def _p(p: float) -> str:
