@@ -21,7 +21,7 @@ from bench.checkpoint import sha256
 from bench.codec import OperatingPoint, check_audio
 from bench.datasets.specs import open_dataset, parse_spec
 from bench.errors import Unavailable, UserError, unknown
-from bench.files import read_json, write_atomically, write_json
+from bench.files import read_json, write_atomically, write_json, write_text
 from bench.registry import Registry, codec_module, codec_names
 from bench.report import equal_bits as equal_bits_report
 from bench.report import papers
@@ -92,7 +92,7 @@ def _results(suite: Suite, run: Path, report: Path, console: Console) -> str:
         **({"against_papers.csv": papers.render_csv(gaps)} if gaps else {}),
     }
     for name, text in tables.items():
-        (run / name).write_text(text, encoding="utf-8")
+        write_text(run / name, text)
     with console.status("writing the report"):
         page = build([run], report)
     with console.capture() as shown:
@@ -160,7 +160,7 @@ def regress_checkpoint(suite: Suite, baseline: str, codec: str, checkpoint: str,
         "summary.md": markdown,
     }
     for name, text in files.items():
-        (options.out / name).write_text(text, encoding="utf-8")
+        write_text(options.out / name, text)
     if step_summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with open(step_summary, "a", encoding="utf-8") as file:
             file.write(markdown)
