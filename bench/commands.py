@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from bench import __version__, audio, bitstream
@@ -207,6 +206,8 @@ def doctor(suite: Suite | None) -> int:
 
 def check_codec(name: str, checkpoint: str | None, device: str) -> int:
     """`bench check`: 1 when the codec breaks the contract."""
+    import torch
+
     from bench.conformance import check
 
     _known_codec(name)
@@ -220,6 +221,8 @@ def check_codec(name: str, checkpoint: str | None, device: str) -> int:
 
 def encode_file(source: Path, target: Path, name: str, checkpoint: str | None, point_name: str, device: str) -> int:
     """`bench encode`."""
+    import torch
+
     module = codec_module(_known_codec(name))
     point = _point(name, point_name)
     samples, sample_rate = _read_audio(source)
@@ -241,6 +244,8 @@ def encode_file(source: Path, target: Path, name: str, checkpoint: str | None, p
 
 def decode_file(source: Path, target: Path, device: str) -> int:
     """`bench decode`."""
+    import torch
+
     try:
         data = source.read_bytes()
     except OSError as error:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -222,6 +223,17 @@ def test_statistics_import_no_torch() -> None:
     code = f"import sys, importlib; [importlib.import_module(name) for name in {modules!r}]; sys.exit('torch' in sys.modules)"
     assert len(modules) > 6
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("command", [["compare", "run"], ["compare", "run", "--json"], ["report", "run"]], ids=" ".join)
+def test_comparing_and_reporting_import_no_torch(command: list[str], tmp_path: Path) -> None:
+    records = synthetic_records(24, 12)
+    records["family"] = np.where(records["codec"] == "fixed_40", "fixed", "")
+    write_run(tmp_path / "run", records, audio_utterances=1)
+    code = f"import sys\nsys.argv = ['bench', *{command!r}]\nfrom bench.cli import main\nmain()\nassert 'torch' not in sys.modules"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_diagnostic_is_in_no_verdict() -> None:
