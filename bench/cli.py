@@ -48,6 +48,7 @@ def run(
     skip_unavailable: Annotated[bool, typer.Option("--skip-unavailable", help="run what can be run here")] = False,
     per_device: PerDevice = 1,
     timeout: Timeout = 600.0,
+    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="recordings need not have every utterance")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="the whole traceback of every failure")] = False,
     set_: Set = [],  # noqa: B006
 ) -> None:
@@ -58,7 +59,7 @@ def run(
     _one_of("--engine", engine, ("local", "ray"))
     loaded = _load(suite, set_)
     folder = out or Path("results") / loaded.name
-    options = Options(folder, _device(device), jobs, engine, limit, skip_unavailable, _command(), per_device, timeout)
+    options = Options(folder, _device(device), jobs, engine, limit, skip_unavailable, _command(), per_device, allow_missing, timeout)
     raise typer.Exit(run_suite(loaded, options, verbose))
 
 

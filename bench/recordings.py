@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, TypeVar, cast
 
 from bench.codec import CodecInfo, Kind, OperatingPoint
+from bench.datasets.cells import amount, given, json_lines, meant
 from bench.errors import UserError, unknown
 
+V = TypeVar("V")
 KINDS = ("fixed", "dynamic", "classical", "recordings")
 INFO = CodecInfo("recordings", "Recordings made elsewhere", licence="as stated by whoever made them")
 
@@ -56,53 +58,96 @@ def read_systems(manifest: Path) -> dict[str, System]:
     frame_rate_hz, bitrate_kbps, n_q. Paths are relative to the manifest. UserError names file, line and key.
     """
     systems: dict[str, System] = {}
-    try:
-        lines = manifest.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"{manifest}: {error.strerror}") from None
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, row in json_lines(manifest):
         where = f"{manifest}:{number}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{where}: not JSON: {error.msg}") from None
-        if missing := [key for key in ("id", "variant", "path") if not isinstance(row.get(key), str)]:
-            raise UserError(f"{where}: key '{missing[0]}' is missing or no text")
+        if not isinstance(row, dict):
+            raise UserError(f"{where}: a line is a mapping with the keys id, variant and path, not {json.dumps(row)[:80]}")
+        texts = {key: _cell(given, row, key, where) for key in ("id", "variant")}  # which may be numbers
+        texts |= {key: _cell(_words, row, key, where) for key in ("path", "reference", "system", "kind", "family")}
+        if missing := [key for key in ("id", "variant", "path") if texts[key] is None]:
+            raise UserError(f"{where}: key '{missing[0]}' is missing or empty")
+        utterance, variant = str(texts["id"]), str(texts["variant"])
         recording = Recording(
-            utterance=row["id"],
-            path=manifest.parent / row["path"],
-            reference=manifest.parent / row["reference"] if row.get("reference") else None,
-            frame_rate=float(row.get("frame_rate_hz") or 0),
-            bitrate=1000 * float(row.get("bitrate_kbps") or 0),
-            n_q=int(row.get("n_q") or 0),
+            utterance=utterance,
+            path=manifest.parent / str(texts["path"]),
+            reference=manifest.parent / texts["reference"] if texts["reference"] else None,
+            frame_rate=_cell(amount, row, "frame_rate_hz", where),
+            bitrate=1000 * _cell(amount, row, "bitrate_kbps", where),
+            n_q=int(_cell(amount, row, "n_q", where)),
         )
         for path in (recording.path, recording.reference):
-            if path is not None and not path.is_file():
-                raise UserError(f"{where}: no file {path}")
-        stated = _system(row, where)
+            if path is not None and not _is_file(path):
+                raise UserError(f"{where}: no file {str(path)!r}" if "\0" in str(path) else f"{where}: no file {path}")
+        stated = _system(texts, where)
         system = systems.setdefault(stated.name, stated)
         for key in ("kind", "family"):
             if getattr(system, key) != getattr(stated, key):
                 raise UserError(
                     f"{where}: key '{key}': system '{system.name}' is '{getattr(stated, key)}' here, '{getattr(system, key)}' before"
                 )
-        rows = system.points.setdefault(row["variant"], {})
+        rows = system.points.setdefault(variant, {})
         if recording.utterance in rows:
-            raise UserError(f"{where}: '{recording.utterance}' comes twice in variant '{row['variant']}'")
+            raise UserError(f"{where}: '{recording.utterance}' comes twice in variant '{variant}'")
         rows[recording.utterance] = recording
     if "" in systems and len(systems) > 1:
         raise UserError(f"{manifest}: key 'system': some lines name one ({', '.join(filter(None, systems))}), others name none")
     return systems
 
 
-def _system(row: Mapping[str, object], where: str) -> System:
-    stated = {key: row.get(key) or "" for key in ("system", "kind", "family")}
-    for key, value in stated.items():
-        if not isinstance(value, str):
-            raise UserError(f"{where}: key '{key}' is no text: {json.dumps(value)}")
-    kind = str(stated["kind"] or "recordings")
+def _system(texts: Mapping[str, str | None], where: str) -> System:
+    kind = texts["kind"] or "recordings"
     if kind not in KINDS:
         raise UserError(f"{where}: {unknown('kind', kind, KINDS)}")
-    return System(str(stated["system"]), cast(Kind, kind), str(stated["family"]))
+    return System(texts["system"] or "", cast(Kind, kind), texts["family"] or "")
+
+
+def _cell(read: Callable[[Any], V], row: Mapping[str, Any], key: str, where: str) -> V:
+    try:
+        return read(row.get(key))
+    except ValueError as error:
+        raise UserError(f"{where}: key '{key}' {error}") from None
+
+
+def _words(value: Any) -> str | None:
+    text = given(value)
+    if text is not None and not isinstance(value, str):
+        raise ValueError(f"is no text: {json.dumps(value)}")
+    return text
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def pairing(points: Mapping[str, Mapping[str, Recording]], utterances: Collection[str], what: str) -> list[str]:
+    """What does not pair, in lines to be shown: utterances without a recording by point, recordings without an utterance.
+
+    what   the codec's label and its manifest, for the messages
+    UserError where nothing pairs at all.
+    """
+    known = set(utterances)
+    made = {utterance for recordings in points.values() for utterance in recordings}
+    if not made & known:
+        first = next(iter(made), "none")
+        hint = meant(first, known)
+        raise UserError(f"{what}: none of its {len(made)} ids is an utterance of the suite's data; the first: '{first}'{hint}")
+    lines = []
+    for point, recordings in points.items():
+        if missing := [utterance for utterance in utterances if utterance not in recordings]:
+            hint = meant(missing[0], set(recordings))
+            lines.append(f"{what}: {point}: {len(missing)} of {len(known)} utterances have no recording; the first: '{missing[0]}'{hint}")
+    if spare := sorted(made - known):
+        lines.append(f"{what}: {len(spare)} of its {len(made)} ids are no utterances here; the first: '{spare[0]}'{meant(spare[0], known)}")
+    return lines
+
+
+def check_length(length: int, expected: int, sample_rate: int, tolerance_s: float | None = None) -> None:
+    """ValueError where a recording is longer or shorter than its reference by more than 100 ms and 1 %, or than `tolerance_s`."""
+    allowed_s = max(0.1, 0.01 * expected / sample_rate) if tolerance_s is None else tolerance_s
+    off_s = (length - expected) / sample_rate
+    if abs(off_s) > allowed_s:
+        more = "longer" if off_s > 0 else "shorter"
+        raise ValueError(f"the recording is {abs(off_s):.3f} s {more} than its reference, more than {allowed_s:.3g} s (length_tolerance_s)")

@@ -98,6 +98,7 @@ class SuiteFile(_Strict):
     metrics: tuple[MetricSpec, ...] = Field(min_length=1)
     compare: CompareSpec | None = None
     regress: RegressSpec = RegressSpec()
+    length_tolerance_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     seed: int = 0
 
     @field_validator("metrics", mode="before")
@@ -122,6 +123,7 @@ class Entry:
     manifest    of `recordings`, absolute
     family      the curve that it shares with others; "" for one of its own
     system      of `recordings`: whose they are, by the manifest, and of which kind
+    length_tolerance_s   of `recordings`: by how much one may be longer or shorter than its reference; None for 100 ms or 1 %
     """
 
     label: str
@@ -132,6 +134,7 @@ class Entry:
     family: str = ""
     system: str = ""
     kind: Kind = "recordings"
+    length_tolerance_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -213,8 +216,11 @@ def _resolve(file: SuiteFile, path: Path, text: str, data: Mapping[str, Any], mi
             continue
         where = ("codecs", index)
         label = spec.name or Path(module).stem
-        recorded = module == RECORDINGS
-        for entry in _recorded(spec, base_dir, where, mistakes) if recorded else [_entry(spec, label, module, base_dir, where, mistakes)]:
+        if module == RECORDINGS:
+            found = _recorded(spec, file, base_dir, where, mistakes)
+        else:
+            found = [_entry(spec, label, module, base_dir, where, mistakes)]
+        for entry in found:
             if entry.label in (known.label for known in entries):
                 mistakes.add(where, f"'{entry.label}' comes twice; give one of them another `name:`")
             else:
@@ -271,7 +277,7 @@ def _entry(spec: CodecSpec, label: str, module: str, base_dir: Path, where: _Pat
     return Entry(label, module, checkpoint, tuple(points.values()), family=spec.family)
 
 
-def _recorded(spec: CodecSpec, base_dir: Path, where: _Path, mistakes: _Mistakes) -> list[Entry]:
+def _recorded(spec: CodecSpec, file: SuiteFile, base_dir: Path, where: _Path, mistakes: _Mistakes) -> list[Entry]:
     """An entry for each system of the manifest of `recordings`."""
     if spec.manifest is None:
         keys = "id, variant, path, system, kind, family, reference, frame_rate_hz, bitrate_kbps"
@@ -296,7 +302,7 @@ def _recorded(spec: CodecSpec, base_dir: Path, where: _Path, mistakes: _Mistakes
         points = tuple(point for name, point in system.operating_points().items() if name in (spec.points or every_point))
         label, family = spec.name or system.name or RECORDINGS, system.family or spec.family
         if points:
-            entries.append(Entry(label, RECORDINGS, None, points, manifest, family, system.name, system.kind))
+            entries.append(Entry(label, RECORDINGS, None, points, manifest, family, system.name, system.kind, file.length_tolerance_s))
     return entries
 
 

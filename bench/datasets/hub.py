@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import track
 
 from bench import audio, checkpoint
+from bench.datasets.cells import given
 from bench.errors import Unavailable, UserError, unknown
 from bench.files import write_atomically
 from bench.language import Tag
@@ -129,10 +130,19 @@ class Split:
         console = Console(stderr=True)
         title = f"row groups of {self.source.hf}"
         groups = track(self.lacking(absent.values()), title, console=console, transient=True, disable=not console.is_terminal)
+        found = 0
         for place, of_file in itertools.groupby(groups, key=lambda group: group.place):
             for row, content in self._audio(place, of_file, what):
                 if row in absent:
+                    found += bool(content)
                     write_atomically(absent[row], partial(Path.write_bytes, data=content))
+        if absent and not found:
+            for path in absent.values():
+                path.unlink(missing_ok=True)
+            raise UserError(
+                f"data set {self.source.hf}: column '{self.source.audio}' holds no bytes, only paths to files elsewhere; "
+                "take the folder that they are in by `folder:`, or a data set with the audio in its rows"
+            )
 
     def _about(self) -> dict[str, Any]:
         return dict(json.loads((self.folder / "source.json").read_text(encoding="utf-8")))
@@ -257,10 +267,10 @@ def _columns(source: HubSource, schema: Any, place: str) -> dict[str, str]:
 
 def _facts(source: HubSource, columns: dict[str, str], row: dict[str, Any], number: int) -> dict[str, Any]:
     """The line of the manifest."""
-    known = {ours: row[theirs] for ours, theirs in columns.items() if ours != "audio"}
+    known = {ours: given(row[theirs]) for ours, theirs in columns.items() if ours != "audio"}
     suffix = PurePosixPath((row.get(source.audio) or {}).get("path") or "").suffix
     return {
-        "id": _stem(str(known.get("id", f"{number:06d}"))),
+        "id": _stem(known.get("id") or f"{number:06d}"),
         "path": f"audio/{number:06d}{suffix or '.audio'}",
         "text": known.get("text"),
         "speaker": known.get("speaker"),
@@ -282,6 +292,8 @@ def _sizes(metadata: Any, column: str) -> list[tuple[int, int]]:
 
 
 def _stem(identifier: str) -> str:
-    """FLEURS has no unique id but its file names."""
-    path = PurePosixPath(identifier)
-    return path.stem if path.suffix.lower() in audio.SUFFIXES else identifier
+    """A file's name is an id without its suffix, with the folders that tell it from others of that name; FLEURS has no other ids."""
+    path = PurePosixPath(identifier.replace("\\", "/"))
+    if path.suffix.lower() not in audio.SUFFIXES:
+        return identifier
+    return path.stem if path.is_absolute() else str(path.with_suffix(""))

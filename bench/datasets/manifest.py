@@ -7,11 +7,14 @@ import hashlib
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bench import audio
+from bench.checkpoint import cache_folder
 from bench.dataset import Dataset, Entry
+from bench.datasets.cells import amount, given, text_of
 from bench.errors import UserError
 from bench.language import Tag
 
@@ -29,8 +32,8 @@ def problems(dataset: Dataset) -> list[str]:
 
 
 def _faults(entry: Entry) -> list[str]:
-    if not entry.path.is_file():
-        return ["is not there"]
+    if _holds_nothing(entry.path):
+        return []  # a row of a hub's set without audio: one failed utterance, which the run records
     try:
         num_samples, sample_rate = audio.probe(entry.path)
     except ValueError as error:
@@ -43,54 +46,59 @@ def _faults(entry: Entry) -> list[str]:
     return faults
 
 
+def _holds_nothing(path: Path) -> bool:
+    try:
+        return path.is_relative_to(cache_folder() / "datasets") and not path.stat().st_size
+    except (OSError, ValueError):
+        return False
+
+
 class _Row(BaseModel):
     """A line of a manifest."""
 
-    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
+    model_config = ConfigDict(extra="ignore")
 
-    id: str = Field(min_length=1)
+    id: Annotated[str, BeforeValidator(given), Field(min_length=1)]
     path: str = Field(min_length=1)
-    text: str | None = None
-    speaker: str | None = None
+    text: Annotated[str | None, BeforeValidator(given)] = None
+    speaker: Annotated[str | None, BeforeValidator(given)] = None
     language: Tag = ""
-    duration_s: float = 0.0
-    sample_rate: int = 0
-    licence: str = ""
+    duration_s: Annotated[float, BeforeValidator(amount)] = 0.0
+    sample_rate: Annotated[int, BeforeValidator(amount)] = 0
+    licence: Annotated[str | None, BeforeValidator(given)] = None
 
 
 def read_manifest(path: Path, name: str) -> Dataset:
-    try:
-        content = path.read_bytes()
-        lines = content.decode("utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not UTF-8 ({error.reason} at byte {error.start})") from None
+    content = text_of(path)
     entries, licences, mistakes = [], set(), []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(content.split("\n"), start=1):  # a text may hold other characters that end lines elsewhere
         if not line.strip():
             continue
         try:
             row = _Row.model_validate(json.loads(line))
-        except json.JSONDecodeError as error:
-            mistakes.append(f"{path}:{number}: is no JSON: {error.msg} at column {error.colno}")
+        except (json.JSONDecodeError, RecursionError) as error:
+            reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+            mistakes.append(f"{path}:{number}: is no JSON: {reason}")
         except ValidationError as error:
             mistakes += [f"{path}:{number}: {'.'.join(map(str, item['loc'])) or 'the line'}: {item['msg']}" for item in error.errors()]
         else:
-            entry = Entry(row.id, resolved(path.parent, row.path), row.text or None, row.speaker, row.language, name)
+            entry = Entry(row.id, resolved(path.parent, row.path), row.text, row.speaker, row.language, name)
             stated = dataclasses.replace(entry, duration_s=row.duration_s, sample_rate=row.sample_rate)
             entries.append(stated if row.duration_s and row.sample_rate else with_header(entry))
-            licences.add(row.licence)
+            licences.add(row.licence or "")
     if mistakes:
         more = [f"{path}: and {len(mistakes) - _MISTAKES_SHOWN} more"] if len(mistakes) > _MISTAKES_SHOWN else []
         raise UserError("\n".join([*mistakes[:_MISTAKES_SHOWN], *more]))
     if not entries:
         raise UserError(f"{path}: lists no utterances")
-    return Dataset(name, revision_of(content), tuple(entries), ", ".join(sorted(licences - {""})))
+    return Dataset(name, revision_of(content.encode()), tuple(entries), ", ".join(sorted(licences - {""})))
 
 
 def resolved(base_dir: Path, path: str) -> Path:
-    return (base_dir / Path(path).expanduser()).resolve()
+    try:
+        return (base_dir / Path(path).expanduser()).resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of links, or a NUL: whoever opens it says so
+        return base_dir / path
 
 
 def revision_of(content: bytes) -> str:
@@ -109,7 +117,4 @@ def text_beside(path: Path) -> str | None:
     text = path.with_suffix(".txt")
     if not text.is_file():
         return None
-    try:
-        return text.read_text(encoding="utf-8").strip() or None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{text}: is not UTF-8 ({error.reason} at byte {error.start})") from None
+    return given(text_of(text).strip())

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from bench import audio
 from bench.dataset import Dataset, Entry
+from bench.datasets.cells import meant, text_of
 from bench.datasets.hub import HubSource, Split
 from bench.datasets.known import KNOWN_SETS, fetch_ids, ids_file
 from bench.datasets.manifest import read_manifest, resolved, revision_of, text_beside, with_header
@@ -208,7 +209,8 @@ class FolderSet(Selection):
         if not folder.is_dir():
             raise UserError(f"{folder}: is no folder")
         name = self.name or folder.name
-        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in audio.SUFFIXES)
+        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in audio.SUFFIXES)
+        paths = [path for path in found if not _is_hidden(path.relative_to(folder))]
         if not paths:
             raise UserError(f"{folder}: holds no audio ({', '.join(sorted(audio.SUFFIXES))})")
         entries = []
@@ -298,11 +300,14 @@ def _files(base_dir: Path, patterns: Sequence[str]) -> tuple[Path, ...]:
 
 def _listed_in(path: Path, entries: Sequence[Entry]) -> list[Entry]:
     """The entries whose ids begin the lines of the file; all of them must be there."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    wanted = {line.split()[0] for line in lines if line.strip()}
-    if missing := sorted(wanted - {entry.id for entry in entries}):
-        raise UserError(f"{path}: {len(missing)} of its {len(wanted)} ids are not in the data set, the first: {missing[0]}")
+    wanted = {line.split()[0] for line in text_of(path).split("\n") if line.strip()}
+    known = {entry.id for entry in entries}
+    if missing := sorted(wanted - known):
+        hint = meant(missing[0], known)
+        raise UserError(f"{path}: {len(missing)} of its {len(wanted)} ids are not in the data set, the first: {missing[0]}{hint}")
     return [entry for entry in entries if entry.id in wanted]
+
+
+def _is_hidden(path: Path) -> bool:
+    """Copies and notes of editors and file systems, which are no utterances: ._a.wav, .ipynb_checkpoints, __MACOSX."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import tempfile
 import time
@@ -52,8 +53,8 @@ class RayEngine:
         self._ray = ray
         if not ray.is_initialized():
             address = os.environ.get("RAY_ADDRESS")
-            local = {} if address else {"num_cpus": jobs or cores(), "include_dashboard": False}
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+            local: dict[str, Any] = {} if address else {"num_cpus": jobs or cores(), "include_dashboard": False}
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
         resources = ray.cluster_resources()
         gpus = 0 if device == "cpu" else int(resources.get("GPU", 0))
         self.accelerated = gpus > 0

@@ -68,6 +68,7 @@ class _Cell:
     source: Source
     point: OperatingPoint
     recording: recordings.Recording | None
+    missing: bool = False  # a recording that its manifest does not list
     columns: tuple[Column, ...] = ()
     lanes_left: int = 0  # how many of its score tasks have yet to come back
 
@@ -109,20 +110,31 @@ def run(
     registry: Any,
     progress: Progress,
     about: Mapping[str, Any] | None = None,
+    allow_missing: bool = False,
 ) -> pd.DataFrame:
     """Decodes and scores what the store lacks of the suite; returns all of its records, in the suite's order, and writes them.
 
-    about   further facts for run.json
+    about           further facts for run.json
+    allow_missing   an utterance of which `recordings` have nothing is left out, in place of a recorded failure
     """
-    return _Run(suite, datasets, store, engine, registry, progress).all({**about_run(suite, datasets, registry), **(about or {})})
+    facts = {**about_run(suite, datasets, registry), **(about or {})}
+    return _Run(suite, datasets, store, engine, registry, progress, allow_missing).all(facts)
 
 
 class _Run:
     """The state of one run: jobs that wait for a worker, and jobs under way."""
 
     def __init__(
-        self, suite: Suite, datasets: Sequence[Dataset], store: Store, engine: Engine, registry: Any, progress: Progress
+        self,
+        suite: Suite,
+        datasets: Sequence[Dataset],
+        store: Store,
+        engine: Engine,
+        registry: Any,
+        progress: Progress,
+        allow_missing: bool,
     ) -> None:
+        self._allow_missing = allow_missing
         self._suite, self._store, self._engine, self._registry, self._progress = suite, store, engine, registry, progress
         self._sources = [(dataset, source) for dataset in datasets for source in dataset.entries]
         self._columns = tuple(column_of(spec, registry) for spec in suite.metrics)
@@ -193,9 +205,11 @@ class _Run:
             cells = []
             for point in work.entry.points:
                 recording = work.made[point.name].get(source.id) if work.made is not None else None
-                if work.made is None or recording is not None:
-                    key = record_key(work.identity, point, source, recording)
-                    cells.append(_Cell(_blank_record(key, work.entry, kind, point, dataset, source), source, point, recording))
+                missing = work.made is not None and recording is None
+                if not (missing and self._allow_missing):
+                    key = record_key([work.identity, "missing"] if missing else work.identity, point, source, recording)
+                    blank = _blank_record(key, work.entry, kind, point, dataset, source)
+                    cells.append(_Cell(blank, source, point, recording, missing=missing))
             yield cells
 
     def _send(self, work: _Work, cells: Sequence[_Cell]) -> None:
@@ -211,6 +225,9 @@ class _Run:
             if not cell.columns:
                 self._progress.decoded(work.entry.label, 1)
                 self._done(work, cell)
+            elif cell.missing:
+                self._progress.decoded(work.entry.label, 1)
+                self._fail(work, cell, Failed("the manifest lists no recording of this utterance"))
             elif isinstance(work.description, Failed):
                 self._fail(work, cell, dataclasses.replace(work.description, reason=f"load: {work.description.reason}"))
             elif audio is not None:

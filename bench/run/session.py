@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from bench.datasets.manifest import problems
 from bench.datasets.specs import open_dataset
 from bench.errors import Unavailable, UserError
 from bench.needs import Requirement
-from bench.registry import Registry
+from bench.recordings import pairing, read_systems
+from bench.registry import RECORDINGS, Registry
 from bench.run import preflight
 from bench.run.engine import DEFAULT_TIMEOUT_S, Engine, open_engine
 from bench.run.progress import RunProgress
@@ -35,6 +37,7 @@ class Options:
     jobs         workers on the processor's cores; None for one a core that is left. One, on the CPU: everything runs in this process
     limit        utterances of each data set, a seeded sample
     timeout_s    of one call into a codec or metric
+    allow_missing   recordings need not have every utterance
     """
 
     out: Path
@@ -45,6 +48,7 @@ class Options:
     skip_unavailable: bool = False
     command: str = ""
     per_device: int = 1
+    allow_missing: bool = False
     timeout_s: float = DEFAULT_TIMEOUT_S
 
 
@@ -64,17 +68,30 @@ def score(suite: Suite, options: Options, console: Console, engine: Engine | Non
         console.print("\n".join(["skipped, as asked:", *map(_shown, lacking)]), highlight=False, markup=False)
     datasets = open_datasets(suite, options.limit)
     _check_folder(suite, options)
+    for line in _pairing(suite, datasets):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     own = engine or open_engine(options.engine, options.device, options.per_device, options.jobs, options.timeout_s)
     try:
         with RunProgress(console) as progress:
             store = Store(options.out)
             about = {"command": options.command, "limit": options.limit, "device": options.device}
-            frame = run(suite, datasets, store, own, registry, progress, about)
+            frame = run(suite, datasets, store, own, registry, progress, about, options.allow_missing)
     finally:
         own.close()
     for warning in store.warnings:
         console.print(warning, highlight=False, markup=False)
     return frame
+
+
+def _pairing(suite: Suite, datasets: Sequence[Dataset]) -> list[str]:
+    """What of the suite's recordings and utterances does not pair; UserError where nothing does."""
+    utterances = [entry.id for dataset in datasets for entry in dataset.entries]
+    lines = []
+    for entry in suite.entries:
+        if entry.module == RECORDINGS and entry.manifest is not None:
+            points = read_systems(entry.manifest)[entry.system].points
+            lines += pairing(points, utterances, f"{entry.label}: {entry.manifest}")
+    return lines
 
 
 def _check_folder(suite: Suite, options: Options) -> None:

@@ -25,7 +25,7 @@ from bench.dataset import Entry as Source
 from bench.dataset import Utterance
 from bench.metric import Metric, MetricFailure, MetricModule, NotApplicable
 from bench.record import Column, Score
-from bench.recordings import Recording
+from bench.recordings import Recording, check_length
 from bench.run.failure import BrokenContract, attempt
 from bench.run.process import CALL, LOAD
 from bench.run.surroundings import Surroundings
@@ -111,7 +111,7 @@ class Worker:
             return (
                 (utterance,) * number
                 if isinstance(utterance, Failed)
-                else tuple(attempt(_load_recording, cell.recording, utterance) for cell in task.cells)
+                else tuple(attempt(_load_recording, cell.recording, utterance, task.entry.length_tolerance_s) for cell in task.cells)
             )
         codec = attempt(self._load, task.entry, stage="load", module=module)
         if isinstance(codec, Failed):
@@ -355,9 +355,14 @@ def _entropy_bits(encoded: Encoded) -> int:
     return packed.bits_tokens + packed.bits_side
 
 
-def _load_recording(recording: Recording, utterance: Utterance) -> Decoded:
+def _load_recording(recording: Recording, utterance: Utterance, length_tolerance_s: float | None) -> Decoded:
     utterance = _with_reference(utterance, recording.reference)
     decoded, sample_rate = audio.read(recording.path)
+    expected = round(len(utterance.audio) * sample_rate / utterance.sample_rate)
+    try:
+        check_length(len(decoded), expected, sample_rate, length_tolerance_s)
+    except ValueError as error:
+        raise BrokenContract(str(error)) from None
     facts = {
         "duration_s": utterance.duration_s,
         "sample_rate": sample_rate,
@@ -365,7 +370,8 @@ def _load_recording(recording: Recording, utterance: Utterance) -> Decoded:
         "token_rate": recording.frame_rate * recording.n_q,
         "bitrate": recording.bitrate,
         "nominal_bitrate": recording.bitrate,
-        "length_error": len(decoded) - round(len(utterance.audio) * sample_rate / utterance.sample_rate),
+        "length_error": len(decoded) - expected,
+        "clipped_samples": int(np.count_nonzero(np.abs(decoded) > 1)),
         "audio_file": str(recording.path),
     }
     return Decoded(facts)

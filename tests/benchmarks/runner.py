@@ -1,7 +1,8 @@
 """What the runner costs beside the work itself: `python -m tests.benchmarks.runner`.
 
-Prints CPU per utterance as a ratio to a bare loop that calls the same codec and metric functions, and the throughput of two workers
-as a ratio to one. Both in one run, on the bundled corpus.
+Prints ratios, all within one run, on the bundled corpus: CPU per utterance over a bare loop that calls the same codec and metric functions;
+throughput of two workers over one; wall time of a pipeline with a toy accelerator over that of its longer stage; a metric that is added
+over that metric alone; and records per second of the bookkeeping alone.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ import resource
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import soundfile
 import torch
 from rich.console import Console
 
 from bench import audio
 from bench.metric import NotApplicable
-from bench.registry import codec_module, metric_modules
+from bench.registry import Registry
 from bench.run import session
-from bench.run.engine import open_engine
+from bench.run.engine import Engine, LocalEngine, SerialEngine
 from bench.run.session import Options
-from bench.run.worker import Measure, _metrics
 from bench.suite import Suite, load_suite
 
 SUITE = """
@@ -30,6 +33,60 @@ datasets: [bundled]
 codecs: [{codec: opus, points: [6kbps, 12kbps, 24kbps]}]
 metrics: [mel_dac_train, stft_dac, stoi, pesq_wb, si_sdr, dnsmos_ovrl, wer_pocketsphinx]
 """
+TOY = '''
+import fcntl, time
+from pathlib import Path
+import torch
+from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream
+
+INFO = CodecInfo("fixed", "Toy", "Apache-2.0")
+VERSION = 1
+POINTS = {f"p{n}": OperatingPoint(f"p{n}", 16000.0, 1, {"n": n}) for n in range(1, %(points)d + 1)}
+SECONDS = %(seconds)s
+
+
+def point(**settings):
+    raise ValueError("no settings")
+
+
+def needs(checkpoint):
+    return []
+
+
+def load(checkpoint, device):
+    codec = Codec()
+    codec.lock = Path(__file__).parent / f"{str(device).replace(':', '')}.lock"
+    return codec
+
+
+class Codec:
+    sample_rate, hop_length, parameters, weights_sha256 = 16000, 1600, 0, ""
+
+    def analyse(self, audio):
+        return audio
+
+    def encode(self, latent, point):
+        if SECONDS:
+            with open(self.lock, "w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                time.sleep(SECONDS)
+        return Encoded((Stream(torch.zeros(1, -(-len(latent) // 1600), dtype=torch.int64), (2,)),), len(latent))
+
+    def decode(self, encoded):
+        return torch.zeros(encoded.num_samples)
+'''
+
+
+class _Kept:
+    """An engine whose workers stay warm from one run to the next."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def close(self) -> None: ...
 
 
 def cpu_s() -> float:
@@ -39,18 +96,17 @@ def cpu_s() -> float:
 
 def bare_loop(suite: Suite) -> float:
     """CPU seconds of the same codec and metric calls without runner, bitstream, store or audio files."""
-    names = suite.metric_names
-    device = torch.device("cpu")
-    metrics = [metric for name in names for metric in metric_modules()[name].load([name], device, {})]
+    registry, device = Registry(), torch.device("cpu")
+    metrics = [metric for name in suite.metric_names for metric in registry.metric_modules()[name].load([name], device, {})]
     (dataset,) = session.open_datasets(suite)
-    codecs = [(codec_module(entry.module).load(None, device), entry.points) for entry in suite.entries]
+    codecs = [(registry.codec_module(entry.module).load(None, device), entry.points) for entry in suite.entries]
     started = cpu_s()
     for entry in dataset.entries:
         utterance = entry.read()
         references = {m.names: audio.resample(utterance.audio, utterance.sample_rate, m.sample_rate) for m in metrics}
         prepared = {}
         for metric in metrics:
-            if metric.names != ("wer_pocketsphinx",) or utterance.language == "en":
+            with contextlib.suppress(NotApplicable):
                 prepared[metric.names] = metric.prepare(utterance, references[metric.names])
         for codec, points in codecs:
             rate = codec.sample_rate or utterance.sample_rate
@@ -65,52 +121,98 @@ def bare_loop(suite: Suite) -> float:
     return cpu_s() - started
 
 
-class InProcess:
-    """The engine without processes, so that start-up and imports are on neither side of the ratio."""
-
-    jobs = 1
-
-    def map(self, function, tasks):  # type: ignore[no-untyped-def]
-        for task in tasks:
-            yield task, function(task)
-
-    def close(self) -> None: ...
+def run(suite: Suite, folder: Path, engine: Any) -> tuple[float, float]:
+    """CPU seconds of this process, and wall seconds."""
+    cpu, wall = cpu_s(), time.perf_counter()
+    session.score(suite, Options(folder), Console(quiet=True), engine)
+    return cpu_s() - cpu, time.perf_counter() - wall
 
 
-def through_the_runner(suite: Suite, folder: Path) -> float:
-    session.open_engine = lambda name, jobs: InProcess()  # type: ignore[assignment, return-value]
+def warmed(suite: Suite, folder: Path, engine: LocalEngine) -> _Kept:
+    """The engine, once every worker has loaded everything."""
+    kept = _Kept(engine)
+    for number in range(2):
+        run(suite, folder / f"warm{number}" / "run", kept)
+    return kept
+
+
+def suite_of(folder: Path, name: str, text: str) -> Suite:
+    (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return load_suite(folder / f"{name}.yaml")
+
+
+def pipeline(folder: Path) -> float:
+    """Wall time of a run with one accelerator on which a codec sleeps, over the longer of: all its sleep, all scoring."""
+    codec_s = 0.2
+    (folder / "toy.py").write_text(TOY % {"points": 2, "seconds": codec_s}, encoding="utf-8")
+    (folder / "free.py").write_text(TOY % {"points": 2, "seconds": 0}, encoding="utf-8")
+    text = "name: {0}\ndatasets: [{{name: bundled, languages: [en]}}]\ncodecs: [{{codec: {1}}}]\nmetrics: [pesq_wb, stoi]\n"
+    toy, free = suite_of(folder, "toy", text.format("toy", "toy.py")), suite_of(folder, "free", text.format("free", "free.py"))
+    engine = warmed(free, folder / "w", LocalEngine(["meta"], 1))
+    _, scoring = run(free, folder / "free" / "run", engine)
+    (dataset,) = session.open_datasets(toy)
+    decoding = codec_s * 2 * len(dataset.entries)
+    _, both = run(toy, folder / "toy" / "run", engine)
+    engine._engine.close()
+    return both / max(scoring, decoding)
+
+
+def added_metric(folder: Path) -> float:
+    """CPU of the run that adds a metric to a finished one, over CPU of that metric alone in a bare loop over the same audio."""
+    head = SUITE.partition("metrics:")[0]
+    before, after = suite_of(folder, "before", head + "metrics: [si_sdr]"), suite_of(folder, "after", head + "metrics: [si_sdr, pesq_wb]")
+    run(before, folder / "added" / "run", SerialEngine())
+    added, _ = run(after, folder / "added" / "run", SerialEngine())
+    (metric,) = Registry().metric_modules()["pesq_wb"].load(["pesq_wb"], torch.device("cpu"), {})
+    (dataset,) = session.open_datasets(after)
+    frame = session.score(after, Options(folder / "added" / "run"), Console(quiet=True), SerialEngine())
+    references = {entry.id: entry.read() for entry in dataset.entries}
     started = cpu_s()
-    session.score(suite, Options(folder), Console(quiet=True))
-    return cpu_s() - started
+    prepared: dict[str, tuple[Any, int]] = {}
+    for utterance_id, utterance in references.items():
+        reference = audio.resample(utterance.audio, utterance.sample_rate, metric.sample_rate)
+        prepared[utterance_id] = metric.prepare(utterance, reference), len(reference)
+    for row in frame.itertuples():
+        samples, rate = soundfile.read(folder / "added" / "run" / row.audio_file, dtype="float32")
+        ready, length = prepared[str(row.utterance)]
+        metric.score(ready, audio.fit_length(audio.resample(samples, rate, metric.sample_rate), length))
+    return added / (cpu_s() - started)
 
 
-def throughput(suite: Suite, folder: Path, jobs: int) -> float:
-    """Utterances a second of warm workers."""
-    (dataset,) = session.open_datasets(suite)
-    engine = open_engine("local", jobs)
-    session.open_engine = lambda name, jobs: engine  # type: ignore[assignment]
-    warm_up = [Measure(suite.entries[0], "cpu", entry, (), suite.metrics, folder) for entry in dataset.entries[: 4 * jobs]]
-    list(engine.map(warm, warm_up))
+def bookkeeping(folder: Path, utterances: int = 300, points: int = 20) -> float:
+    """Records per second of a codec and a metric that cost nothing, with two workers that are warm."""
+    (folder / "wavs").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(utterances):
+        soundfile.write(folder / "wavs" / f"u{number}.wav", 0.1 * rng.standard_normal(1600), 16000)
+    (folder / "nothing.py").write_text(TOY % {"points": points, "seconds": 0}, encoding="utf-8")
+    text = "name: nothing\ndatasets: [{folder: wavs%s}]\ncodecs: [{codec: nothing.py}]\nmetrics: [gain_db]\n"
+    engine = warmed(suite_of(folder, "few", text % ", limit: 20"), folder / "wn", LocalEngine([], 2))
     started = time.perf_counter()
-    session.score(suite, Options(folder), Console(quiet=True))
-    return len(dataset.entries) / (time.perf_counter() - started)
-
-
-def warm(task: Measure) -> None:
-    _metrics(tuple((spec.metric, tuple(sorted(spec.options.items()))) for spec in task.metrics), task.device)
-    time.sleep(0.5)  # long enough that every worker gets one
+    suite = suite_of(folder, "nothing", text % "")
+    frame = session.score(suite, Options(folder / "nothing" / "run"), Console(quiet=True), engine)  # type: ignore[arg-type]
+    rate = len(frame) / (time.perf_counter() - started)
+    engine._engine.close()
+    return rate
 
 
 def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "overhead.yaml").write_text(SUITE, encoding="utf-8")
-        suite = load_suite(folder / "overhead.yaml")
+        suite = suite_of(folder, "overhead", SUITE)
         bare = bare_loop(suite)
-        print(f"CPU per utterance, runner / bare loop: {through_the_runner(suite, folder / 'a' / 'run') / bare:.3f}")
-        one, two = (throughput(suite, folder / str(jobs) / "run", jobs) for jobs in (1, 2))
-        print(f"throughput, two workers / one: {two / one:.2f}")
+        cpu, _ = run(suite, folder / "a" / "run", SerialEngine())
+        print(f"CPU per utterance, runner / bare loop (at most 1.10): {cpu / bare:.3f}")
+        walls = []
+        for jobs in (1, 2):
+            engine = warmed(suite, folder / f"w{jobs}", LocalEngine([], jobs))
+            walls.append(run(suite, folder / f"{jobs}" / "run", engine)[1])
+            engine._engine.close()
+        print(f"throughput, two workers / one (at least 1.8): {walls[0] / walls[1]:.2f}")
+        print(f"wall time with a toy accelerator / its longer stage (at most 1.15): {pipeline(folder):.3f}")
+        print(f"CPU of adding a metric / that metric alone (at most 1.05): {added_metric(folder):.3f}")
+        print(f"records per second of the bookkeeping alone (at least 2000): {bookkeeping(folder):.0f}")
 
 
 if __name__ == "__main__":
