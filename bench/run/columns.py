@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from bench.errors import UserError
 from bench.files import PARTIAL
 from bench.record import CODEC, FACTS, Record, Score
-from bench.run.index import Stamp, hash_of, read_derived, stamp_of, write_derived, write_index
+from bench.run.index import Stamp, covers_of, hash_of, read_derived, stamp_of, write_derived, write_index
 from bench.run.journal import Addition, is_written_to, names, read
 
 # Of every column key: a score's value, its details that are numbers and that are texts, and the two reasons why there is no score.
@@ -245,19 +245,19 @@ class Columns:
     def _load(self, folder: Path) -> None:
         stamps = {path.name: stamp for path in names(folder) if (stamp := stamp_of(path)) is not None}
         rank = {name: number for number, name in enumerate(stamps)}
-        derived = {path: read_derived(path) for path in self._folder.glob(f"*{_SUFFIX}")}
-        outdated = [path for path, known in derived.items() if known is None]  # damaged, or of another version
-        found = [(path, *known) for path, known in derived.items() if known is not None]
+        found = [(path, covers_of(path)) for path in self._folder.glob(f"*{_SUFFIX}")]
+        outdated: list[Path] = []
         covered: set[str] = set()
         parts: list[tuple[int, _Kept]] = []
-        for path, covers, content in sorted(found, key=lambda each: -len(each[1])):
+        for path, covers in sorted(found, key=lambda each: -len(each[1])):
             of = {name for name, *_ in covers}
-            if all(stamps.get(stamp[0]) == stamp for stamp in covers) and not of & covered:
+            fits = of and not of & covered and all(stamps.get(stamp[0]) == stamp for stamp in covers)
+            if fits and (content := read_derived(path)) is not None:
                 covered |= of
                 table = pa.ipc.open_stream(pa.py_buffer(content)).read_all().combine_chunks()
                 parts.append((min(rank[name] for name in of), _Kept(Chunk(table), covers, path)))
-            elif of & covered or any(stamp_of(self._folder / stamp[0]) != stamp for stamp in covers):
-                outdated.append(path)
+            elif fits or not of or of & covered or any(stamp_of(self._folder / stamp[0]) != stamp for stamp in covers):
+                outdated.append(path)  # damaged, of another version, or of what is no longer there
         for name in stamps:
             if name not in covered:
                 parts.append((rank[name], self._parsed(self._folder / name, stamps[name])))

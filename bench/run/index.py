@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -54,18 +55,33 @@ def write_derived(path: Path, covers: Sequence[Stamp], content: bytes | memoryvi
     write_atomically(path, write)
 
 
-def read_derived(path: Path) -> tuple[tuple[Stamp, ...], memoryview] | None:
-    """The journals that it was made from, and its content; None where there is none that can be relied on."""
+def covers_of(path: Path) -> tuple[Stamp, ...]:
+    """The journals that a file of `write_derived` was made from; none where it cannot be relied on."""
     try:
-        content = memoryview(path.read_bytes())
-        head = bytes(content[8 : 8 + _MAX_HEAD]).partition(b"\n")[0]
-        body = json.loads(head)
-        payload = content[8 + len(head) + 1 :]
-        if int(bytes(content[:8]), 16) != zlib.crc32(head) or body["format"] != _FORMAT or body["crc"] != zlib.crc32(payload):
-            return None
-        return tuple((name, size, changed) for name, size, changed in body["covers"]), payload
+        with path.open("rb") as file:
+            return _head(file)[0]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+
+
+def read_derived(path: Path) -> bytes | None:
+    """The content of a file of `write_derived`; None where it cannot be relied on."""
+    try:
+        with path.open("rb") as file:
+            _, crc = _head(file)
+            content = file.read()
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return content if zlib.crc32(content) == crc else None
+
+
+def _head(file: BinaryIO) -> tuple[tuple[Stamp, ...], int]:
+    """What the content was made from, and its checksum."""
+    told, head = int(file.read(8), 16), file.readline(_MAX_HEAD)[:-1]
+    body = json.loads(head)
+    if told != zlib.crc32(head) or body["format"] != _FORMAT:
+        raise ValueError("damaged, or of another version")
+    return tuple((name, size, changed) for name, size, changed in body["covers"]), body["crc"]
 
 
 
@@ -92,8 +108,9 @@ def _rows(rows: Sequence[tuple[int, int, int]]) -> np.ndarray:
 
 def _index_of(path: Path, stamp: Stamp, warn: Callable[[str], None]) -> np.ndarray:
     """The rows of a journal; from the file beside it, or where that is of an older content, from its lines."""
-    if (derived := read_derived(path.with_suffix(_SUFFIX))) is not None and derived[0] == (stamp,):
-        return np.frombuffer(derived[1], _ROW)
+    beside = path.with_suffix(_SUFFIX)
+    if covers_of(beside) == (stamp,) and (kept := read_derived(beside)) is not None:
+        return np.frombuffer(kept, _ROW)
     try:
         content = path.read_bytes()
     except OSError:
