@@ -14,6 +14,7 @@ from bench.errors import UserError
 from bench.metric import MetricFailure
 from bench.metrics import utmos
 from tests.speech import sentence
+from tests.wav2vec2 import Tensors, features, linear
 
 CPU = torch.device("cpu")
 
@@ -21,51 +22,20 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def published() -> dict[str, Tensor]:
     """Random tensors, by the names and shapes of utmos22_strong_step7459_v1.pt: 225 of them, 102.8 million values."""
-    generator = torch.Generator().manual_seed(0)
-    tensors: dict[str, Tensor] = {}
-
-    def add(name: str, *shape: int, scale: float | None = None) -> None:
-        spread = scale if scale is not None else float(np.prod(shape[1:])) ** -0.5
-        tensors[name] = spread * torch.randn(shape, generator=generator)
-
-    def add_norm(name: str, width: int) -> None:
-        tensors[f"{name}.weight"] = 1 + 0.1 * torch.randn(width, generator=generator)
-        add(f"{name}.bias", width, scale=0.1)
-
-    def add_linear(name: str, width_in: int, width_out: int) -> None:
-        add(f"{name}.weight", width_out, width_in)
-        add(f"{name}.bias", width_out, scale=0.1)
-
-    add("wav2vec2.mask_emb", 768, scale=0.1)
-    for i, kernel in enumerate((10, 3, 3, 3, 3, 2, 2)):
-        add(f"wav2vec2.feature_extractor.conv_layers.{i}.0.weight", 512, 512 if i else 1, kernel)
-    add_norm("wav2vec2.feature_extractor.conv_layers.0.2", 512)
-    add_norm("wav2vec2.layer_norm", 512)
-    add_linear("wav2vec2.post_extract_proj", 512, 768)
-    add("wav2vec2.encoder.pos_conv.0.bias", 768, scale=0.1)
-    add("wav2vec2.encoder.pos_conv.0.weight_g", 1, 1, 128, scale=0.5)
-    add("wav2vec2.encoder.pos_conv.0.weight_v", 768, 48, 128)
-    add_norm("wav2vec2.encoder.layer_norm", 768)
-    for i in range(12):
-        layer = f"wav2vec2.encoder.layers.{i}"
-        for part in ("k_proj", "v_proj", "q_proj", "out_proj"):
-            add_linear(f"{layer}.self_attn.{part}", 768, 768)
-        add_linear(f"{layer}.fc1", 768, 3072)
-        add_linear(f"{layer}.fc2", 3072, 768)
-        add_norm(f"{layer}.self_attn_layer_norm", 768)
-        add_norm(f"{layer}.final_layer_norm", 768)
-    add("domain_emb", 1, 128, scale=1.0)
-    add("judge_emb", 1, 128, scale=1.0)
+    tensors = Tensors()
+    tensors.add_wav2vec2("wav2vec2.")
+    tensors.add("domain_emb", 1, 128, scale=1.0)
+    tensors.add("judge_emb", 1, 128, scale=1.0)
     for suffix in ("", "_reverse"):
-        add(f"blstm.weight_ih_l0{suffix}", 2048, 1024)
-        add(f"blstm.weight_hh_l0{suffix}", 2048, 512)
-        add(f"blstm.bias_ih_l0{suffix}", 2048, scale=0.1)
-        add(f"blstm.bias_hh_l0{suffix}", 2048, scale=0.1)
-    add_linear("projection.0", 1024, 2048)
-    add_linear("projection.2", 2048, 1)
+        tensors.add(f"blstm.weight_ih_l0{suffix}", 2048, 1024)
+        tensors.add(f"blstm.weight_hh_l0{suffix}", 2048, 512)
+        tensors.add(f"blstm.bias_ih_l0{suffix}", 2048, scale=0.1)
+        tensors.add(f"blstm.bias_hh_l0{suffix}", 2048, scale=0.1)
+    tensors.add_linear("projection.0", 1024, 2048)
+    tensors.add_linear("projection.2", 2048, 1)
     assert len(tensors) == 225
     assert round(sum(tensor.numel() for tensor in tensors.values()) / 1e6, 1) == 102.8
-    return tensors
+    return dict(tensors)
 
 
 @pytest.fixture(scope="module")
@@ -77,31 +47,7 @@ def checkpoint(published: dict[str, Tensor], tmp_path_factory: pytest.TempPathFa
 
 def mos(weights: dict[str, Tensor], audio: Tensor) -> float:
     """UTMOS22 strong of `audio` [T], step by step."""
-
-    def linear(name: str, x: Tensor) -> Tensor:
-        return F.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
-
-    def norm(name: str, x: Tensor) -> Tensor:
-        return F.layer_norm(x, x.shape[-1:], weights[f"{name}.weight"], weights[f"{name}.bias"])
-
-    x = audio[None, None]
-    for i, stride in enumerate((5, 2, 2, 2, 2, 2, 2)):
-        x = F.conv1d(x, weights[f"wav2vec2.feature_extractor.conv_layers.{i}.0.weight"], stride=stride)
-        if i == 0:
-            group = "wav2vec2.feature_extractor.conv_layers.0.2"
-            x = F.group_norm(x, 512, weights[f"{group}.weight"], weights[f"{group}.bias"])
-        x = F.gelu(x)
-    x = linear("wav2vec2.post_extract_proj", norm("wav2vec2.layer_norm", x.transpose(1, 2)))[0]  # [F, 768]
-    gain, direction = (weights[f"wav2vec2.encoder.pos_conv.0.weight_{part}"] for part in "gv")
-    kernel = gain * direction / direction.square().sum((0, 1), keepdim=True).sqrt()
-    position = F.conv1d(x.T[None], kernel, weights["wav2vec2.encoder.pos_conv.0.bias"], padding=64, groups=16)[0, :, :-1]
-    x = norm("wav2vec2.encoder.layer_norm", x + F.gelu(position.T))
-    for i in range(12):
-        layer = f"wav2vec2.encoder.layers.{i}"
-        query, key, value = (linear(f"{layer}.self_attn.{p}_proj", x).unflatten(-1, (12, 64)).transpose(0, 1) for p in "qkv")
-        attended = torch.softmax(query @ key.transpose(1, 2) / 8, dim=-1) @ value
-        x = norm(f"{layer}.self_attn_layer_norm", x + linear(f"{layer}.self_attn.out_proj", attended.transpose(0, 1).flatten(1)))
-        x = norm(f"{layer}.final_layer_norm", x + linear(f"{layer}.fc2", F.gelu(linear(f"{layer}.fc1", x))))
+    x = features(weights, "wav2vec2.", audio)
     x = torch.cat([x, weights["domain_emb"].expand(len(x), -1), weights["judge_emb"].expand(len(x), -1)], dim=1)
     directions = []
     for suffix in ("", "_reverse"):
@@ -114,7 +60,7 @@ def mos(weights: dict[str, Tensor], audio: Tensor) -> float:
             hidden = out.sigmoid() * cell.tanh()
             outputs.append(hidden)
         directions.append(torch.stack(outputs[::-1] if suffix else outputs))
-    scores = linear("projection.2", linear("projection.0", torch.cat(directions, dim=1)).relu())
+    scores = linear(weights, "projection.2", linear(weights, "projection.0", torch.cat(directions, dim=1)).relu())
     return float(scores.mean() * 2 + 3)
 
 

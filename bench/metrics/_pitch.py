@@ -13,7 +13,6 @@ from bench.metrics._checks import check_signal
 from bench.record import MetricInfo, Score
 
 SAMPLE_RATE = 16000
-FRAME_S = 0.01
 _MIN_DURATION_S = 0.1  # Praat's window holds three periods of the lowest pitch
 _REMEMBERED = 64  # a reference and the degraded signals of a sweep: both metrics ask for them
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import torch
@@ -13,25 +12,11 @@ from bench.checkpoint import load_strictly, load_torch, resolve
 from bench.dataset import Utterance
 from bench.metric import Audio
 from bench.metrics._checks import check_signal
+from bench.metrics._wav2vec2 import transformers_name
 from bench.record import Score
 
 _SAMPLE_RATE = 16000
 _MIN_DURATION_S = 0.5
-# names in the published file -> names in transformers' Wav2Vec2Model, the first that fits
-_RENAMED = [
-    (r"^mask_emb$", "masked_spec_embed"),
-    (r"^feature_extractor\.conv_layers\.(\d)\.0\.", r"feature_extractor.conv_layers.\1.conv."),
-    (r"^feature_extractor\.conv_layers\.0\.2\.", "feature_extractor.conv_layers.0.layer_norm."),
-    (r"^layer_norm\.", "feature_projection.layer_norm."),
-    (r"^post_extract_proj\.", "feature_projection.projection."),
-    (r"^encoder\.pos_conv\.0\.weight_g$", "encoder.pos_conv_embed.conv.parametrizations.weight.original0"),
-    (r"^encoder\.pos_conv\.0\.weight_v$", "encoder.pos_conv_embed.conv.parametrizations.weight.original1"),
-    (r"^encoder\.pos_conv\.0\.", "encoder.pos_conv_embed.conv."),
-    (r"\.self_attn\.", ".attention."),
-    (r"\.self_attn_layer_norm\.", ".layer_norm."),
-    (r"\.fc1\.", ".feed_forward.intermediate_dense."),
-    (r"\.fc2\.", ".feed_forward.output_dense."),
-]
 
 
 class Utmos:
@@ -76,11 +61,5 @@ class StrongLearner(nn.Module):
 
 
 def _our_name(name: str) -> str:
-    if not name.startswith("wav2vec2."):
-        return name
     inner = name.removeprefix("wav2vec2.")
-    for pattern, replacement in _RENAMED:
-        renamed, found = re.subn(pattern, replacement, inner)
-        if found:
-            return f"wav2vec2.{renamed}"
-    return name
+    return name if inner == name else f"wav2vec2.{transformers_name(inner)}"

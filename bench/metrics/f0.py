@@ -9,9 +9,10 @@ import numpy as np
 from bench.metric import Audio, MetricEntry, loader
 from bench.metrics._checks import check_options
 from bench.metrics._citations import cite
-from bench.metrics._pitch import FRAME_S, SAMPLE_RATE, columns, shared
+from bench.metrics._pitch import SAMPLE_RATE, columns, shared
 from bench.needs import Need, package
 
+_FRAME_S = 0.01
 _LOWEST_HZ, _HIGHEST_HZ = 60.0, 500.0
 
 METRICS: Mapping[str, MetricEntry] = columns(
@@ -35,4 +36,4 @@ def _praat(audio: Audio) -> np.ndarray:
     import parselmouth
 
     sound = parselmouth.Sound(audio.astype(np.float64), SAMPLE_RATE)
-    return sound.to_pitch_ac(time_step=FRAME_S, pitch_floor=_LOWEST_HZ, pitch_ceiling=_HIGHEST_HZ).selected_array["frequency"]
+    return sound.to_pitch_ac(time_step=_FRAME_S, pitch_floor=_LOWEST_HZ, pitch_ceiling=_HIGHEST_HZ).selected_array["frequency"]
