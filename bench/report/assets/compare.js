@@ -52,7 +52,7 @@ bench.views.compare = (() => {
     return el("div", { class: "scroll" }, el("table", { class: "plain-table" },
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Metric"), heads.map((text) => el("th", { scope: "col", class: "num" }, text)))),
       el("tbody", {}, all.map(row))),
-el("p", { class: "legend" }, `Paired over the utterances that both have. Intervals: bootstrap-t over ${units}; p: signs of whole ${units} flipped; Holm over the ${all.length} metrics of this table. Green lies on A's side, red on B's, where the interval leaves out zero. Each line has its own scale.`));
+el("p", { class: "legend" }, `Paired over the utterances that both have. Intervals: Student's t over ${units}; p: signs of whole ${units} flipped; Holm over the ${all.length} metrics of this table. Green lies on A's side, red on B's, where the interval leaves out zero. Each line has its own scale.`));
   }
 
   async function scatter(a, b, mine) {

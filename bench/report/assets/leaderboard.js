@@ -128,7 +128,10 @@ bench.views.leaderboard = (() => {
     const interval = known(low) ? `95 % interval ${fixed(low, places)} to ${fixed(high, places)}` : "too few clusters for an interval";
     const title = `mean ${fixed(mean, places)}, ${interval}; median ${fixed(median, places)}, 5th to 95th percentile ${fixed(p5, places)} to ${fixed(p95, places)}; n = ${n}`
       + (failed ? `, ${failed} failed` : "") + (notApplicable ? `, ${notApplicable} not applicable` : "");
-    const about = spread === "interval" ? (known(low) ? `±${fixed((high - low) / 2, places)}` : "") : `${fixed(p5, places)}–${fixed(p95, places)}`;
+    const [below, above] = [mean - low, high - mean];
+    const even = Math.max(below, above) <= 1.2 * Math.min(below, above);
+    const around = even ? `±${fixed((high - low) / 2, places)}` : `[${fixed(low, places)}, ${fixed(high, places)}]`;
+    const about = spread === "interval" ? (known(low) ? around : "") : `${fixed(p5, places)}–${fixed(p95, places)}`;
     const counted = n === (usual ?? bench.rowOf(point).utterances) ? null : el("span", { class: failed ? "failed" : "note" }, `n=${n}${failed ? `, ${failed} failed` : ""}`);
     return el("td", { class: `num ${mark || ""}`, title },
       el("span", { class: "value" }, fixed(spread === "interval" ? mean : median, places)),
@@ -186,7 +189,7 @@ bench.views.leaderboard = (() => {
   function draw() {
     const all = columns();
     const points = sorted(bench.visiblePoints(), all);
-    const spreads = bench.select("Show", [[0, "mean ± half of the 95 % interval"], [1, "median, 5th–95th percentile"]], spread === "interval" ? 0 : 1,
+    const spreads = bench.select("Show", [[0, "mean and 95 % interval"], [1, "median, 5th–95th percentile"]], spread === "interval" ? 0 : 1,
       (choice) => { spread = choice ? "percentiles" : "interval"; draw(); });
     const scroller = document.querySelector("#leaderboard .scroll")?.scrollLeft || 0;
     document.getElementById("leaderboard").replaceChildren(
@@ -197,8 +200,8 @@ bench.views.leaderboard = (() => {
         : el("p", { class: "empty" }, "No point matches the filters."),
       el("p", { class: "legend" },
         el("span", { class: "mark" }, "●"), " best of the rows shown; ", el("span", { class: "mark" }, "≈"),
-        " not significantly worse (paired sign-flip test, Holm over the column, 5 %). ",
-        `Intervals: bootstrap-t, resampling ${clusters(points)}. `,
+        " not significantly worse (paired sign-flip test, Holm over the column, 5 %), where a test could have found a difference at all. ",
+        `Intervals: bootstrap-t, resampling ${clusters(points)}; Student's t of 3 or 4, none of fewer. `,
         "Choose a point to hear it."),
     );
     const scroll = document.querySelector("#leaderboard .scroll");
