@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from bench import audio, bitstream
-from bench.analysis.comparison import curves_of_metrics
-from bench.analysis.grid import grids
+from bench.analysis.comparison import resampled_curves
+from bench.analysis.grid import grid
 from bench.analysis.summary import summary
 from bench.codec import Encoded, Stream
 from bench.report import media, plot
@@ -28,7 +28,7 @@ def records() -> pd.DataFrame:
 
 def drawn(records: pd.DataFrame, names: list[str], folder: Path) -> bytes:
     metrics = {name: METRICS[name] for name in names}
-    figure = plot.plot_metrics(summary(records, metrics), curves_of_metrics(grids(records, metrics), seed=0), metrics, "bitrate")
+    figure = plot.plot_metrics(summary(records, metrics), resampled_curves(grid(records, metrics), seed=0), metrics, "bitrate")
     plot.save(figure, folder, "figure")
     return (folder / "figure.svg").read_bytes()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis.grid import MAX_CLUSTERS, grids
+from bench.analysis.grid import MAX_CLUSTERS, grid
 from bench.analysis.summary import Row, Table, summary
 from bench.record import CODEC
 from bench.report.table import render_csv, render_markdown
@@ -208,10 +208,10 @@ def test_unknown_speakers_stand_alone_and_many_clusters_are_pooled() -> None:
     records = synthetic_records(num_utterances=60, num_speakers=15)
     records.loc[records["utterance"] < "utt/00030", "speaker"] = ""
     known = records.loc[records["speaker"] != "", "speaker"].nunique()
-    (laid_out,) = grids(records, METRICS)
+    laid_out = grid(records, METRICS)
     assert laid_out.num_clusters == 30 + known
     many = synthetic_records(num_utterances=1300, num_speakers=5, codecs={"fixed_40": CODECS["fixed_40"]})
-    (laid_out,) = grids(many.assign(speaker=""), METRICS)
+    laid_out = grid(many.assign(speaker=""), METRICS)
     assert laid_out.num_clusters == MAX_CLUSTERS
     assert np.bincount(laid_out.cluster).max() == 3
 

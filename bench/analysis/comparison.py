@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import stats
-from bench.analysis.grid import Grid, Point, grids
+from bench.analysis.grid import Grid, Point, grid
 from bench.errors import UserError, unknown
 from bench.record import MetricInfo, ranking
 
@@ -140,8 +140,8 @@ def compare(
 ) -> Comparison:
     """Every point and every codec's curve against `baseline`; diagnostics are not compared, the ceiling only by differences."""
     ranked = ranking(metrics)
-    laid_out = grids(records, ranked, order, seed)
-    points = laid_out[0].points
+    laid_out = grid(records, ranked, order, seed)
+    points = laid_out.points
     others = [number for number, point in enumerate(points) if point != baseline]
     paired = paired_differences(laid_out, ranked, others, points.index(baseline), seed)
     ceilings = set(records.loc[records["kind"] == "ceiling", "codec"])
@@ -153,13 +153,13 @@ def compare(
         for column, metric in enumerate(ranked)
         if paired.n[row, column]
     ]
-    curves = curves_of_metrics(laid_out, seed)
+    curves = resampled_curves(laid_out, seed)
     codecs = [codec for codec in dict.fromkeys(codec for codec, _ in points) if codec not in ceilings]
-    names = dict(zip(points, laid_out[0].curves, strict=True))
+    names = dict(zip(points, laid_out.curves, strict=True))
     others_curves = dict.fromkeys(names[point] for point in points if point[0] not in ceilings and names[point] != names[baseline])
     tasks = [(curve, info, against) for curve in others_curves for info in ranked.values() for against in AGAINST]
     equal_rates = [
-        at_equal_rate(curves[info.name], info, against, curve, number)
+        at_equal_rate(curves, info, against, curve, number)
         for curve, info, against in tasks
         for number, point in enumerate(points)
         if names[point] == names[baseline]
@@ -167,9 +167,9 @@ def compare(
     return Comparison(
         baseline,
         tuple(differences),
-        tuple(curve_difference(curves[info.name], info, against, curve, names[baseline]) for curve, info, against in tasks),
+        tuple(curve_difference(curves, info, against, curve, names[baseline]) for curve, info, against in tasks),
         tuple(equal for equal in equal_rates if equal is not None),
-        {(info.name, against): pareto_points(curves[info.name], info, against, codecs) for info in ranked.values() for against in AGAINST},
+        {(info.name, against): pareto_points(curves, info, against, codecs) for info in ranked.values() for against in AGAINST},
     )
 
 
@@ -188,25 +188,19 @@ def _difference(point: Point, metric: str, paired: Paired, at: tuple[int, int], 
 
 
 def paired_differences(
-    laid_out: Sequence[Grid], metrics: Mapping[str, MetricInfo], minuends: Sequence[int], baseline: int, seed: int
+    laid_out: Grid, metrics: Mapping[str, MetricInfo], minuends: Sequence[int], baseline: int, seed: int
 ) -> Paired:
-    """Points `minuends` less `baseline`, by number in the grids, in each of `metrics`."""
-    shape = (len(minuends), len(metrics))
-    mean, low, high, p = (np.full(shape, np.nan) for _ in range(4))
-    n, better, worse = (np.zeros(shape, dtype=np.int64) for _ in range(3))
-    for part in laid_out:
-        columns = [part.columns.index(name) for name in part.metrics if name in metrics]
-        to = np.ix_(range(len(minuends)), [list(metrics).index(part.columns[column]) for column in columns])
-        part_shape = (len(minuends), len(columns))
-        sums = part.differences(minuends, baseline, columns)
-        found = stats.ratios(sums)
-        mean[to], low[to], high[to] = (values.reshape(part_shape) for values in (found.estimate, *found.student()))
-        p[to] = stats.sign_flip_p(sums, seed).reshape(part_shape)
-        upward = np.array([metrics[part.columns[column]].sign for column in columns])
-        # NaN where one of the two is missing, which is neither better nor worse.
-        gain = upward * (stats.divide(*part.at(minuends, columns)) - stats.divide(*part.at([baseline], columns)))
-        n[to], better[to], worse[to] = np.isfinite(gain).sum(axis=0), (gain > 0).sum(axis=0), (gain < 0).sum(axis=0)
-    return Paired(mean, low, high, p, n, better, worse)
+    """Points `minuends` less `baseline`, by number in the grid, in each of `metrics`."""
+    columns = [laid_out.columns.index(name) for name in metrics]
+    shape = (len(minuends), len(columns))
+    sums = laid_out.differences(minuends, baseline, columns)
+    found = stats.ratios(sums)
+    mean, low, high = (values.reshape(shape) for values in (found.estimate, *found.student()))
+    p = stats.sign_flip_p(sums, seed).reshape(shape)
+    upward = np.array([info.sign for info in metrics.values()])
+    # NaN where one of the two is missing, which is neither better nor worse.
+    gain = upward * (stats.divide(*laid_out.at(minuends, columns)) - stats.divide(*laid_out.at([baseline], columns)))
+    return Paired(mean, low, high, p, np.isfinite(gain).sum(axis=0), (gain > 0).sum(axis=0), (gain < 0).sum(axis=0))
 
 
 def resampled_curves(laid_out: Grid, seed: int) -> Curves:
@@ -222,12 +216,6 @@ def resampled_curves(laid_out: Grid, seed: int) -> Curves:
         {name: values[:, :, number] for number, name in enumerate(laid_out.columns)},
         dict(zip(laid_out.columns, clusters.tolist(), strict=True)),
     )
-
-
-def curves_of_metrics(laid_out: Sequence[Grid], seed: int) -> dict[str, Curves]:
-    """Metric -> the curves of the grid that holds it."""
-    resampled = [(part, resampled_curves(part, seed)) for part in laid_out]
-    return {metric: curves for part, curves in resampled for metric in part.metrics}
 
 
 def curve_difference(curves: Curves, info: MetricInfo, against: str, codec: str, baseline: str) -> CurveDifference:

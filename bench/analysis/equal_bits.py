@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import stats
-from bench.analysis.grid import RATES, Grid, Point, grids
+from bench.analysis.grid import RATES, Grid, Point, grid
 from bench.analysis.verdicts import margin
 from bench.record import MetricInfo, ranking
 
@@ -107,14 +107,14 @@ def equal_bits(
     ]
     if lacking or not ranked:
         return Verdict(families=families, note=f"no comparison at equal bits: no {' and no '.join(lacking) or 'metric that ranks'}")
-    laid_out = grids(records, ranked, order, seed)
-    tested = [each for part in laid_out for each in _tested(part, families, dynamic, seed)]
-    points, names = list(laid_out[0].points), list(ranked)
+    laid_out = grid(records, ranked, order, seed)
+    tested = _tested(laid_out, families, dynamic, seed)
+    points, names = list(laid_out.points), list(ranked)
     findings = sorted(
         _with_words(tested, ranked, margins or {}),
         key=lambda each: (points.index((each.codec, each.point)), AGAINST.index(each.against), names.index(each.metric)),
     )
-    resampled = " or ".join(f"{part.num_clusters} {part.clustered_by}{'s' if part.num_clusters != 1 else ''}" for part in laid_out)
+    resampled = f"{laid_out.num_clusters} {laid_out.clustered_by}{'s' if laid_out.num_clusters != 1 else ''}"
     return Verdict(tuple(findings), families, resampled)
 
 
@@ -177,38 +177,38 @@ def at_rate(rate: float, rates: Sequence[float], others: Sequence[float], other:
 
 
 def _tested(
-    part: Grid, families: Mapping[str, tuple[str, ...]], dynamic: set[str], seed: int
+    laid_out: Grid, families: Mapping[str, tuple[str, ...]], dynamic: set[str], seed: int
 ) -> list[tuple[Finding, float]]:
-    """Differences, intervals and p of all that this grid holds, without words, and the least p that each test could have given."""
-    rates = _rates(part)
-    columns = [part.columns.index(name) for name in part.metrics]
+    """Differences, intervals and p of all that the grid holds, without words, and the least p that each test could have given."""
+    rates = _rates(laid_out)
+    columns = [laid_out.columns.index(name) for name in laid_out.metrics]
     findings: list[Finding] = []
     gains, divisors = [], []  # float64 [U] of each finding
-    for number, (codec, point) in enumerate(part.points):
+    for number, (codec, point) in enumerate(laid_out.points):
         if codec not in dynamic:
             continue
         for against, (family, codecs) in itertools.product(AGAINST, families.items()):
-            numbers = [other for other, (label, _) in enumerate(part.points) if label in codecs]
+            numbers = [other for other, (label, _) in enumerate(laid_out.points) if label in codecs]
             own, beside = rates[against], rates[AGAINST[1 - AGAINST.index(against)]]
             fixed_at = at_rate(float(own[number]), own[numbers].tolist(), beside[numbers].tolist(), float(beside[number]))
             names = Finding(codec, point, "", against, family, float(own[number]))
             if isinstance(fixed_at, str):
-                findings += [replace(names, metric=metric, why=fixed_at) for metric in part.metrics]
-                gains.append(np.zeros((len(part.cluster), len(columns))))
+                findings += [replace(names, metric=metric, why=fixed_at) for metric in laid_out.metrics]
+                gains.append(np.zeros((len(laid_out.cluster), len(columns))))
                 divisors.append(gains[-1])
                 continue
             used = [numbers[each] for each in fixed_at.points]
-            value, fixed, divisor = part.beside_mixture(number, used, fixed_at.shares, columns)
+            value, fixed, divisor = laid_out.beside_mixture(number, used, fixed_at.shares, columns)
             gains.append(value - fixed)
             divisors.append(divisor)
             levels = (stats.divide(each.sum(axis=0), divisor.sum(axis=0)).tolist() for each in (value, fixed))
-            points, measured = tuple(part.points[each] for each in used), tuple(float(own[each]) for each in used)
+            points, measured = tuple(laid_out.points[each] for each in used), tuple(float(own[each]) for each in used)
             how: How = "twin" if len(used) == 1 else "interpolated"
             findings += [
                 replace(names, metric=metric, n=int(n), value=top, fixed=bottom, how=how, points=points, rates=measured)
-                for metric, n, top, bottom in zip(part.metrics, (divisor > 0).sum(axis=0), *levels, strict=True)
+                for metric, n, top, bottom in zip(laid_out.metrics, (divisor > 0).sum(axis=0), *levels, strict=True)
             ]
-    sums = stats.cluster_sums(np.hstack(gains), np.hstack(divisors), part.cluster)
+    sums = stats.cluster_sums(np.hstack(gains), np.hstack(divisors), laid_out.cluster)
     found = stats.ratios(sums)
     tested = zip(findings, found.estimate, *found.student(), stats.sign_flip_p(sums, seed), stats.least_p(sums), strict=True)
     return [
@@ -217,9 +217,9 @@ def _tested(
     ]
 
 
-def _rates(part: Grid) -> dict[str, np.ndarray]:
+def _rates(laid_out: Grid) -> dict[str, np.ndarray]:
     """Column -> the rate of each point over the corpus, float64 [P]."""
-    numerator, denominator = (side[:, :, len(part.metrics) :].sum(axis=0) for side in (part.numerator, part.denominator))
+    numerator, denominator = (side[:, :, len(laid_out.metrics) :].sum(axis=0) for side in (laid_out.numerator, laid_out.denominator))
     return dict(zip(RATES, stats.divide(numerator, denominator).T, strict=True))
 
 

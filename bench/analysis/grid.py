@@ -99,11 +99,6 @@ def grid(records: pd.DataFrame, metrics: Mapping[str, MetricInfo], order: Sequen
     return Grid(points, curve_names(records, points), tuple(metrics), _clusters(speaker, seed), clustered_by, *values)
 
 
-def grids(records: pd.DataFrame, metrics: Mapping[str, MetricInfo], order: Sequence[Point] = (), seed: int = 0) -> tuple[Grid, ...]:
-    """The grids that hold all metrics: one, as all are resampled by the same clusters."""
-    return (grid(records, metrics, order, seed),)
-
-
 def _lay_out(
     records: pd.DataFrame, metrics: Mapping[str, MetricInfo], order: Sequence[Point]
 ) -> tuple[tuple[Point, ...], np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import stats
-from bench.analysis.grid import RATES, Grid, Point, floats, grids
+from bench.analysis.grid import RATES, Grid, Point, floats, grid
 from bench.record import CODEC, MetricInfo, failures_of, not_applicable_of
 
 ALPHA = 0.05
@@ -126,38 +126,37 @@ def summary(
 def _rows(
     records: pd.DataFrame, metrics: Mapping[str, MetricInfo], group: dict[str, str], nominal: Mapping[Point, float], seed: int
 ) -> list[Row]:
-    laid_out = grids(records, metrics, list(nominal), seed)
-    points = laid_out[0].points
+    laid_out = grid(records, metrics, list(nominal), seed)
+    points = laid_out.points
     by_point = dict(list(records.groupby(["codec", "point"], sort=False)))
     kinds = [str(by_point[point]["kind"].iloc[0]) for point in points]
     families = [str(by_point[point].get("family", pd.Series([""])).fillna("").iloc[0]) for point in points]
     ranked = [kind != "ceiling" for kind in kinds]
     cells: list[dict[str, Cell]] = [{} for _ in points]
     totals: list[dict[str, float]] = [{} for _ in points]
-    for part in laid_out:
-        sums = part.sums()
-        without = part.sums(hallucinations=False)
-        bounds = stats.level_interval(without, stats.resampling_weights(part.num_clusters, seed))
-        given = sums.ratio - without.ratio  # what hallucinations add: too rare for any interval to know how rare
-        shape = (len(points), len(part.columns))
-        mean, low, high = (values.reshape(shape) for values in (sums.ratio, *(bound + given for bound in bounds)))
-        hallucinated = part.hallucinated.sum(axis=0)
-        clusters = (sums.denominator != 0).sum(axis=0).reshape(shape)
-        marks = _marks(part, metrics, mean, ranked, seed)
-        for number, point in enumerate(points):
-            for column, metric in enumerate(part.metrics):
-                cells[number][metric] = _cell(
-                    by_point[point],
-                    metric,
-                    mean=float(mean[number, column]),
-                    low=float(low[number, column]),
-                    high=float(high[number, column]),
-                    clusters=int(clusters[number, column]),
-                    clustered_by=part.clustered_by,
-                    hallucinated=int(hallucinated[number, column]),
-                    mark=marks.get((number, metric), ""),
-                )
-            totals[number] = dict(zip(RATES, mean[number, len(part.metrics) :].tolist(), strict=True))
+    sums = laid_out.sums()
+    without = laid_out.sums(hallucinations=False)
+    bounds = stats.level_interval(without, stats.resampling_weights(laid_out.num_clusters, seed))
+    given = sums.ratio - without.ratio  # what hallucinations add: too rare for any interval to know how rare
+    shape = (len(points), len(laid_out.columns))
+    mean, low, high = (values.reshape(shape) for values in (sums.ratio, *(bound + given for bound in bounds)))
+    hallucinated = laid_out.hallucinated.sum(axis=0)
+    clusters = (sums.denominator != 0).sum(axis=0).reshape(shape)
+    marks = _marks(laid_out, metrics, mean, ranked, seed)
+    for number, point in enumerate(points):
+        for column, metric in enumerate(laid_out.metrics):
+            cells[number][metric] = _cell(
+                by_point[point],
+                metric,
+                mean=float(mean[number, column]),
+                low=float(low[number, column]),
+                high=float(high[number, column]),
+                clusters=int(clusters[number, column]),
+                clustered_by=laid_out.clustered_by,
+                hallucinated=int(hallucinated[number, column]),
+                mark=marks.get((number, metric), ""),
+            )
+        totals[number] = dict(zip(RATES, mean[number, len(laid_out.metrics) :].tolist(), strict=True))
     return [
         Row(
             *point,
@@ -221,17 +220,17 @@ def _per_second(amounts: pd.Series, seconds: pd.Series) -> float:
 
 
 def _marks(
-    part: Grid, metrics: Mapping[str, MetricInfo], mean: np.ndarray, ranked: Sequence[bool], seed: int
+    laid_out: Grid, metrics: Mapping[str, MetricInfo], mean: np.ndarray, ranked: Sequence[bool], seed: int
 ) -> dict[tuple[int, str], str]:
     """The best point of each metric that ranks; those whose paired difference from it is not significant after Holm, or could not be."""
     marks: dict[tuple[int, str], str] = {}
-    for column, name in enumerate(part.metrics):
-        candidates = [point for point in range(len(part.points)) if ranked[point] and np.isfinite(mean[point, column])]
+    for column, name in enumerate(laid_out.metrics):
+        candidates = [point for point in range(len(laid_out.points)) if ranked[point] and np.isfinite(mean[point, column])]
         if metrics[name].diagnostic or len(candidates) < 2:
             continue
         best = max(candidates, key=lambda point: metrics[name].sign * mean[point, column])
         others = [point for point in candidates if point != best]
-        differences = part.differences(others, best, [column])
+        differences = laid_out.differences(others, best, [column])
         p_values = stats.sign_flip_p(differences, seed)
         marks[best, name] = "best"
         least = stats.least_p(differences)

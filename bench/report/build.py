@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.analysis.comparison import AGAINST, Curves, curves_of_metrics
-from bench.analysis.grid import grids
+from bench.analysis.comparison import AGAINST, Curves, resampled_curves
+from bench.analysis.grid import grid
 from bench.analysis.papers import Gap, against_papers
 from bench.analysis.summary import Table, summary
 from bench.published import Published
@@ -30,8 +30,8 @@ def build(run_dirs: Sequence[Path], out: Path) -> Path:
     """The report of one run, or of several merged, in `out`; returns its index.html. UserError says what can not be reported, and why."""
     merged = merge(run_dirs)
     table = summary(merged.records, merged.metrics, nominal_frame_rates=merged.points, seed=merged.seed)
-    laid_out = grids(merged.records, merged.metrics, list(merged.points), merged.seed)
-    curves = curves_of_metrics(laid_out, merged.seed)
+    laid_out = grid(merged.records, merged.metrics, list(merged.points), merged.seed)
+    curves = resampled_curves(laid_out, merged.seed)
     gaps = _against_papers(merged, table)
     _write_tables(merged, table, gaps, out)
     _write_figures(merged, table, curves, out / "figures")
@@ -41,10 +41,10 @@ def build(run_dirs: Sequence[Path], out: Path) -> Path:
     heard = _listening(merged.records, merged.metrics)
     numbers = {unit: number for number, unit in enumerate(units)}
     by_point = dict(list(merged.records.groupby(["codec", "point"], sort=False)))
-    for number, point in enumerate(laid_out[0].points):
+    for number, point in enumerate(laid_out.points):
         _write(out / f"data/point{number}.js", script(f"point{number}", point_data(by_point[point], numbers, merged.metrics)))
         _write_media(by_point[point], number, {unit: numbers[unit] for unit in heard}, out)
-    available = {numbers[unit]: _with_audio(merged.records, unit, laid_out[0].points) for unit in heard}
+    available = {numbers[unit]: _with_audio(merged.records, unit, laid_out.points) for unit in heard}
     _write(out / "data/utterances.js", script("utterances", {**utterances, "audio": available}))
     _write(out / "data/report.js", script("report", data))
     for name in (*SCRIPTS, STYLE):
@@ -75,7 +75,7 @@ def _write_tables(merged: Merged, table: Table, gaps: Sequence[Gap], out: Path) 
                 _write(out / f"table_by_{by}.{suffix}", render(part))
 
 
-def _write_figures(merged: Merged, table: Table, curves: Mapping[str, Curves], folder: Path) -> None:
+def _write_figures(merged: Merged, table: Table, curves: Curves, folder: Path) -> None:
     ranked = ranking(merged.metrics)
     for against in AGAINST:
         if ranked:

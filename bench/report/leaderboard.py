@@ -15,7 +15,7 @@ import pandas as pd
 
 from bench.analysis import stats
 from bench.analysis.comparison import AGAINST, Curves, at_equal_rate, curve_difference, paired_differences
-from bench.analysis.grid import Grid, Point, grids
+from bench.analysis.grid import Grid, Point, grid
 from bench.analysis.papers import Gap
 from bench.analysis.summary import Row, Table, summary
 from bench.record import MetricInfo, detail_texts, failures_of, ranking
@@ -31,12 +31,12 @@ SCRIPTS = ("core.js", "leaderboard.js", "papers.js", "charts.js", "rates.js", "l
 STYLE = "report.css"
 
 
-def page_data(merged: Merged, table: Table, laid_out: Sequence[Grid], curves: Mapping[str, Curves], gaps: Sequence[Gap]) -> dict[str, Any]:
+def page_data(merged: Merged, table: Table, laid_out: Grid, curves: Curves, gaps: Sequence[Gap]) -> dict[str, Any]:
     """All that the page holds before anything is clicked.
 
     Points and metrics are told by their numbers; `pairs` are (i, j), i < j, in the order of itertools.combinations, minuend first.
     """
-    points = laid_out[0].points
+    points = laid_out.points
     ranked = ranking(merged.metrics)
     kinds = {codec: str(facts["kind"]) for codec, facts in merged.codecs.items()}
     style = looks(kinds)
@@ -169,30 +169,30 @@ def _row(row: Row) -> dict[str, Any]:
 
 
 def _p_values(
-    records: pd.DataFrame, metrics: Mapping[str, MetricInfo], points: Sequence[Point], whole: Sequence[Grid] | None, seed: int
+    records: pd.DataFrame, metrics: Mapping[str, MetricInfo], points: Sequence[Point], whole: Grid | None, seed: int
 ) -> list[list[float | None]]:
     """Per metric, the unadjusted p of every pair: the page applies Holm to those that its filters leave."""
     p = np.full((len(metrics), len(points), len(points)), np.nan)
-    for part in whole or grids(records, metrics, points, seed):
-        place = {point: number for number, point in enumerate(part.points)}
-        columns = [part.columns.index(name) for name in part.metrics if name in metrics]
-        rows = [list(metrics).index(part.columns[column]) for column in columns]
-        for i, point in enumerate(points[:-1]):
-            others = [j for j in range(i + 1, len(points)) if points[j] in place]
-            if point in place and others:
-                sums = part.differences([place[points[j]] for j in others], place[point], columns)
-                flipped = stats.sign_flip_p(sums, seed, stats.FLIPS if whole else FLIPS_IN_PARTS)
-                p[np.ix_(rows, [i], others)] = flipped.reshape(len(others), len(columns)).T[:, None]
+    laid_out = whole or grid(records, metrics, points, seed)
+    place = {point: number for number, point in enumerate(laid_out.points)}
+    columns = [laid_out.columns.index(name) for name in laid_out.metrics if name in metrics]
+    rows = [list(metrics).index(laid_out.columns[column]) for column in columns]
+    for i, point in enumerate(points[:-1]):
+        others = [j for j in range(i + 1, len(points)) if points[j] in place]
+        if point in place and others:
+            sums = laid_out.differences([place[points[j]] for j in others], place[point], columns)
+            flipped = stats.sign_flip_p(sums, seed, stats.FLIPS if whole else FLIPS_IN_PARTS)
+            p[np.ix_(rows, [i], others)] = flipped.reshape(len(others), len(columns)).T[:, None]
     upper = np.triu_indices(len(points), 1)
     return [_numbers(matrix[upper]) for matrix in p]
 
 
-def _pairs(laid_out: Sequence[Grid], metrics: Mapping[str, MetricInfo], seed: int) -> list[list[list[Any]]]:
+def _pairs(laid_out: Grid, metrics: Mapping[str, MetricInfo], seed: int) -> list[list[list[Any]]]:
     """Per pair and metric: mean, low, high, n, better, worse of the first less the second."""
     pairs = []
-    for i in range(len(laid_out[0].points) - 1):
+    for i in range(len(laid_out.points) - 1):
         # The first of each pair is the subtrahend here: turned round, so that the page reads first less second.
-        paired = paired_differences(laid_out, metrics, list(range(i + 1, len(laid_out[0].points))), i, seed)
+        paired = paired_differences(laid_out, metrics, list(range(i + 1, len(laid_out.points))), i, seed)
         bounds = (-paired.mean, -paired.high, -paired.low)
         counts = (paired.n, paired.worse, paired.better)
         for row in range(len(paired.mean)):
@@ -201,7 +201,7 @@ def _pairs(laid_out: Sequence[Grid], metrics: Mapping[str, MetricInfo], seed: in
     return pairs
 
 
-def _curve_pairs(curves: Mapping[str, Curves], metrics: Mapping[str, MetricInfo], codecs: Sequence[str]) -> dict[str, list[Any]]:
+def _curve_pairs(curves: Curves, metrics: Mapping[str, MetricInfo], codecs: Sequence[str]) -> dict[str, list[Any]]:
     """Of every two codecs that have a curve: BD-rate and BD-quality of the first against the second, and both at equal rates.
 
     averages      first, second, metric, against, then the numbers of CurveDifference; the page turns them round for the other order
@@ -212,11 +212,10 @@ def _curve_pairs(curves: Mapping[str, Curves], metrics: Mapping[str, MetricInfo]
     undefined: list[list[Any]] = []
     equal_rates: list[list[Any]] = []
     for number, info in enumerate(metrics.values()):
-        of_metric = curves[info.name]
-        with_curve = [codec for codec in codecs if len(of_metric.of(codec)) > 1]
+        with_curve = [codec for codec in codecs if len(curves.of(codec)) > 1]
         for (first, second), (axis, against) in product(combinations(with_curve, 2), enumerate(AGAINST)):
             names = [codecs.index(first), codecs.index(second), number, axis]
-            found = curve_difference(of_metric, info, against, first, second)
+            found = curve_difference(curves, info, against, first, second)
             if found.undefined:
                 undefined.append([*names, found.undefined])
             else:
@@ -224,8 +223,8 @@ def _curve_pairs(curves: Mapping[str, Curves], metrics: Mapping[str, MetricInfo]
                 quality = (found.bd_quality, found.bd_quality_low, found.bd_quality_high)
                 averages.append([*names, *_numbers([*rate, *quality, *found.quality_overlap, *found.rate_overlap]), *found.points])
             for codec, other in ((first, second), (second, first)):
-                for point in of_metric.of(other):
-                    if equal := at_equal_rate(of_metric, info, against, codec, point):
+                for point in curves.of(other):
+                    if equal := at_equal_rate(curves, info, against, codec, point):
                         numbers = _numbers([equal.rate, equal.difference, equal.low, equal.high])
                         equal_rates.append([codecs.index(codec), point, number, axis, *numbers])
     return {"averages": averages, "undefined": undefined, "equal_rates": equal_rates}

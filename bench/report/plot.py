@@ -43,7 +43,7 @@ def rate_of(row: Row, against: str) -> float:
     return rate / 1000 if against == "bitrate" else rate
 
 
-def plot_metrics(table: Table, curves: Mapping[str, Curves], metrics: Mapping[str, MetricInfo], against: str) -> Figure:
+def plot_metrics(table: Table, curves: Curves, metrics: Mapping[str, MetricInfo], against: str) -> Figure:
     """A panel a metric, two a row, with one legend above: 95 % intervals, the Pareto front as a grey step, the reference dotted."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -55,7 +55,7 @@ def plot_metrics(table: Table, curves: Mapping[str, Curves], metrics: Mapping[st
         figure = Figure(figsize=(3.4 * columns, 2.5 * rows + 0.4), layout="constrained")
         panels = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
         for panel, info in zip(panels, metrics.values(), strict=False):
-            _draw(panel, table, curves[info.name], info, against, style)
+            _draw(panel, table, curves, info, against, style)
         for panel in panels[len(metrics) :]:
             panel.set_axis_off()
         handles, labels = panels[0].get_legend_handles_labels()
