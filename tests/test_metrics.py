@@ -20,7 +20,7 @@ from tests.speech import at_rate, load, sentence, with_noise
 INFOS = metric_infos()
 UNITS = {"", "%", "MOS", "dB", "ms", "cents"}
 BEST = {"delay_ms": 0.0, "gain_db": 0.0}  # of the diagnostics, which rank nothing
-PREDICTED = ("dnsmos_", "utmos", "distillmos", "wer_", "cer_")  # by models, which may like a little noise
+PREDICTED = ("dnsmos_", "utmos", "distillmos", "wer_", "cer_", "per_")  # by models, which may like a little noise
 HEARS_SILENCE = ("mel_", "stft_", "wer_", "cer_", "dwer_")  # distances of spectra and of texts have a value for silence
 
 
