@@ -225,6 +225,17 @@ def decode(
 
 
 @app.command()
+def strip(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="a checkpoint: safetensors, or what torch.save wrote")],
+    target: Annotated[Path, typer.Argument(metavar="OUT")],
+) -> None:
+    """A checkpoint without the prefixes that DDP and torch.compile put before the names of its tensors."""
+    from bench.checkpoint import strip as strip_prefixes
+
+    print(f"{target}: {strip_prefixes(source, target)} names changed")
+
+
+@app.command()
 def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="see codecs/training/recipes/")],
     data: Annotated[

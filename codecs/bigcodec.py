@@ -46,6 +46,7 @@ def load(checkpoint: str | None, device: torch.device) -> Codec:
     if not isinstance(content, dict) or not _PARTS.keys() <= content.keys():
         raise UserError(f"{path}: holds no {' and '.join(_PARTS)}: not a checkpoint of BigCodec")
     tensors = {f"{ours}.{name}": tensor for theirs, ours in _PARTS.items() for name, tensor in content[theirs].items()}
-    network = unfilled(tensors, "vq8k")
+    with files.named_config(path):
+        network = unfilled(tensors, "vq8k")
     files.load_strictly(network, tensors, path)
     return SingleCodec(network, SAMPLE_RATE, files.sha256(path), device)

@@ -18,14 +18,13 @@ counts. The Melt algorithm's slip concerns training alone and is dealt with ther
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from bench.checkpoint import find, load_safetensors, load_strictly, resolve, sha256
+from bench.checkpoint import config_of, find, load_safetensors, load_strictly, named_config, resolve, sha256
 from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream
 from bench.codecs.bases.searched import ORACLE, searched
 from bench.codecs.bases.single import Latent, SingleCodec
@@ -159,8 +158,9 @@ def load(checkpoint: str | None, device: torch.device) -> CodecSlime:
         raise Unavailable(f"codec 'codecslime': the released weights {name} are not on this machine; {how}")
     path = resolve(name, "codecslime")
     tensors, metadata = load_safetensors(path)
-    config = json.loads(metadata.get("config", "{}"))
-    network = SpectralCodec(config) if config.get("family") == "spectral" else unfilled(tensors)
+    config = config_of(metadata, path)
+    with named_config(path):
+        network = SpectralCodec(config) if config.get("family") == "spectral" else unfilled(tensors)
     return _filled(network, tensors, path, device)
 
 

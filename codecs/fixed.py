@@ -6,11 +6,9 @@ steps can be compared; the papers compare with baselines of their own for the sa
 
 from __future__ import annotations
 
-import json
-
 import torch
 
-from bench.checkpoint import load_safetensors, load_strictly, resolve, sha256
+from bench.checkpoint import config_of, load_safetensors, load_strictly, named_config, resolve, sha256
 from bench.codec import CodecInfo, OperatingPoint
 from bench.codecs.bases.single import SingleCodec
 from bench.codecs.nn.bigcodec import unfilled
@@ -44,10 +42,11 @@ def load(checkpoint: str | None, device: torch.device) -> SingleCodec:
     """`tiny_80hz` (the default), `tiny_40hz`, `tiny_20hz`, or whatever bench/checkpoint.py resolves."""
     path = resolve(checkpoint or "tiny_80hz", "fixed")
     tensors, metadata = load_safetensors(path)
-    config = json.loads(metadata.get("config", "{}"))
+    config = config_of(metadata, path)
     if (config and config.get("family") != "spectral") or "sample_rate" not in metadata:
         raise UserError(f"{path}: its metadata is not that of a fixed-rate model: not a checkpoint of `bench train`")
-    # the tensors of CodecSlime's own backbone say enough, so it has no config
-    network = SpectralCodec(config) if config else unfilled(tensors)
+    with named_config(path):
+        # the tensors of CodecSlime's own backbone say enough, so it has no config
+        network, sample_rate = SpectralCodec(config) if config else unfilled(tensors), int(metadata["sample_rate"])
     load_strictly(network, tensors, path)
-    return SingleCodec(network, int(metadata["sample_rate"]), sha256(path), device)
+    return SingleCodec(network, sample_rate, sha256(path), device)

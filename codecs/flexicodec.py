@@ -24,7 +24,6 @@ long, is cut or padded with zeros to the input's length; in a batch, groups that
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -37,7 +36,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from bench.checkpoint import find, how_to_get, load_safetensors, load_strictly, load_torch, resolve, sha256
+from bench.checkpoint import (
+    config_of,
+    find,
+    how_to_get,
+    load_safetensors,
+    load_strictly,
+    load_torch,
+    named_config,
+    resolve,
+    sha256,
+)
 from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream, check_audio
 from bench.codecs.bases.received import check_length, only_stream
 from bench.codecs.bases.searched import ORACLE, searched
@@ -481,7 +490,9 @@ def load(checkpoint: str | None, device: torch.device) -> FlexiCodec:
     tensors, metadata = load_safetensors(path)
     if "config" not in metadata:
         return load_official(path, device=device)
-    network = tiny_network(json.loads(metadata["config"]))
+    config = config_of(metadata, path)
+    with named_config(path):
+        network = tiny_network(config)
     load_strictly(network, tensors, path)
     return FlexiCodec(network, sha256(path), device)
 

@@ -78,10 +78,10 @@ def load(checkpoint: str | None, device: torch.device) -> Codec:
     import snac
 
     folder = WEIGHTS.folder(checkpoint, "snac")
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         model = snac.SNAC(**config)
-    except TypeError as error:
+    except (TypeError, ValueError, KeyError, IndexError, RuntimeError) as error:
         raise UserError(f"{folder / 'config.json'}: not a configuration of SNAC: {error}") from None
     if (model.sampling_rate, model.vq_strides) != (24000, [4, 2, 1]):
         found = f"{model.sampling_rate} Hz, strides {model.vq_strides}"

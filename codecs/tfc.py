@@ -31,7 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.checkpoint import load_safetensors, load_strictly, resolve, sha256
+from bench.checkpoint import config_of, load_safetensors, load_strictly, named_config, resolve, sha256
 from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream, check_audio
 from bench.codecs.bases.received import check_length, only_stream
 from bench.codecs.nn.conv import Snake, WNConv1d, WNConvTranspose1d
@@ -420,10 +420,8 @@ def load(checkpoint: str | None, device: torch.device) -> TFCCodec:
     tensors, metadata = load_safetensors(path)
     if "config" not in metadata:
         raise UserError(f"{path}: the metadata hold no 'config'; is it a checkpoint that `bench train` wrote for tfc?")
-    try:
-        config = Config.from_json(metadata["config"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path}: config in the metadata: {error}") from None
-    network = TFC(config)
+    config_of(metadata, path)
+    with named_config(path):
+        network = TFC(Config.from_json(metadata["config"]))
     load_strictly(network, tensors, path)
     return TFCCodec(network, sha256(path), device)

@@ -96,12 +96,23 @@ def _from_release(path: Path, sample_rate: int) -> Any:
 
 def _unnormalised(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weight-normalised pairs (g, v) multiplied out into plain weights."""
-    plain = {name: tensor for name, tensor in tensors.items() if not name.endswith((".weight_g", ".weight_v"))}
-    for name in tensors:
-        if name.endswith(".weight_v"):
-            stem = name.removesuffix("_v")
-            plain[stem] = torch._weight_norm(tensors[name], tensors[f"{stem}_g"], 0)
-    return plain
+    pairs: dict[str, dict[str, Tensor]] = {}
+    plain = {}
+    for name, tensor in tensors.items():
+        if ending := next((ending for ending in _NORM_AND_DIRECTION if name.endswith(ending)), None):
+            pairs.setdefault(f"{name.removesuffix(ending)}.weight", {})[_NORM_AND_DIRECTION[ending]] = tensor.float()
+        else:
+            plain[name] = tensor
+    return plain | {name: torch._weight_norm(pair["v"], pair["g"], 0) for name, pair in pairs.items() if len(pair) == 2}
+
+
+# as torch has called them before and after 2.0
+_NORM_AND_DIRECTION = {
+    ".weight_g": "g",
+    ".weight_v": "v",
+    ".parametrizations.weight.original0": "g",
+    ".parametrizations.weight.original1": "v",
+}
 
 
 _RESIDUAL_UNIT = ("snake1", "conv1", "snake2", "conv2")

@@ -36,8 +36,8 @@ class Published:
 
     def _in(self, folder: Path | None) -> tuple[Path, ...]:
         """The files in `folder`, if all of them are there."""
-        paths = [folder / name for name in self.files] if folder else []
-        return tuple(paths) if all(path.is_file() for path in paths) else ()
+        found = [files.weight_files(folder, name) for name in self.files] if folder else []
+        return tuple(path for paths in found for path in paths) if all(found) else ()
 
     def folder(self, checkpoint: str | None, codec: str) -> Path:
         """The folder that holds `files`, downloaded if it must be.
@@ -46,7 +46,7 @@ class Published:
         """
         source = self._source(checkpoint)
         if isinstance(source, Path):
-            missing = [name for name in self.files if not (source / name).is_file()]
+            missing = [name for name in self.files if not files.weight_files(source, name)]
             if missing:
                 raise UserError(f"codec '{codec}': checkpoint {source} holds no {' and no '.join(missing)}")
             return source
@@ -61,6 +61,7 @@ class Published:
         if checkpoint is None or checkpoint == self.repo:
             return self
         if other := _REPOSITORY.fullmatch(checkpoint):
+            files.check_hub_parts(checkpoint, other["repo"], other["revision"])
             return replace(self, repo=other["repo"], revision=other["revision"])
         return Path(checkpoint).expanduser()
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
 from torch import Tensor
 
 from bench import checkpoint
@@ -39,7 +38,7 @@ class ResidualCodec(ABC):
         self.sample_rate = int(model.config.sampling_rate)
         self.hop_length, self.codebook_size, self.num_codebooks = hop_length, codebook_size, num_codebooks
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
-        self.weights_sha256 = checkpoint.sha256(weights)
+        self.weights_sha256 = checkpoint.sha256_of(checkpoint.weight_files(weights.parent, weights.name))
 
     @abstractmethod
     def tokens_of(self, audio: Tensor) -> Tensor:
@@ -68,23 +67,24 @@ class ResidualCodec(ABC):
 
 
 def load_model(model_class: Any, folder: Path, expected: dict[str, Any]) -> Any:
-    """A transformers model from `folder`, strictly: no tensor missing, unknown or of another shape.
+    """A transformers model from `folder` in float32, strictly: no tensor missing, unknown or of another shape.
 
     expected   values that the configuration must have, by name
     """
-    path = folder / "model.safetensors"
-    config = model_class.config_class.from_pretrained(folder, local_files_only=True)
+    path = checkpoint.weight_files(folder, "model.safetensors")[0]
+    try:
+        config = model_class.config_class.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{folder / 'config.json'}: not a configuration: {checkpoint.first_line(error)}") from None
     for name, value in expected.items():
         if getattr(config, name) != value:
             raise UserError(f"{folder / 'config.json'}: {name} is {getattr(config, name)}, this codec takes {value}")
     # transformers renames tensors of older files as it loads, so it does the loading; what it would only warn of is refused
+    tensors = checkpoint.load_weights(path)
     with _quiet():
-        try:
-            model, report = model_class.from_pretrained(
-                folder, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True
-            )
-        except SafetensorError as error:
-            raise UserError(f"{path}: not a readable safetensors file: {error}") from None
+        model, report = model_class.from_pretrained(
+            None, config=config, state_dict=tensors, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+        )
     wrong = {"missing": report["missing_keys"], "unknown": report["unexpected_keys"], "of another shape": report["mismatched_keys"]}
     if told := [f"{len(keys)} tensors {what} (first: {min(map(str, keys))})" for what, keys in wrong.items() if keys]:
         raise UserError(f"{path}: does not fit {model_class.__name__}: {', '.join(told)}")
