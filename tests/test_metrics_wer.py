@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -198,10 +199,48 @@ def test_what_has_no_text_or_another_language_does_not_apply():
         (metric,) = error_rates(("wer_x",), Parrot("x", ("en",)), "whisper")
         with pytest.raises(NotApplicable):
             metric.prepare(reference, reference.audio)
-    # without a transcript the difference to the reference audio still is a number, and an unknown language is the recogniser's
+    # without a transcript the difference to the reference audio still is a number
     assert rates("one", None, names=("dwer_x",))["dwer_x"].value == 0
-    (metric,) = error_rates(("wer_x",), Parrot("two", ("en",)), "whisper")
-    assert metric.prepare(said("Two.", ""), said("").audio).text == "2"
+
+
+@pytest.mark.parametrize("languages", [None, ("en",), ("en", "de")])
+def test_where_no_language_is_stated_no_words_are_counted(languages):
+    recogniser = Parrot("我是学生", languages)
+    for metric in error_rates(("wer_x", "cer_x", "dwer_x"), recogniser, "whisper"):
+        for text in ("我是学生", "two words"):
+            with pytest.raises(NotApplicable, match="no language is stated"):
+                metric.prepare(said(text, ""), said("").audio)
+    assert recogniser.listened == 0
+
+
+@pytest.mark.parametrize("normaliser", ["standard", "unicode", "lower", "none"])
+@pytest.mark.parametrize(
+    ("language", "text", "heard", "length"),
+    [("zh", "我是学生", "我是学声", 4), ("zh_CN", "我是学生", "我是学声", 4), ("th", "ผมชื่อ", "ผมซื่อ", 6), ("ja", "ガラス", "カラス", 3)],
+)
+def test_words_that_are_not_written_apart_are_never_counted(normaliser, language, text, heard, length):
+    scores = rates(heard, text, language, ("wer_x", "cer_x"), normaliser)
+    assert {scores[name].details["words"] for name in scores} == {length}
+    assert {scores[name].details["errors"] for name in scores} == {1}
+
+
+def test_the_definition_names_the_normaliser_and_its_version():
+    for module in (wer_nemo, wer_pocketsphinx, wer_whisper):
+        for info in module.METRICS.values():
+            assert "standard 1" in info.definition
+            assert "unicode 1" in info.definition
+
+
+def test_whisper_is_asked_in_its_own_codes():
+    config = SimpleNamespace(is_multilingual=True, lang_to_id=dict.fromkeys(("<|en|>", "<|tl|>", "<|jw|>", "<|no|>", "<|yue|>"), 0))
+    assert wer_whisper._codes(config) == {"en": "en", "fil": "tl", "jv": "jw", "no": "no", "nb": "no", "yue": "yue"}
+    assert wer_whisper._codes(SimpleNamespace(is_multilingual=False)) == {"en": "en"}
+
+
+def test_nemo_takes_languages_as_they_are_written():
+    assert wer_nemo._checkpoints({"checkpoint_zh_CN": "a.nemo", "checkpoint_German": "b.nemo"}) == {"zh": "a.nemo", "de": "b.nemo"}
+    with pytest.raises(UserError, match=r"checkpoint_jp.*did you mean 'ja'"):
+        wer_nemo._checkpoints({"checkpoint_jp": "a.nemo"})
 
 
 def test_pocketsphinx_hears_the_bundled_speech():

@@ -8,11 +8,16 @@ from functools import partial
 from typing import Any
 
 from bench.dataset import Utterance
+from bench.language import language_tag, unspaced
 from bench.metric import Audio, MetricEntry, NotApplicable, entries
-from bench.metrics._text import normaliser, primary_tag, spelling
-from bench.metrics._transcripts import SAMPLE_RATE, VERSION, Recogniser, Transcripts
+from bench.metrics._text import STANDARD, STANDARD_IS, normaliser, spelling
+from bench.metrics._transcripts import SAMPLE_RATE, Recogniser, Transcripts
 from bench.needs import Need, package
 from bench.record import MetricInfo, Score
+
+_COLUMNS_VERSION = 2  # raised when the same texts give another rate; 2: one spelling of what looks or sounds alike, combining marks kept
+_WORD = "word (character, where a language is written without spaces: Chinese, Japanese, Thai, Lao, Burmese, Khmer)"
+_LISTED = 8  # languages of a recogniser, in a message
 
 
 def columns(
@@ -24,10 +29,10 @@ def columns(
         return MetricInfo(
             name=f"{measure}_{recogniser}",
             unit="%",
-            version=VERSION,
+            version=_COLUMNS_VERSION,
             sample_rate=SAMPLE_RATE,
             higher_is_better=False,
-            definition=f"{definition}, summed over the corpus; Whisper's text normalisation unless another is named.",
+            definition=f"{definition}, summed over the corpus. Text normaliser unless another is named: {STANDARD_IS}.",
             source=source,
             licence=licence,
             citation=citation,
@@ -36,9 +41,9 @@ def columns(
             accelerated=accelerated,
         )
 
-    wer = facts("wer", "Word errors over the words of the transcript")
-    cer = facts("cer", "Character errors over the characters of the transcript, spaces included")
-    dwer = facts("dwer", "Word errors against the recogniser's own text of the reference audio")
+    wer = facts("wer", f"Errors by the {_WORD}, over those of the transcript")
+    cer = facts("cer", "Errors by the character, over those of the transcript, spaces between words included")
+    dwer = facts("dwer", f"Errors by the {_WORD}, against the recogniser's own text of the reference audio")
     return {
         **entries(partial(ErrorRate, {wer.name: _word_edits, cer.name: _character_edits}), wer, cer),
         **entries(partial(DifferentialErrorRate, {dwer.name: _word_edits}), dwer),
@@ -51,7 +56,7 @@ def scoring_packages() -> list[Need]:
 
 def shared(recogniser: Recogniser, options: Mapping[str, str]) -> tuple[Transcripts, str]:
     """What all columns of a recogniser have in common: its transcripts, and the name of the text normaliser."""
-    return Transcripts(recogniser), options.get("normaliser", "whisper")
+    return Transcripts(recogniser), options.get("normaliser", STANDARD)
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,10 @@ _Edits = Callable[[_Reference, str], tuple[float, float]]  # reference, normalis
 
 
 class ErrorRate:
-    """What stands in the transcript against what the recogniser hears; `edits` of each column counts words or characters."""
+    """What stands in the transcript against what the recogniser hears; `edits` of each column counts words or characters.
+
+    It does not apply where no language is stated: the recogniser, the normaliser and what a word is depend on it.
+    """
 
     sample_rate = SAMPLE_RATE
 
@@ -75,11 +83,12 @@ class ErrorRate:
         self._normalisation = normalisation
 
     def prepare(self, reference: Utterance, audio: Audio) -> _Reference:
-        language, known = primary_tag(reference.language), self._transcripts.languages
-        if language and known is not None and language not in known:
-            raise NotApplicable(f"the recogniser knows {', '.join(known)}, not {language}")
-        # an utterance of unknown language is taken for what the recogniser understands
-        language = language or (known[0] if known else "")
+        language, known = language_tag(reference.language), self._transcripts.languages
+        if not language:
+            raise NotApplicable("no language is stated, and what a word is depends on it; give the data set a `language`")
+        if known is not None and language not in known:
+            knows = f"knows {', '.join(known)}, not {language}" if len(known) <= _LISTED else f"does not know {language}"
+            raise NotApplicable(f"the recogniser {knows}")
         text = normaliser(self._normalisation, language)(self._text(reference, audio, language))
         if not any(character.isalnum() for character in text):
             raise NotApplicable("there are no words to compare with")
@@ -113,6 +122,8 @@ class DifferentialErrorRate(ErrorRate):
 
 
 def _word_edits(reference: _Reference, hypothesis: str) -> tuple[float, float]:
+    if unspaced(reference.language):
+        return _character_edits(reference, hypothesis)
     import jiwer
 
     return _counted(jiwer.process_words(reference.text, hypothesis))

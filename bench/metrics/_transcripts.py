@@ -14,7 +14,7 @@ from bench.files import write_atomically
 from bench.metric import Audio
 
 SAMPLE_RATE = 16000
-VERSION = 1  # of the columns of all recognisers: raised when one of them gives the same audio another text
+VERSION = 1  # of the texts of all recognisers: raised when one of them gives the same audio another text
 _TOGETHER = 8  # signals in a batch: Whisper large-v3 keeps 0.5 GB of each
 _REMEMBERED = 1024  # texts
 
@@ -22,10 +22,10 @@ _REMEMBERED = 1024  # texts
 class Recogniser(Protocol):
     """Speech to text; the same audio gives the same text, whatever came before it or stands beside it."""
 
-    languages: tuple[str, ...] | None  # BCP-47 primary tags; None: any
+    languages: tuple[str, ...] | None  # tags of bench.language.language_tag(); None: any
 
     def transcribe(self, signals: Sequence[Audio], language: str) -> list[str]:
-        """The text of each of `signals`, float32 [T] at 16 kHz, all of one length; language "" where unknown."""
+        """The text of each of `signals`, float32 [T] at 16 kHz, all of one length."""
         ...
 
     def identity(self, language: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench import torchaudio_guard
 from bench.checkpoint import resolve, sha256
 from bench.errors import UserError
+from bench.language import language_tag
 from bench.metric import Audio, MetricEntry, loader
 from bench.metrics._citations import cite
 from bench.metrics._error_rate import columns, scoring_packages, shared
@@ -49,7 +50,10 @@ def _checkpoints(options: Mapping[str, str]) -> dict[str, str]:
         if option == "checkpoint":
             checkpoints["en"] = value
         elif option.startswith("checkpoint_"):
-            checkpoints[option.removeprefix("checkpoint_")] = value
+            try:
+                checkpoints[language_tag(option.removeprefix("checkpoint_"))] = value
+            except ValueError as error:
+                raise UserError(f"metric option '{option}': {error}") from None
         elif option != "normaliser":
             raise UserError(f"metric option '{option}' unknown; known: checkpoint, checkpoint_LANGUAGE, normaliser")
     return checkpoints or {"en": _ENGLISH}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench import torchaudio_guard
 from bench.checkpoint import sha256
+from bench.language import language_tag
 from bench.metric import Audio, MetricEntry, loader
 from bench.metrics._checks import check_options, load_pretrained, pretrained, split_revision, weight_files
 from bench.metrics._citations import cite
@@ -45,7 +46,7 @@ load = loader(METRICS, lambda device, options: shared(Whisper(options.get("check
 
 
 class Whisper:
-    languages: tuple[str, ...] | None = None
+    languages: tuple[str, ...] | None
 
     def __init__(self, checkpoint: str, device: torch.device) -> None:
         torchaudio_guard.install()
@@ -55,6 +56,8 @@ class Whisper:
         self._model = load_pretrained(WhisperForConditionalGeneration, checkpoint).float().to(device)
         self._processor = WhisperProcessor.from_pretrained(repo, revision=revision)
         self._device = device
+        self._codes = _codes(self._model.generation_config)
+        self.languages = tuple(self._codes)
         weights = weight_files(checkpoint)
         settings = sorted(weights[0].parent.glob("*.json"))  # configuration, generation and vocabulary
         self._sha256 = hashlib.sha256("".join(map(sha256, (*weights, *settings))).encode()).hexdigest()
@@ -79,7 +82,15 @@ class Whisper:
             truncation=not long,
             padding="longest" if long else "max_length",
         ).to(self._device)
-        asked = {"language": language or None, "task": "transcribe"} if self._model.generation_config.is_multilingual else {}
+        asked = {"language": self._codes.get(language), "task": "transcribe"} if self._model.generation_config.is_multilingual else {}
         with torch.inference_mode():
             tokens = self._model.generate(**inputs, **asked, do_sample=False, num_beams=1, return_timestamps=long)
         return [text.strip() for text in self._processor.batch_decode(tokens, skip_special_tokens=True)]
+
+
+def _codes(config: Any) -> dict[str, str]:
+    """Tag of language_tag() -> Whisper's own code (fil: tl, jv: jw; nb: no), of the languages that a model knows."""
+    if not getattr(config, "is_multilingual", False):
+        return {"en": "en"}
+    codes = {language_tag(token.strip("<|>")): token.strip("<|>") for token in config.lang_to_id}
+    return {**codes, "nb": codes["no"]} if "no" in codes else codes
