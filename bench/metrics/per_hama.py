@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bench.dataset import Utterance
+from bench.language import language_name, language_tag
 from bench.metric import Audio, MetricEntry, MetricFailure, NotApplicable, entries, loader
 from bench.metrics._checks import check_options, check_signal
 from bench.metrics._citations import cite
@@ -52,8 +53,8 @@ class PhoneErrorRate:
         self._model = ASRModel()
 
     def prepare(self, reference: Utterance, audio: Audio) -> str:
-        if reference.language.split("-")[0] not in ("", "en"):
-            raise NotApplicable(f"the recogniser knows en, not {reference.language}")
+        if (language := language_tag(reference.language)) != "en":
+            raise NotApplicable(f"the recogniser knows en, not {language_name(language)}")
         check_signal(audio, "the reference")
         phones = self._hear(audio)
         if not phones:
