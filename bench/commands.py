@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from bench import __version__, audio, bitstream
@@ -17,7 +18,7 @@ from bench.analysis.comparison import compare, find_point
 from bench.analysis.equal_bits import Verdict, equal_bits
 from bench.analysis.papers import against_papers
 from bench.checkpoint import sha256
-from bench.codec import OperatingPoint, check_audio
+from bench.codec import Codec, Encoded, OperatingPoint, check_audio
 from bench.datasets.specs import open_dataset, parse_spec
 from bench.errors import Unavailable, UserError, unknown
 from bench.files import read_json, write_atomically, write_json, write_text
@@ -210,7 +211,10 @@ def check_codec(name: str, checkpoint: str | None, device: str) -> int:
 
     from bench.conformance import check
 
-    _known_codec(name)
+    if not name.endswith(".py"):
+        _known_codec(name)
+    elif not Path(name).is_file():
+        raise UserError(f"{name}: is not there")
     checks = check(name, checkpoint, torch.device(device))
     for result in checks:
         print(f"{'pass' if result.passed else 'FAIL'}  {result.name}: {result.detail}")
@@ -230,7 +234,11 @@ def encode_file(source: Path, target: Path, name: str, checkpoint: str | None, p
     codec = module.load(checkpoint, torch.device(device))
     with torch.inference_mode():
         latent = codec.analyse(check_audio(torch.from_numpy(audio.resample(samples, sample_rate, codec.sample_rate))))
-        packed = bitstream.pack(codec.encode(latent, point))
+        try:
+            packed = bitstream.pack(codec.encode(latent, point))
+            _decoded(codec, bitstream.unpack(packed.data))
+        except ValueError as error:
+            raise UserError(f"{source}: codec '{name}' at {point.name}: {error}") from None
     header = json.dumps({"codec": name, "checkpoint": checkpoint}).encode()
     data = _CODEC_FILE + len(header).to_bytes(4, "big") + header + packed.data
     write_atomically(target, lambda path: path.write_bytes(data))
@@ -255,15 +263,31 @@ def decode_file(source: Path, target: Path, device: str) -> int:
             raise ValueError("not a file of `bench encode`")
         end = 8 + int.from_bytes(data[4:8], "big")
         header = json.loads(data[8:end])
+        if not (isinstance(header, dict) and isinstance(header.get("codec"), str) and isinstance(header.get("checkpoint", 0), str | None)):
+            raise ValueError("its header does not say which codec and checkpoint made it")
         encoded = bitstream.unpack(data[end:])
     except (ValueError, UnicodeDecodeError) as error:
         raise UserError(f"{source}: {error}") from None
     _available(_known_codec(header["codec"]), header["checkpoint"])
     codec = codec_module(header["codec"]).load(header["checkpoint"], torch.device(device))
-    with torch.inference_mode():
-        audio.write(target, codec.decode(encoded).float().numpy(), codec.sample_rate)
+    try:
+        with torch.inference_mode():
+            samples = _decoded(codec, encoded)
+    except ValueError as error:
+        raise UserError(f"{source}: codec '{header['codec']}': {error}") from None
+    audio.write(target, samples, codec.sample_rate)
     print(f"{target}: {encoded.num_samples / codec.sample_rate:.2f} s at {codec.sample_rate} Hz")
     return 0
+
+
+def _decoded(codec: Codec, encoded: Encoded) -> np.ndarray:
+    """The audio float32 [T] of `encoded`; ValueError where it is none, as of weights that hold NaN."""
+    samples = codec.decode(encoded).float().numpy()
+    if samples.shape != (encoded.num_samples,):
+        raise ValueError(f"decode gave the shape {list(samples.shape)}, the stream has [{encoded.num_samples}] samples")
+    if not np.isfinite(samples).all():
+        raise ValueError("decode gave NaN or infinite samples; is its checkpoint damaged?")
+    return samples
 
 
 def train_recipe(recipe: Path, data: Path | None, out: Path, smoke: bool, fresh: bool) -> int:

@@ -6,8 +6,11 @@ Batches are no rule here: the contract analyses one utterance at a time.
 from __future__ import annotations
 
 import math
+import multiprocessing
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +31,8 @@ from bench.registry import codec_module
 LONGEST_S = 60.0
 MAX_DELAY_MS = 10.0
 MAX_GAIN_DB = 6.0
+MAX_DIFFERENCE = 1e-4  # of two decodings of one stream: energy over that of the first, -40 dB
+_LEAST_DIFFERENCE = 2.0**-23  # mean square that is never a difference: of silence, and of 24-bit samples
 _RATE_WITHOUT_ONE = 16000  # Hz, for a codec that takes audio as it comes (sample_rate 0)
 _ENVELOPE_RATE = 1000  # Hz
 _HEADER_BYTES = 64  # of the bitstream, generously; each packet may add two for its length
@@ -55,7 +60,12 @@ def check(name: str, checkpoint: str | None, device: torch.device) -> list[Check
     rate = codec.sample_rate or _RATE_WITHOUT_ONE
     speech = np.concatenate([audio.resample(clip.audio, clip.sample_rate, rate) for clip in clips])
     points = [_tuned(codec, point, torch.from_numpy(speech)) for point in module.POINTS.values()]
-    return check_codec(codec, points, speech)
+    utterances = [torch.from_numpy(audio.resample(clip.audio, clip.sample_rate, rate)) for clip in clips]
+    elsewhere = _Elsewhere(name, checkpoint, str(device))
+    return [
+        *check_codec(codec, points, speech),
+        _checked("decodes elsewhere", lambda: _decodes_elsewhere(codec, points, utterances, elsewhere)),
+    ]
 
 
 def _tuned(codec: Any, point: OperatingPoint, speech: Tensor) -> OperatingPoint:
@@ -95,9 +105,12 @@ def check_codec(
 
 
 def _run(rule: Callable[[_Trial], str], trial: _Trial) -> Check:
-    name = rule.__name__.strip("_").replace("_", " ")
+    return _checked(rule.__name__.strip("_").replace("_", " "), lambda: rule(trial))
+
+
+def _checked(name: str, rule: Callable[[], str]) -> Check:
     try:
-        return Check(name, True, rule(trial))
+        return Check(name, True, rule())
     except Broken as broken:
         return Check(name, False, str(broken))
     except Exception as error:  # noqa: BLE001 - whatever a codec raises is the finding
@@ -314,6 +327,65 @@ def _is_as_loud(trial: _Trial) -> str:
     if max(map(abs, gains.values())) > MAX_GAIN_DB:
         raise Broken(f"louder (+) or softer (-) by more than {MAX_GAIN_DB:g} dB: {told}")
     return f"dB: {told}"
+
+
+@dataclass(frozen=True)
+class _Elsewhere:
+    """A codec by what loads it anew, in a process that has heard no audio."""
+
+    name: str
+    checkpoint: str | None
+    device: str
+
+    def decode(self, streams: Sequence[bytes]) -> list[np.ndarray | str]:
+        """Runs there: the audio of each stream, or why there is none."""
+        codec = codec_module(self.name).load(self.checkpoint, torch.device(self.device))
+        decoded: list[np.ndarray | str] = []
+        for stream in streams:
+            try:
+                with torch.inference_mode():
+                    decoded.append(codec.decode(unpack(stream)).numpy())
+            except Exception as error:  # noqa: BLE001 - whatever a codec raises is the finding
+                decoded.append(f"{type(error).__name__}: {error}".splitlines()[0])
+        return decoded
+
+
+def _decodes_elsewhere(codec: Codec, points: Sequence[OperatingPoint], utterances: Sequence[Tensor], elsewhere: _Elsewhere) -> str:
+    """What a decoder needs is in the stream: given the bytes alone, in another process, it makes the same audio of every utterance."""
+    names, streams, here = list[str](), list[bytes](), list[Tensor]()
+    for number, samples in enumerate(utterances, start=1):
+        latent = codec.analyse(samples)
+        for point in points:
+            try:
+                encoded = codec.encode(latent, point)
+            except ValueError:
+                continue  # another checkpoint's point, of which "accepts points" tells
+            names.append(f"{point.name}, utterance {number}")
+            streams.append(pack(encoded).data)
+            here.append(codec.decode(unpack(streams[-1])))
+    try:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            there = pool.submit(elsewhere.decode, streams).result()
+    except BrokenProcessPool:
+        raise Broken("the process that was to decode elsewhere ended") from None
+    for name, ours, theirs in zip(names, here, there, strict=True):
+        if isinstance(theirs, str):
+            raise Broken(f"{name}: another process can not decode the stream: {theirs}")
+        if not same_audio(ours.numpy(), theirs):
+            raise Broken(f"{name}: another process makes other audio of the stream: what it needs is not in there")
+    return f"{len(streams)} streams, each in another process"
+
+
+def same_audio(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two decodings [T] of one stream are the same but for rounding.
+
+    Their difference has at most `MAX_DIFFERENCE` of the first one's energy, beside what 24 bits round away: two devices, or two numbers of
+    threads, may round otherwise, while other audio differs by as much as it has.
+    """
+    if one.shape != other.shape:
+        return False
+    first, second = one.astype(np.float64), other.astype(np.float64)
+    return bool(np.square(first - second).sum() <= MAX_DIFFERENCE * np.square(first).sum() + len(first) * _LEAST_DIFFERENCE)
 
 
 def same(one: Encoded, other: Encoded) -> bool:

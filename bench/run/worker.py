@@ -21,6 +21,7 @@ import torch
 from bench import audio
 from bench.bitstream import entropy_pack, pack, unpack
 from bench.codec import Codec, Encoded, OperatingPoint, check_audio, nominal_bitrate
+from bench.conformance import same_audio
 from bench.dataset import Entry as Source
 from bench.dataset import Utterance
 from bench.metric import Metric, MetricFailure, MetricModule, NotApplicable
@@ -46,7 +47,6 @@ from bench.suite import Entry, MetricSpec
 K = TypeVar("K")
 V = TypeVar("V")
 FULL_SCALE = 2**23  # of the 24 bits in which decoded audio is stored and scored
-MAX_CHECK_ERROR = 1e-4  # energy of the difference between two decodings of one stream, over that of the first: -40 dB
 _KEPT = 16  # utterances whose audio and prepared reference stay in memory: up to 9 MB each
 
 
@@ -132,8 +132,7 @@ class Worker:
         if isinstance(again, Failed):
             return Failed(f"a second decoder, in another process, cannot decode the stream: {again.reason}", again.traceback)
         first, second = from_flac(task.audio)[0], from_flac(again.audio)[0]
-        difference = float(np.square(first - second).sum()) if first.shape == second.shape else math.inf
-        if difference <= MAX_CHECK_ERROR * float(np.square(first).sum()) + len(first) / FULL_SCALE:
+        if same_audio(first, second):
             return None
         return Failed("a second decoder, in another process, makes other audio of the same stream: what it needs is not in the stream")
 
