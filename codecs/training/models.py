@@ -77,12 +77,18 @@ class MergingCodec(Trainable):
         return Reconstruction(decoded, {"commitment": quantised.commitment_loss.mean(), "codebook": quantised.codebook_loss.mean()})
 
     def from_start(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """A spectral model widens to a larger stride: it starts by averaging neighbouring frames and repeating what comes out."""
+        """A spectral model widens to a larger stride: it starts by averaging neighbouring frames and repeating what comes out.
+
+        A quantiser of other levels starts anew: only its two projections have another shape.
+        """
         if not isinstance(self.network, SpectralCodec):
             return tensors
         widening = self.network.decoder.embed.out_features // len(tensors["decoder.embed.bias"])
+        own = self.network.state_dict()
+        other_levels = {name: own[name] for name in own if name.startswith("quantizer.") and own[name].shape != tensors[name].shape}
         return {
             **tensors,
+            **other_levels,
             "encoder.project.weight": tensors["encoder.project.weight"].float().repeat(1, widening) / widening,
             "decoder.embed.weight": tensors["decoder.embed.weight"].repeat(widening, 1),
             "decoder.embed.bias": tensors["decoder.embed.bias"].repeat(widening),
