@@ -460,10 +460,10 @@ def _needed_beside(path: Path) -> list[str]:
         raise UserError(f"{path}: not a readable safetensors file: {error}") from None
     if is_ours:
         return []
-    return ["am.mvn"] if _holds_recogniser(names) else ["am.mvn", "model.pt"]
+    return ["am.mvn"] if holds_recogniser(names) else ["am.mvn", "model.pt"]
 
 
-def _holds_recogniser(names: Iterable[str]) -> bool:
+def holds_recogniser(names: Iterable[str]) -> bool:
     return any(name.startswith(ASR_PREFIX) for name in names)
 
 
@@ -521,7 +521,7 @@ def load_official(
     cmvn = _present(Path(cmvn_path) if cmvn_path else path.parent / "am.mvn")
     files = [path, cmvn]
     tensors = {name: tensor for name, tensor in load_safetensors(path)[0].items() if not name.startswith("repa_mlp.")}
-    if not _holds_recogniser(tensors):
+    if not holds_recogniser(tensors):
         asr = _present(Path(asr_path) if asr_path else path.parent / "model.pt")
         files.append(asr)
         tensors |= {ASR_PREFIX + name: tensor for name, tensor in _asr_tensors(asr).items()}

@@ -154,6 +154,8 @@ class TrainableFlexiCodec(Trainable):
             n_q = torch.from_numpy(random.integers(2, codebooks + 1, len(audio)))
             if random.random() < self.thresholds.semantic_only:
                 n_q[:] = 1
+            if random.random() < self.thresholds.unmerged:
+                threshold = 1.0
         semantic, acoustic = network.analyse(audio)
         if threshold >= 1:
             durations = torch.ones(len(audio), semantic.shape[-1], dtype=torch.int64, device=audio.device)
@@ -175,12 +177,43 @@ class TrainableFlexiCodec(Trainable):
         return Reconstruction(decoded, losses)
 
     def from_start(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Of a fixed-rate model of the tiny family, what of its encoder and decoder has a place here; the rest starts anew."""
-        if "quantizer.project_in.weight" not in tensors:
-            return tensors
+        """Of a fixed-rate model of the tiny family, what of its encoder and decoder has a place here; the rest starts anew.
+
+        Another FlexiCodec is taken whole: what it makes of a base frame is stretched over a longer one, and dimensions that its semantic
+        quantiser lacks count for nothing at first.
+        """
         own = self.network.state_dict()
+        if "quantizer.project_in.weight" not in tensors:
+            return lengthened(tensors, own)
         parts = {f"dac.{name}": tensor for name, tensor in tensors.items() if name.startswith(("encoder.", "decoder."))}
         return own | {name: tensor for name, tensor in parts.items() if name in own and own[name].shape == tensor.shape}
+
+
+def lengthened(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """A FlexiCodec-tiny's tensors for a twin of longer base frames and more FSQ dimensions, whose state is `own`."""
+
+    def other(name: str) -> bool:
+        return name in own and name in tensors and own[name].shape != tensors[name].shape
+
+    def stretch(rows: Tensor, like: Tensor) -> Tensor:
+        """`rows` [S * W, C], one block of W for each hop of a base frame, on straight lines over as many hops as `like` [S' * W, C] has."""
+        blocks = rows.float().unflatten(0, (-1, len(own["dac.decoder.embed_norm.bias"]))).flatten(1)
+        return F.interpolate(blocks.T[None], len(like) * len(blocks) // len(rows), mode="linear")[0].T.reshape(like.shape)
+
+    filled = dict(tensors)
+    for name in ("dac.decoder.embed.weight", "dac.decoder.embed.bias"):
+        if other(name):
+            filled[name] = stretch(tensors[name], own[name])
+    name = "dac.encoder.project.weight"
+    if other(name):
+        filled[name] = stretch(tensors[name].T, own[name].T).T * (tensors[name].shape[1] / own[name].shape[1])
+    for name in ("project_in.weight", "project_in.bias", "project_out.weight"):
+        name = f"semantic_vq.fsq.{name}"
+        if other(name):
+            grown = torch.zeros_like(own[name]) if "out" in name else own[name].clone()
+            grown[tuple(slice(size) for size in tensors[name].shape)] = tensors[name].to(grown.dtype)
+            filled[name] = grown
+    return filled
 
 
 def flexicodec_network(model: FlexiCodecModel, folder: Path) -> tuple[flexicodec.Network, str]:
@@ -188,7 +221,9 @@ def flexicodec_network(model: FlexiCodecModel, folder: Path) -> tuple[flexicodec
     from bench.codecs import flexicodec
     from bench.codecs.nn.fbank import FilterBank, read_cmvn
 
-    path = next((p for p in (folder / model.recogniser / f"{model.recogniser}.safetensors", Path(model.recogniser)) if p.is_file()), None)
+    file = f"{model.recogniser}.safetensors"
+    candidates = (folder / model.recogniser / file, checkpoints.SHIPPED / file, Path(model.recogniser))
+    path = next((path for path in candidates if path.is_file()), None)
     if path is None:
         raise UserError(f"model.recogniser: no file '{model.recogniser}', and no result of a recipe of that name in {folder}")
     if not model.config:
@@ -203,6 +238,8 @@ def flexicodec_network(model: FlexiCodecModel, folder: Path) -> tuple[flexicodec
     # a codec stops before the tp blocks
     config = {**model.config, "semantic_model": {**recogniser["semantic_model"], "num_tp_blocks": 0}, "cmvn": recogniser["cmvn"]}
     network = flexicodec.tiny_network(config)
+    if flexicodec.holds_recogniser(tensors):
+        tensors = {name.removeprefix(flexicodec.ASR_PREFIX): t for name, t in tensors.items() if name.startswith(flexicodec.ASR_PREFIX)}
     kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("encoder.tp_encoders.")}
     checkpoints.load_strictly(network.semantic_model, kept, path)
     return network, json.dumps(config)

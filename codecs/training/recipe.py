@@ -57,8 +57,8 @@ class TFCModel(Section):
 class FlexiCodecModel(Section):
     """FlexiCodec: the released network (`config` empty) or one of `bench.codecs.flexicodec.tiny_network`.
 
-    recogniser   checkpoint of the speech recogniser whose features decide what is merged: SenseVoice-small's model.pt, or what a recipe of
-                 the family "recogniser" made
+    recogniser   checkpoint of the speech recogniser whose features decide what is merged: SenseVoice-small's model.pt, what a recipe of
+                 the family "recogniser" made, or a FlexiCodec of ours, which holds one; a path, a recipe's name or a shipped file's
     cmvn         am.mvn of SenseVoice-small; a recogniser of ours holds its own
     """
 
@@ -121,6 +121,7 @@ class Thresholds(Section):
     kind: Literal["thresholds"]
     lowest: float = 0.7
     highest: float = 1.0
+    unmerged: Probability = 0.0  # share of the steps that merge nothing, whatever the range
     semantic_only: Probability = 0.125  # share of the steps without any acoustic codebook
 
 
