@@ -13,7 +13,7 @@ import torch
 from bench.checkpoint import find, how_to_get, load_safetensors, load_strictly, resolve, sha256
 from bench.codec import CodecInfo, OperatingPoint
 from bench.codecs.bases.single import SingleCodec
-from bench.codecs.nn.bigcodec import unfilled
+from bench.codecs.nn.bigcodec import FSQ_LEVELS, unfilled
 from bench.codecs.nn.spectral import SpectralCodec
 from bench.errors import UserError, unknown
 from bench.needs import Need
@@ -46,9 +46,9 @@ def load(checkpoint: str | None, device: torch.device) -> SingleCodec:
     path = resolve(checkpoint or "tiny_80hz", "fixed")
     tensors, metadata = load_safetensors(path)
     config = json.loads(metadata.get("config", "{}"))
-    if (config and config.get("family") != "spectral") or "sample_rate" not in metadata:
+    if config.get("family", "bigcodec") not in ("spectral", "bigcodec") or "sample_rate" not in metadata:
         raise UserError(f"{path}: its metadata is not that of a fixed-rate model: not a checkpoint of `bench train`")
-    # the tensors of CodecSlime's own backbone say enough, so it has no config
-    network = SpectralCodec(config) if config else unfilled(tensors)
+    # the tensors of CodecSlime's own backbone say enough, but for the levels of another FSQ than its own
+    network = SpectralCodec(config) if config.get("family") == "spectral" else unfilled(tensors, levels=config.get("levels", FSQ_LEVELS))
     load_strictly(network, tensors, path)
     return SingleCodec(network, int(metadata["sample_rate"]), sha256(path), device)

@@ -26,7 +26,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -476,9 +476,19 @@ def load(checkpoint: str | None, device: torch.device) -> FlexiCodec:
     tensors, metadata = load_safetensors(path)
     if "config" not in metadata:
         return load_official(path, device=device)
-    network = tiny_network(json.loads(metadata["config"]))
+    network = network_of(json.loads(metadata["config"]))
     load_strictly(network, tensors, path)
     return FlexiCodec(network, sha256(path), device)
+
+
+def network_of(config: Mapping[str, Any]) -> Network:
+    """The network that a checkpoint's `config` describes: a tiny one, or a fixed-rate twin of the released one."""
+    if "backbone" in config:
+        return tiny_network(config)
+    front_end = FilterBank(torch.tensor(config["cmvn"]["shift"]), torch.tensor(config["cmvn"]["scale"]))
+    with torch.device("meta"):
+        network = released_network(front_end, config["strides"], config["fsq_levels"])
+    return network.to_empty(device="cpu")
 
 
 def tiny_network(config: Mapping[str, Any]) -> Network:
@@ -534,10 +544,13 @@ def load_official(
     return FlexiCodec(network, digest, torch.device(device))
 
 
-def released_network(front_end: Callable[[Tensor], Tensor]) -> Network:
-    sizes = Sizes()
-    encoder, decoder = DACEncoder(32, STRIDES, sizes.latent_dim), DACDecoder(sizes.latent_dim, 1536, STRIDES[::-1])
-    return Network(front_end, SenseVoice(), encoder, decoder, sizes)
+def released_network(
+    front_end: Callable[[Tensor], Tensor], strides: Sequence[int] = STRIDES, fsq_levels: Sequence[int] = Sizes.fsq_levels
+) -> Network:
+    """The network of the released sizes; other `strides` and `fsq_levels` make a fixed-rate twin of equal total bits."""
+    sizes = Sizes(fsq_levels=tuple(fsq_levels))
+    encoder, decoder = DACEncoder(32, strides, sizes.latent_dim), DACDecoder(sizes.latent_dim, 1536, strides[::-1])
+    return Network(front_end, SenseVoice(), encoder, decoder, sizes, math.prod(strides))
 
 
 def _present(path: Path) -> Path:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import checkpoint as checkpoints
-from bench.codecs.nn.bigcodec import BigCodec, Sizes
+from bench.codecs.nn.bigcodec import FSQ_LEVELS, BigCodec, Sizes
 from bench.codecs.nn.segment import expand, merge
 from bench.codecs.nn.spectral import SpectralCodec
 from bench.codecs.nn.vq import sample_n_q
@@ -64,7 +64,10 @@ class MergingCodec(Trainable):
             self.network = SpectralCodec(model.model_dump())
             self.config = model.model_dump_json()
         else:
-            self.network = BigCodec(model.variant, Sizes(strides=tuple(model.strides)))
+            sizes = Sizes(codebook_size=model.codebook_size, levels=tuple(model.levels), strides=tuple(model.strides))
+            self.network = BigCodec(model.variant, sizes)
+            if sizes.levels != FSQ_LEVELS:
+                self.config = json.dumps({"family": model.family, "levels": model.levels})
 
     def forward(self, audio: Tensor, step: int | None) -> Reconstruction:
         latents = self.network.encoder(F.pad(audio, (0, -audio.shape[-1] % self.network.hop_length)))
@@ -137,7 +140,7 @@ class TrainableFlexiCodec(Trainable):
 
         self.thresholds, self.seed = thresholds, seed
         self.network, self.config = flexicodec_network(model, folder)
-        width = flexicodec.Sizes.latent_dim if not model.config else model.config["sizes"]["latent_dim"]
+        width = model.config.get("sizes", vars(flexicodec.Sizes()))["latent_dim"]
         self.repa_mlp = nn.Sequential(nn.Linear(width, 3 * width), nn.GELU(), nn.Linear(3 * width, width))
 
     def forward(self, audio: Tensor, step: int | None) -> Reconstruction:
@@ -226,13 +229,15 @@ def flexicodec_network(model: FlexiCodecModel, folder: Path) -> tuple[flexicodec
     path = next((path for path in candidates if path.is_file()), None)
     if path is None:
         raise UserError(f"model.recogniser: no file '{model.recogniser}', and no result of a recipe of that name in {folder}")
-    if not model.config:
+    if "backbone" not in model.config:
         if model.cmvn is None:
             raise UserError("model.cmvn: the released recogniser needs its am.mvn")
-        network = flexicodec.released_network(FilterBank(*read_cmvn(Path(model.cmvn))))
+        shift, scale = read_cmvn(Path(model.cmvn))
+        network = flexicodec.released_network(FilterBank(shift, scale), **model.config)
         content: Any = checkpoints.load_torch(path) if path.suffix == ".pt" else checkpoints.load_safetensors(path)[0]
         checkpoints.load_strictly(network.semantic_model, content.get("state_dict", content), path)
-        return network, ""
+        cmvn = {"shift": shift.tolist(), "scale": scale.tolist()}
+        return network, json.dumps({**model.config, "cmvn": cmvn}) if model.config else ""
     tensors, metadata = checkpoints.load_safetensors(path)
     recogniser = json.loads(metadata["config"])
     # a codec stops before the tp blocks

@@ -13,6 +13,7 @@ from bench.errors import UserError
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+Levels = Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]  # of an FSQ, one number a dimension
 
 
 class Section(BaseModel):
@@ -36,15 +37,28 @@ class SpectralModel(Section):
     n_fft: Positive = 640
     hop_length: Positive = 200
     stride: Positive = 1
-    levels: list[Annotated[int, Field(ge=2)]] = [5, 5, 3, 3, 3, 3, 3, 3]
+    levels: Levels = [5, 5, 3, 3, 3, 3, 3, 3]
 
 
 class BigCodecModel(Section):
-    """CodecSlime's own backbone at full size; other `strides` make the fixed-rate baselines."""
+    """CodecSlime's own backbone at full size; other `strides` make the fixed-rate baselines, and larger codebooks their twins.
+
+    codebook_size   of vq8k
+    levels          of fsq18k
+    """
 
     family: Literal["bigcodec"]
     variant: Literal["vq8k", "fsq18k"]
     strides: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=5, max_length=5)] = [2, 2, 2, 5, 5]
+    codebook_size: Positive = 8192
+    levels: Levels = [5, 5, 3, 3, 3, 3, 3, 3]
+
+    @model_validator(mode="after")
+    def _codebook_of_the_variant(self) -> BigCodecModel:
+        other = "levels" if self.variant == "vq8k" else "codebook_size"
+        if other in self.model_fields_set:
+            raise ValueError(f"{other}: {self.variant} has none")
+        return self
 
 
 class TFCModel(Section):
@@ -55,8 +69,9 @@ class TFCModel(Section):
 
 
 class FlexiCodecModel(Section):
-    """FlexiCodec: the released network (`config` empty) or one of `bench.codecs.flexicodec.tiny_network`.
+    """FlexiCodec: the released network (`config` empty), a fixed-rate twin of it, or one of `bench.codecs.flexicodec.tiny_network`.
 
+    config       {"strides": [5 numbers], "fsq_levels": [...]} for a twin of the released network
     recogniser   checkpoint of the speech recogniser whose features decide what is merged: SenseVoice-small's model.pt, what a recipe of
                  the family "recogniser" made, or a FlexiCodec of ours, which holds one; a path, a recipe's name or a shipped file's
     cmvn         am.mvn of SenseVoice-small; a recogniser of ours holds its own
