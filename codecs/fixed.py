@@ -11,7 +11,7 @@ import torch
 from bench.checkpoint import config_of, load_safetensors, load_strictly, named_config, resolve, sha256
 from bench.codec import CodecInfo, OperatingPoint
 from bench.codecs.bases.single import SingleCodec
-from bench.codecs.nn.bigcodec import unfilled
+from bench.codecs.nn.bigcodec import FSQ_LEVELS, unfilled
 from bench.codecs.nn.spectral import SpectralCodec
 from bench.errors import UserError, unknown
 from bench.needs import Need, weights
@@ -43,10 +43,12 @@ def load(checkpoint: str | None, device: torch.device) -> SingleCodec:
     path = resolve(checkpoint or "tiny_80hz", "fixed")
     tensors, metadata = load_safetensors(path)
     config = config_of(metadata, path)
-    if (config and config.get("family") != "spectral") or "sample_rate" not in metadata:
+    if config.get("family", "bigcodec") not in ("spectral", "bigcodec") or "sample_rate" not in metadata:
         raise UserError(f"{path}: its metadata is not that of a fixed-rate model: not a checkpoint of `bench train`")
     with named_config(path):
-        # the tensors of CodecSlime's own backbone say enough, so it has no config
-        network, sample_rate = SpectralCodec(config) if config else unfilled(tensors), int(metadata["sample_rate"])
+        # the tensors of CodecSlime's own backbone say enough, but for the levels of another FSQ than its own
+        spectral = config.get("family") == "spectral"
+        network = SpectralCodec(config) if spectral else unfilled(tensors, levels=config.get("levels", FSQ_LEVELS))
+        sample_rate = int(metadata["sample_rate"])
     load_strictly(network, tensors, path)
     return SingleCodec(network, sample_rate, sha256(path), device)

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -474,10 +474,10 @@ def _needed_beside(path: Path) -> list[str]:
         raise UserError(f"{path}: not a readable safetensors file: {error}") from None
     if is_ours:
         return []
-    return ["am.mvn"] if _holds_recogniser(names) else ["am.mvn", "model.pt"]
+    return ["am.mvn"] if holds_recogniser(names) else ["am.mvn", "model.pt"]
 
 
-def _holds_recogniser(names: Iterable[str]) -> bool:
+def holds_recogniser(names: Iterable[str]) -> bool:
     return any(name.startswith(ASR_PREFIX) for name in names)
 
 
@@ -492,9 +492,19 @@ def load(checkpoint: str | None, device: torch.device) -> FlexiCodec:
         return load_official(path, device=device)
     config = config_of(metadata, path)
     with named_config(path):
-        network = tiny_network(config)
+        network = network_of(config)
     load_strictly(network, tensors, path)
     return FlexiCodec(network, sha256(path), device)
+
+
+def network_of(config: Mapping[str, Any]) -> Network:
+    """The network that a checkpoint's `config` describes: a tiny one, or a fixed-rate twin of the released one."""
+    if "backbone" in config:
+        return tiny_network(config)
+    front_end = FilterBank(torch.tensor(config["cmvn"]["shift"]), torch.tensor(config["cmvn"]["scale"]))
+    with torch.device("meta"):
+        network = released_network(front_end, config["strides"], config["fsq_levels"])
+    return network.to_empty(device="cpu")
 
 
 def tiny_network(config: Mapping[str, Any]) -> Network:
@@ -537,7 +547,7 @@ def load_official(
     cmvn = _present(Path(cmvn_path) if cmvn_path else path.parent / "am.mvn")
     files = [path, cmvn]
     tensors = {name: tensor for name, tensor in load_safetensors(path)[0].items() if not name.startswith("repa_mlp.")}
-    if not _holds_recogniser(tensors):
+    if not holds_recogniser(tensors):
         asr = _present(Path(asr_path) if asr_path else path.parent / "model.pt")
         files.append(asr)
         tensors |= {ASR_PREFIX + name: tensor for name, tensor in _asr_tensors(asr).items()}
@@ -550,10 +560,13 @@ def load_official(
     return FlexiCodec(network, digest, torch.device(device))
 
 
-def released_network(front_end: Callable[[Tensor], Tensor]) -> Network:
-    sizes = Sizes()
-    encoder, decoder = DACEncoder(32, STRIDES, sizes.latent_dim), DACDecoder(sizes.latent_dim, 1536, STRIDES[::-1])
-    return Network(front_end, SenseVoice(), encoder, decoder, sizes)
+def released_network(
+    front_end: Callable[[Tensor], Tensor], strides: Sequence[int] = STRIDES, fsq_levels: Sequence[int] = Sizes.fsq_levels
+) -> Network:
+    """The network of the released sizes; other `strides` and `fsq_levels` make a fixed-rate twin of equal total bits."""
+    sizes = Sizes(fsq_levels=tuple(fsq_levels))
+    encoder, decoder = DACEncoder(32, strides, sizes.latent_dim), DACDecoder(sizes.latent_dim, 1536, strides[::-1])
+    return Network(front_end, SenseVoice(), encoder, decoder, sizes, math.prod(strides))
 
 
 def _present(path: Path) -> Path:

@@ -25,6 +25,8 @@ from bench.errors import UserError
 
 CPU = torch.device("cpu")
 PAPER_RECIPES = sorted((Path(training.__file__).parent / "recipes").glob("codecslime_*_fixed_*.yaml"))
+BASELINES = [path for path in PAPER_RECIPES if path.stem.endswith("hz")]
+TWINS = [path for path in PAPER_RECIPES if path.stem.endswith("bps")]  # at equal total bits; test_twins.py says that they are
 
 
 def write_checkpoint(path: Path, stride: int = 1, **metadata: str) -> Path:
@@ -81,7 +83,7 @@ def test_bad_audio_points_and_files_are_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def small_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Recipes build the paper's network with a few channels in place of 160 million parameters."""
-    monkeypatch.setattr(models, "Sizes", functools.partial(Sizes, encoder_channels=2, decoder_channels=64, latent_dim=8, codebook_size=16))
+    monkeypatch.setattr(models, "Sizes", functools.partial(Sizes, encoder_channels=2, decoder_channels=64, latent_dim=8))
 
 
 def strides_of(path: Path) -> list[int]:
@@ -97,7 +99,15 @@ def test_each_backbone_has_a_recipe_at_each_rate_of_the_paper() -> None:
             assert rates[variant, name] == pytest.approx(rate, abs=0.01)
 
 
-@pytest.mark.parametrize("path", PAPER_RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", TWINS, ids=lambda path: path.stem)
+def test_twins_differ_from_the_baseline_of_their_rate_in_the_codebook_and_the_steps_alone(path: Path) -> None:
+    ours, baseline = (yaml.safe_load(each.read_text()) for each in (path, path.with_stem(path.stem.rpartition("_")[0])))
+    del ours["model"]["levels" if "fsq18k" in path.stem else "codebook_size"], ours["optimiser"]["steps"], ours["name"]
+    del baseline["optimiser"]["steps"], baseline["name"]
+    assert ours == baseline
+
+
+@pytest.mark.parametrize("path", BASELINES, ids=lambda path: path.stem)
 def test_baselines_differ_from_the_backbone_in_the_strides_alone(path: Path) -> None:
     ours, backbone = (yaml.safe_load(each.read_text()) for each in (path, path.with_stem(path.stem.split("_fixed")[0] + "_backbone")))
     del ours["model"]["strides"], ours["name"], backbone["name"]
@@ -143,7 +153,9 @@ def test_what_a_recipe_trains_runs_at_its_rate(path: Path, small_backbone: None,
     encoded = codec.encode(codec.analyse(samples), point)
     (stream,) = encoded.streams
     assert stream.num_frames == -(-12345 // hop_length)
-    assert stream.codebook_sizes == ((16,) if "vq8k" in path.stem else (18225,))
+    model = read_recipe(path).model
+    assert isinstance(model, BigCodecModel)
+    assert stream.codebook_sizes == (model.codebook_size if "vq8k" in path.stem else np.prod(model.levels),)
     trained = models.build(read_recipe(written), tmp_path)
     tensors, _ = load_safetensors(result)
     trained.network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})

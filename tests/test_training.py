@@ -13,7 +13,7 @@ import yaml
 
 from bench import audio
 from bench.checkpoint import load_safetensors
-from bench.codecs.training import discriminators, module
+from bench.codecs.training import discriminators, losses, module
 from bench.codecs.training import train as training
 from bench.codecs.training.data import Crops, coloured_noise, open_store, split
 from bench.codecs.training.merging import DirichletSegments, ScheduledSegments, draw_ratios
@@ -316,7 +316,7 @@ def test_flexicodec_starts_from_a_fixed_models_blocks(recipe: dict, recogniser: 
     assert torch.equal(filled["dac.decoder.blocks.0.expand.weight"], start["decoder.blocks.0.expand.weight"])
     assert torch.equal(filled["dac.encoder.embed.weight"], start["encoder.embed.weight"])
     assert torch.equal(filled["dac.encoder.project.weight"], own["dac.encoder.project.weight"])  # another stride
-    assert model.from_start(own) is own
+    assert all(model.from_start(own)[name] is tensor for name, tensor in own.items())
 
 
 def test_aligned_codebooks_fit_what_the_encoder_gives_and_a_resumed_training_keeps_its_own(
@@ -395,3 +395,63 @@ def test_utterances_of_the_recogniser_vary_in_level_as_the_recipe_says(recipe: d
     ratios_db = 20 * np.log10(np.array(levels[12.0]) / np.array(levels[0.0]))
     assert np.abs(ratios_db).max() <= 12.01
     assert np.std(ratios_db) > 3
+
+
+def test_a_quantiser_of_other_levels_starts_anew_and_the_rest_as_it_was(recipe: dict, tmp_path: Path) -> None:
+    tensors, _ = load_safetensors(training.train(save(recipe, tmp_path), tmp_path / "out", smoke=True))
+    other = read_recipe(save({**recipe, "model": {**recipe["model"], "levels": [8, 8, 5]}}, tmp_path))
+    model = build(other, tmp_path)
+    own = model.network.state_dict()
+    filled = model.from_start(tensors)
+    assert {name: tensor.shape for name, tensor in filled.items()} == {name: tensor.shape for name, tensor in own.items()}
+    for name in filled:
+        mine = name.startswith("quantizer.") and name != "quantizer.project_out.bias"
+        assert torch.equal(filled[name].float(), (own if mine else tensors)[name].float()), name
+
+
+def test_the_energy_loss_asks_for_peaks_that_the_mel_loss_lets_sink() -> None:
+    """Noise whose level is a guess: in dB its median is best bin by bin, its mean power in whole bands."""
+    random = torch.Generator().manual_seed(0)
+    levels = 10 ** (torch.randn(8, 64, 1, generator=random) * 8 / 20)  # dB, a new one every 1024 samples
+    spread = (torch.randn(8, 64, 1024, generator=random) * 0.02 * levels).flatten(1)
+    steady = torch.randn(8, 64 * 1024, generator=random) * 0.02
+    gains_db = torch.arange(-4.0, 16.0)
+    power = 10 * torch.log10(spread.square().mean() / steady.square().mean())
+    best = {}
+    for name, loss in (("mel", losses.MelLoss(16000)), ("energy", losses.EnergyLoss(16000, window=8192))):
+        best[name] = gains_db[torch.stack([loss(steady * 10 ** (gain / 20), spread) for gain in gains_db]).argmin()]
+    assert power > 6
+    assert best["mel"] < 2
+    assert best["energy"] > best["mel"] + 2
+    assert float(losses.EnergyLoss(16000)(spread, spread)) == 0
+    assert float(losses.EnergyLoss(16000)(2 * spread, spread)) == pytest.approx(np.log10(2), abs=1e-4)
+    assert losses.EnergyLoss(16000).members.sum(1).eq(1).all()
+
+
+def test_a_recipes_energy_term_is_trained_and_logged(recipe: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[set[str]] = []
+    monkeypatch.setattr(CodecTraining, "finish_step", lambda self, terms: (logged.append(set(terms)), setattr(self, "step", self.step + 1)))
+    training.train(save({**recipe, "losses": {"mel": 15, "energy": 15}}, tmp_path), tmp_path / "out", smoke=True)
+    assert all("energy" in terms for terms in logged)
+
+
+def test_a_share_of_flexicodecs_steps_merges_nothing(recipe: dict, recogniser: Path, tmp_path: Path) -> None:
+    toy = {**recipe, **toy_model("flexicodec", recogniser)}
+    toy["merging"] |= {"lowest": -1.0, "highest": -0.9, "unmerged": 0.5}
+    model = build(read_recipe(save(toy, tmp_path)), tmp_path)
+    groups: list[int] = []
+    model.network.dac.quantizer.register_forward_pre_hook(lambda part, given: groups.append(given[0].shape[-1]))
+    with torch.no_grad():
+        for step in range(40):
+            model(torch.zeros(1, 20480), step)
+    assert set(groups) == {2, 16}  # eight frames to a group, or one
+    assert 10 <= groups.count(16) <= 30
+
+
+def test_a_recogniser_is_taken_from_a_codec_that_holds_one(recipe: dict, recogniser: Path, tmp_path: Path) -> None:
+    first = {**recipe, **toy_model("flexicodec", recogniser), "name": "first"}
+    result = training.train(save(first, tmp_path), tmp_path / "out", smoke=True)
+    second = {**recipe, **toy_model("flexicodec", result)}
+    own = build(read_recipe(save(second, tmp_path)), tmp_path).network.semantic_model.state_dict()
+    held, _ = load_safetensors(result)
+    assert all(torch.equal(tensor.half(), held[f"semantic_model.{name}"]) for name, tensor in own.items())

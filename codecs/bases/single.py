@@ -46,7 +46,7 @@ class SingleCodec:
     @torch.inference_mode()
     def encode(self, latent: Latent, point: OperatingPoint) -> Encoded:
         own_rate = self.sample_rate / self.hop_length
-        if point.frame_rate != own_rate:
+        if abs(point.frame_rate - own_rate) > 0.01:
             raise ValueError(f"this checkpoint has {own_rate:g} Hz, not {point.frame_rate:g}: each rate is a checkpoint of its own")
         stream = Stream(self.tokens_of(latent.features), (self.network.quantizer.codebook_size,))
         return Encoded((stream,), latent.num_samples)

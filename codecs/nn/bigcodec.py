@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,6 +27,7 @@ class Sizes:
     decoder_channels  after the first convolution; halved by each of the decoder's blocks
     codebook_size     of vq8k
     strides           of the encoder's blocks; the decoder has them reversed
+    levels            of fsq18k
     """
 
     encoder_channels: int = 48
@@ -34,6 +35,7 @@ class Sizes:
     latent_dim: int = 1024
     codebook_size: int = 8192
     strides: tuple[int, ...] = (2, 2, 2, 5, 5)
+    levels: tuple[int, ...] = FSQ_LEVELS
 
 
 class ConvEncoder(nn.Module):
@@ -102,15 +104,18 @@ class BigCodec(nn.Module):
         super().__init__()
         self.hop_length = math.prod(sizes.strides)
         self.encoder = ConvEncoder(sizes)
-        self.decoder = ConvDecoder(SingleVQ(sizes) if variant == "vq8k" else FSQ(sizes.latent_dim, FSQ_LEVELS), sizes)
+        self.decoder = ConvDecoder(SingleVQ(sizes) if variant == "vq8k" else FSQ(sizes.latent_dim, sizes.levels), sizes)
 
     @property
     def quantizer(self) -> Quantizer:
         return self.decoder.quantizer
 
 
-def sizes_of(tensors: Mapping[str, Tensor]) -> Sizes:
-    """Of the network that `tensors` fill; where one can not be told it is the released one, and loading then names what is missing."""
+def sizes_of(tensors: Mapping[str, Tensor], levels: Sequence[int] = FSQ_LEVELS) -> Sizes:
+    """Of the network that `tensors` fill; where one can not be told it is the released one, and loading then names what is missing.
+
+    levels   of its FSQ, which no tensor tells
+    """
     released = Sizes()
 
     def length(name: str, otherwise: int) -> int:
@@ -126,14 +131,16 @@ def sizes_of(tensors: Mapping[str, Tensor]) -> Sizes:
         latent_dim=length("encoder.block.8.bias", released.latent_dim),
         codebook_size=length(CODEBOOK, released.codebook_size),
         strides=tuple(map(stride, range(len(released.strides)))),
+        levels=tuple(levels),
     )
 
 
-def unfilled(tensors: Mapping[str, Tensor], variant: Variant | None = None) -> BigCodec:
+def unfilled(tensors: Mapping[str, Tensor], variant: Variant | None = None, levels: Sequence[int] = FSQ_LEVELS) -> BigCodec:
     """The network that `tensors` will fill, without values: drawing 160 million random numbers, to overwrite them, takes seconds.
 
     variant   None for the one that `tensors` tell
+    levels    of its FSQ, if it has one
     """
     with torch.device("meta"):
-        network = BigCodec(variant or ("vq8k" if CODEBOOK in tensors else "fsq18k"), sizes_of(tensors))
+        network = BigCodec(variant or ("vq8k" if CODEBOOK in tensors else "fsq18k"), sizes_of(tensors, levels))
     return network.to_empty(device="cpu")

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import checkpoint as checkpoints
-from bench.codecs.nn.bigcodec import BigCodec, Sizes
+from bench.codecs.nn.bigcodec import FSQ_LEVELS, BigCodec, Sizes
 from bench.codecs.nn.segment import expand, merge
 from bench.codecs.nn.spectral import SpectralCodec
 from bench.codecs.nn.vq import sample_n_q
@@ -64,7 +64,10 @@ class MergingCodec(Trainable):
             self.network = SpectralCodec(model.model_dump())
             self.config = model.model_dump_json()
         else:
-            self.network = BigCodec(model.variant, Sizes(strides=tuple(model.strides)))
+            sizes = Sizes(codebook_size=model.codebook_size, levels=tuple(model.levels), strides=tuple(model.strides))
+            self.network = BigCodec(model.variant, sizes)
+            if sizes.levels != FSQ_LEVELS:
+                self.config = json.dumps({"family": model.family, "levels": model.levels})
 
     def forward(self, audio: Tensor, step: int | None) -> Reconstruction:
         latents = self.network.encoder(F.pad(audio, (0, -audio.shape[-1] % self.network.hop_length)))
@@ -77,12 +80,18 @@ class MergingCodec(Trainable):
         return Reconstruction(decoded, {"commitment": quantised.commitment_loss.mean(), "codebook": quantised.codebook_loss.mean()})
 
     def from_start(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """A spectral model widens to a larger stride: it starts by averaging neighbouring frames and repeating what comes out."""
+        """A spectral model widens to a larger stride: it starts by averaging neighbouring frames and repeating what comes out.
+
+        A quantiser of other levels starts anew: only its two projections have another shape.
+        """
         if not isinstance(self.network, SpectralCodec):
             return tensors
         widening = self.network.decoder.embed.out_features // len(tensors["decoder.embed.bias"])
+        own = self.network.state_dict()
+        other_levels = {name: own[name] for name in own if name.startswith("quantizer.") and own[name].shape != tensors[name].shape}
         return {
             **tensors,
+            **other_levels,
             "encoder.project.weight": tensors["encoder.project.weight"].float().repeat(1, widening) / widening,
             "decoder.embed.weight": tensors["decoder.embed.weight"].repeat(widening, 1),
             "decoder.embed.bias": tensors["decoder.embed.bias"].repeat(widening),
@@ -131,7 +140,7 @@ class TrainableFlexiCodec(Trainable):
 
         self.thresholds, self.seed = thresholds, seed
         self.network, self.config = flexicodec_network(model, folder)
-        width = flexicodec.Sizes.latent_dim if not model.config else model.config["sizes"]["latent_dim"]
+        width = model.config.get("sizes", vars(flexicodec.Sizes()))["latent_dim"]
         self.repa_mlp = nn.Sequential(nn.Linear(width, 3 * width), nn.GELU(), nn.Linear(3 * width, width))
 
     def forward(self, audio: Tensor, step: int | None) -> Reconstruction:
@@ -148,6 +157,8 @@ class TrainableFlexiCodec(Trainable):
             n_q = torch.from_numpy(random.integers(2, codebooks + 1, len(audio)))
             if random.random() < self.thresholds.semantic_only:
                 n_q[:] = 1
+            if random.random() < self.thresholds.unmerged:
+                threshold = 1.0
         semantic, acoustic = network.analyse(audio)
         if threshold >= 1:
             durations = torch.ones(len(audio), semantic.shape[-1], dtype=torch.int64, device=audio.device)
@@ -169,12 +180,43 @@ class TrainableFlexiCodec(Trainable):
         return Reconstruction(decoded, losses)
 
     def from_start(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Of a fixed-rate model of the tiny family, what of its encoder and decoder has a place here; the rest starts anew."""
-        if "quantizer.project_in.weight" not in tensors:
-            return tensors
+        """Of a fixed-rate model of the tiny family, what of its encoder and decoder has a place here; the rest starts anew.
+
+        Another FlexiCodec is taken whole: what it makes of a base frame is stretched over a longer one, and dimensions that its semantic
+        quantiser lacks count for nothing at first.
+        """
         own = self.network.state_dict()
+        if "quantizer.project_in.weight" not in tensors:
+            return lengthened(tensors, own)
         parts = {f"dac.{name}": tensor for name, tensor in tensors.items() if name.startswith(("encoder.", "decoder."))}
         return own | {name: tensor for name, tensor in parts.items() if name in own and own[name].shape == tensor.shape}
+
+
+def lengthened(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """A FlexiCodec-tiny's tensors for a twin of longer base frames and more FSQ dimensions, whose state is `own`."""
+
+    def other(name: str) -> bool:
+        return name in own and name in tensors and own[name].shape != tensors[name].shape
+
+    def stretch(rows: Tensor, like: Tensor) -> Tensor:
+        """`rows` [S * W, C], one block of W for each hop of a base frame, on straight lines over as many hops as `like` [S' * W, C] has."""
+        blocks = rows.float().unflatten(0, (-1, len(own["dac.decoder.embed_norm.bias"]))).flatten(1)
+        return F.interpolate(blocks.T[None], len(like) * len(blocks) // len(rows), mode="linear")[0].T.reshape(like.shape)
+
+    filled = dict(tensors)
+    for name in ("dac.decoder.embed.weight", "dac.decoder.embed.bias"):
+        if other(name):
+            filled[name] = stretch(tensors[name], own[name])
+    name = "dac.encoder.project.weight"
+    if other(name):
+        filled[name] = stretch(tensors[name].T, own[name].T).T * (tensors[name].shape[1] / own[name].shape[1])
+    for name in ("project_in.weight", "project_in.bias", "project_out.weight"):
+        name = f"semantic_vq.fsq.{name}"
+        if other(name):
+            grown = torch.zeros_like(own[name]) if "out" in name else own[name].clone()
+            grown[tuple(slice(size) for size in tensors[name].shape)] = tensors[name].to(grown.dtype)
+            filled[name] = grown
+    return filled
 
 
 def flexicodec_network(model: FlexiCodecModel, folder: Path) -> tuple[flexicodec.Network, str]:
@@ -182,21 +224,27 @@ def flexicodec_network(model: FlexiCodecModel, folder: Path) -> tuple[flexicodec
     from bench.codecs import flexicodec
     from bench.codecs.nn.fbank import FilterBank, read_cmvn
 
-    path = next((p for p in (folder / model.recogniser / f"{model.recogniser}.safetensors", Path(model.recogniser)) if p.is_file()), None)
+    file = f"{model.recogniser}.safetensors"
+    candidates = (folder / model.recogniser / file, checkpoints.SHIPPED / file, Path(model.recogniser))
+    path = next((path for path in candidates if path.is_file()), None)
     if path is None:
         raise UserError(f"model.recogniser: no file '{model.recogniser}', and no result of a recipe of that name in {folder}")
-    if not model.config:
+    if "backbone" not in model.config:
         if model.cmvn is None:
             raise UserError("model.cmvn: the released recogniser needs its am.mvn")
-        network = flexicodec.released_network(FilterBank(*read_cmvn(Path(model.cmvn))))
+        shift, scale = read_cmvn(Path(model.cmvn))
+        network = flexicodec.released_network(FilterBank(shift, scale), **model.config)
         content: Any = checkpoints.load_torch(path) if path.suffix == ".pt" else checkpoints.load_safetensors(path)[0]
         checkpoints.load_strictly(network.semantic_model, content.get("state_dict", content), path)
-        return network, ""
+        cmvn = {"shift": shift.tolist(), "scale": scale.tolist()}
+        return network, json.dumps({**model.config, "cmvn": cmvn}) if model.config else ""
     tensors, metadata = checkpoints.load_safetensors(path)
     recogniser = json.loads(metadata["config"])
     # a codec stops before the tp blocks
     config = {**model.config, "semantic_model": {**recogniser["semantic_model"], "num_tp_blocks": 0}, "cmvn": recogniser["cmvn"]}
     network = flexicodec.tiny_network(config)
+    if flexicodec.holds_recogniser(tensors):
+        tensors = {name.removeprefix(flexicodec.ASR_PREFIX): t for name, t in tensors.items() if name.startswith(flexicodec.ASR_PREFIX)}
     kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("encoder.tp_encoders.")}
     checkpoints.load_strictly(network.semantic_model, kept, path)
     return network, json.dumps(config)

@@ -140,6 +140,7 @@ class CodecTraining(Training):
             self.discriminators = makers[recipe.losses.discriminators]()
         self.mel = losses.MelLoss(recipe.data.sample_rate, turns=recipe.losses.mel_turns)
         self.stft = losses.StftLoss() if recipe.losses.stft else None
+        self.energy = losses.EnergyLoss(recipe.data.sample_rate) if recipe.losses.energy else None
 
     def on_fit_start(self) -> None:
         if self.recipe.align_codebooks and self.step == 0:
@@ -167,6 +168,8 @@ class CodecTraining(Training):
 
         weights = self.recipe.losses
         terms = {"mel": self.mel(passed.audio, batch, self.step), **passed.losses}
+        if self.energy is not None:
+            terms["energy"] = self.energy(passed.audio, batch)
         if self.stft is not None:
             terms["stft"] = self.stft(passed.audio, batch)
         if self.discriminators is not None:

@@ -13,6 +13,7 @@ from bench.errors import UserError
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+Levels = Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]  # of an FSQ, one number a dimension
 
 
 class Section(BaseModel):
@@ -36,15 +37,28 @@ class SpectralModel(Section):
     n_fft: Positive = 640
     hop_length: Positive = 200
     stride: Positive = 1
-    levels: list[Annotated[int, Field(ge=2)]] = [5, 5, 3, 3, 3, 3, 3, 3]
+    levels: Levels = [5, 5, 3, 3, 3, 3, 3, 3]
 
 
 class BigCodecModel(Section):
-    """CodecSlime's own backbone at full size; other `strides` make the fixed-rate baselines."""
+    """CodecSlime's own backbone at full size; other `strides` make the fixed-rate baselines, and larger codebooks their twins.
+
+    codebook_size   of vq8k
+    levels          of fsq18k
+    """
 
     family: Literal["bigcodec"]
     variant: Literal["vq8k", "fsq18k"]
     strides: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=5, max_length=5)] = [2, 2, 2, 5, 5]
+    codebook_size: Positive = 8192
+    levels: Levels = [5, 5, 3, 3, 3, 3, 3, 3]
+
+    @model_validator(mode="after")
+    def _codebook_of_the_variant(self) -> BigCodecModel:
+        other = "levels" if self.variant == "vq8k" else "codebook_size"
+        if other in self.model_fields_set:
+            raise ValueError(f"{other}: {self.variant} has none")
+        return self
 
 
 class TFCModel(Section):
@@ -55,10 +69,11 @@ class TFCModel(Section):
 
 
 class FlexiCodecModel(Section):
-    """FlexiCodec: the released network (`config` empty) or one of `bench.codecs.flexicodec.tiny_network`.
+    """FlexiCodec: the released network (`config` empty), a fixed-rate twin of it, or one of `bench.codecs.flexicodec.tiny_network`.
 
-    recogniser   checkpoint of the speech recogniser whose features decide what is merged: SenseVoice-small's model.pt, or what a recipe of
-                 the family "recogniser" made
+    config       {"strides": [5 numbers], "fsq_levels": [...]} for a twin of the released network
+    recogniser   checkpoint of the speech recogniser whose features decide what is merged: SenseVoice-small's model.pt, what a recipe of
+                 the family "recogniser" made, or a FlexiCodec of ours, which holds one; a path, a recipe's name or a shipped file's
     cmvn         am.mvn of SenseVoice-small; a recogniser of ours holds its own
     """
 
@@ -121,6 +136,7 @@ class Thresholds(Section):
     kind: Literal["thresholds"]
     lowest: float = 0.7
     highest: float = 1.0
+    unmerged: Probability = 0.0  # share of the steps that merge nothing, whatever the range
     semantic_only: Probability = 0.125  # share of the steps without any acoustic codebook
 
 
@@ -200,12 +216,14 @@ class Losses(Section):
     """Weights of the generator's losses, by the names that they have in the log.
 
     mel_turns        above 1, each step takes one part in so many of the mel scales
+    energy           above 0, wide bands keep their energy, which the mel loss alone lets sink by 1.4 to 3 dB
     adversarial      above 0 there are discriminators: DAC's or BigCodec's
     distillation, repa   of FlexiCodec alone
     """
 
     mel: Weight = 15.0
     mel_turns: Positive = 1
+    energy: Weight = 0.0
     stft: Weight = 0.0
     adversarial: Weight = 0.0
     feature_matching: Weight = 0.0
