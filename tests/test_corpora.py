@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import soundfile
+from rich.console import Console
 
 from bench.datasets.corpora import CORPORA, recognised, texts_of
 from bench.datasets.manifest import problems
@@ -16,7 +18,7 @@ from bench.datasets.specs import open_dataset, parse_spec
 from bench.errors import UserError
 from bench.registry import Registry
 from bench.run import preflight
-from bench.run.session import open_datasets
+from bench.run.session import Options, open_datasets, score
 from bench.suite import load_suite
 from tests.hub_server import tone
 
@@ -246,6 +248,15 @@ def test_a_plain_folder_stays_one_and_a_recognised_one_can_be_read_as_files(tmp_
     assert [entry.id for entry in opened(corpus="files", path=str(kaldi(tmp_path / "k").parents[1])).entries] == ["wav/a"]
 
 
+@pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl", "test.tsv", "notes.json", "cuts.jsonl", "transcripts.txt"])
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe|\x00", b"[1]\n", b'{"sources": 1}\n', b"a,b\n"], ids=repr)
+def test_files_of_other_kinds_beside_recordings_make_no_corpus_of_a_folder(tmp_path, name, content):
+    sound(tmp_path / "own" / "audio" / "a.wav")
+    (tmp_path / "own" / name).write_bytes(content)
+    dataset = opened(folder=str(tmp_path / "own"))
+    assert ([entry.id for entry in dataset.entries], dataset.recognised) == (["audio/a"], "")
+
+
 def test_the_language_of_a_suite_stands_before_that_of_the_corpus(tmp_path):
     assert {entry.language for entry in opened(corpus="vctk", path=str(vctk(tmp_path)), language="Scots").entries} == {"sco"}
 
@@ -253,7 +264,7 @@ def test_the_language_of_a_suite_stands_before_that_of_the_corpus(tmp_path):
 @pytest.mark.parametrize(
     ("files", "corpus", "message"),
     [
-        ({"wav.scp": "a sph2pipe -f wav a.sph |\n"}, "kaldi", "wav.scp:1: a: is a command"),
+        ({"wav.scp": "a sph2pipe -f wav a.sph |\n"}, "kaldi", "wav.scp: a: is a command"),
         ({"wav.scp": "a a.wav\na b.wav\n"}, "kaldi", "wav.scp:2: a comes twice"),
         ({"wav.scp": "a a.wav\n", "segments": "a-1 a 0 1\n"}, "kaldi", "segments: cuts utterances"),
         ({"m.json": '{"audio_filepath": "a.wav", "offset": 1.5}\n'}, "nemo", "m.json:1: offset: is a piece"),
@@ -320,3 +331,13 @@ def test_a_metric_that_needs_text_says_so_before_the_work(tmp_path):
     suite = load_suite(write(tmp_path / "s.yaml", text))
     (line,) = preflight.without_text(suite, open_datasets(suite), Registry())
     assert line == "own: none of its 1 utterances with text; without it no value of wer_pocketsphinx"
+
+
+def test_a_run_prints_what_it_recognised(tmp_path):
+    kaldi(tmp_path)
+    text = "name: own\ncodecs: [{codec: pcm, points: [8bit_24khz]}]\nmetrics: [stoi]\ndatasets: [{folder: data}]\n"
+    suite = load_suite(write(tmp_path / "s.yaml", text))
+    printed = io.StringIO()
+    sound(tmp_path / "wav" / "a.wav", 32_000)
+    score(suite, Options(tmp_path / "out", jobs=1), Console(file=printed))
+    assert "Kaldi (test): 1 utterance, 1 speaker, language unknown, all with text\n" in printed.getvalue()

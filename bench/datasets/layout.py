@@ -55,6 +55,21 @@ def folders_that(fits: Callable[[Path], bool], path: Path, depth: int = 2) -> di
     return {}
 
 
+def holds_chapters(folder: Path, texts: str) -> bool:
+    """Whether `folder` holds SPEAKER/CHAPTER folders, both numbers, with files that the pattern `texts` finds."""
+    speakers = [speaker for speaker in folders_in(folder) if speaker.name.isdigit()]
+    return any(any(chapter.glob(texts)) for speaker in speakers[:3] for chapter in folders_in(speaker)[:3] if chapter.name.isdigit())
+
+
+def first_line(path: Path) -> str:
+    """The first line of a file by which its layout is told; "" where it cannot be read. What is no UTF-8 is for the reader to name."""
+    try:
+        with path.open("rb") as file:
+            return file.readline(1 << 20).decode("utf-8-sig", "replace").rstrip("\r\n")
+    except OSError:
+        return ""
+
+
 def folders_in(folder: Path) -> list[Path]:
     """Its sub-folders in order, without hidden ones; [] where it cannot be read."""
     try:

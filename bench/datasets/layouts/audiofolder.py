@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.dataset import Entry
-from bench.datasets.cells import json_lines, text_of
-from bench.datasets.layout import entries_of, folders_that, table_rows
+from bench.datasets.cells import json_lines
+from bench.datasets.layout import entries_of, first_line, folders_that, table_rows
 from bench.errors import UserError
 
 TITLE = "audiofolder"
@@ -42,7 +42,7 @@ def _list(folder: Path) -> Path | None:
 def _names_files(path: Path) -> bool:
     if path.suffix == ".parquet":
         return any(_KEY in row for row in _parquet(path)[:1])
-    line = text_of(path).lstrip("\n").split("\n", 1)[0]
+    line = first_line(path)
     if path.suffix == ".csv":
         return _KEY in (cell.strip('" \r') for cell in line.split(","))
     try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.dataset import Entry
-from bench.datasets.layout import entries_of, folders_that, table_rows
+from bench.datasets.layout import entries_of, first_line, folders_that, table_rows
 
 TITLE = "Common Voice"
 DEFAULT = "test"
@@ -24,4 +24,4 @@ def entries(name: str, part: Path) -> Sequence[Entry]:
 
 
 def _tables(folder: Path) -> list[Path]:
-    return [folder / f"{split}.tsv" for split in _SPLITS if (folder / f"{split}.tsv").is_file()]
+    return [folder / f"{split}.tsv" for split in _SPLITS if "sentence" in first_line(folder / f"{split}.tsv").split("\t")]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.dataset import Entry
 from bench.datasets.cells import given, text_of
-from bench.datasets.layout import folders_that
+from bench.datasets.layout import first_line, folders_that
 from bench.errors import UserError
 from bench.language import language_tag
 
@@ -46,7 +46,4 @@ def _tables(folder: Path) -> list[Path]:
 
 
 def _is_table(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return re.match(rb"\d+\t[^\t]+\.wav\t[^\t]*\t", file.readline(1 << 16).removeprefix(b"\xef\xbb\xbf")) is not None
+    return re.match(r"\d+\t[^\t]+\.wav\t[^\t]*\t", first_line(path)) is not None

@@ -25,11 +25,11 @@ def entries(name: str, part: Path) -> Sequence[Entry]:
         raise UserError(f"{part / 'segments'}: cuts utterances out of longer recordings; write them as files of their own first")
     texts, speakers, languages = (_optional(part / file) for file in ("text", "utt2spk", "utt2lang"))
     found = []
-    for number, (identifier, place) in enumerate(keyed_lines(part / _RECORDINGS).items(), start=1):
+    for identifier, place in keyed_lines(part / _RECORDINGS).items():
         if place.endswith("|") or place.startswith("|"):
-            raise UserError(f"{part / _RECORDINGS}:{number}: {identifier}: is a command, and none is run here; write its audio to a file")
+            raise UserError(f"{part / _RECORDINGS}: {identifier}: is a command, and none is run here; write its audio to a file")
         if not place:
-            raise UserError(f"{part / _RECORDINGS}:{number}: {identifier}: names no file")
+            raise UserError(f"{part / _RECORDINGS}: {identifier}: names no file")
         try:
             language = language_tag(languages.get(identifier))
         except ValueError as error:

@@ -92,4 +92,5 @@ def _first_key(path: Path) -> str:
             row = json.loads(file.readline(1 << 22))
     except (OSError, EOFError, ValueError, RecursionError):
         return ""
-    return next((key for key in ("recording", "sources") if isinstance(row, dict) and key in row), "")
+    marks = {"recording": "duration", "sources": "sampling_rate"}
+    return next((key for key, other in marks.items() if isinstance(row, dict) and key in row and other in row), "")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.dataset import Entry
 from bench.datasets.cells import given
-from bench.datasets.layout import audio_in, folders_in, folders_that, keyed_lines
+from bench.datasets.layout import audio_in, folders_that, holds_chapters, keyed_lines
 
 TITLE = "LibriSpeech"
 DEFAULT = "test"
@@ -27,5 +27,4 @@ def entries(name: str, part: Path) -> Sequence[Entry]:
 
 
 def _is_split(folder: Path) -> bool:
-    speakers = [speaker for speaker in folders_in(folder) if speaker.name.isdigit()]
-    return any(any(chapter.glob(_TEXTS)) for speaker in speakers[:3] for chapter in folders_in(speaker)[:3] if chapter.name.isdigit())
+    return holds_chapters(folder, _TEXTS)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.dataset import Entry
 from bench.datasets.cells import given, text_of
-from bench.datasets.layout import audio_in, folders_in, folders_that
+from bench.datasets.layout import audio_in, folders_that, holds_chapters
 
 TITLE = "LibriTTS"
 DEFAULT = "test"
@@ -23,8 +23,7 @@ def entries(name: str, part: Path) -> Sequence[Entry]:
 
 
 def _is_split(folder: Path) -> bool:
-    speakers = [speaker for speaker in folders_in(folder) if speaker.name.isdigit()]
-    return any(any(chapter.glob(f"*{_TEXT}")) for speaker in speakers[:3] for chapter in folders_in(speaker)[:3] if chapter.name.isdigit())
+    return holds_chapters(folder, f"*{_TEXT}")
 
 
 def _text(path: Path) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench import audio
 from bench.dataset import Entry
 from bench.datasets.cells import given, text_of
-from bench.datasets.layout import existing, folders_that
+from bench.datasets.layout import existing, first_line, folders_that
 from bench.errors import UserError
 
 TITLE = "LJSpeech"
@@ -40,4 +40,4 @@ def entries(name: str, part: Path) -> Sequence[Entry]:
 
 
 def _is_layout(folder: Path) -> bool:
-    return (folder / _RECORDINGS).is_dir() and (folder / _LIST).is_file() and "|" in text_of(folder / _LIST).split("\n", 1)[0]
+    return (folder / _RECORDINGS).is_dir() and (folder / _LIST).is_file() and "|" in first_line(folder / _LIST)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.dataset import Entry
 from bench.datasets.cells import given
-from bench.datasets.layout import existing, folders_that, keyed_lines
+from bench.datasets.layout import existing, first_line, folders_that, keyed_lines
 from bench.errors import UserError
 from bench.language import language_tag
 
@@ -18,7 +18,7 @@ _TEXTS = "transcripts.txt"
 
 
 def parts(path: Path) -> Mapping[str, Path]:
-    return folders_that(lambda folder: (folder / _TEXTS).is_file() and (folder / "audio").is_dir(), path)
+    return folders_that(_is_split, path)
 
 
 def entries(name: str, part: Path) -> Sequence[Entry]:
@@ -31,6 +31,10 @@ def entries(name: str, part: Path) -> Sequence[Entry]:
         stem = part / "audio" / speaker / rest.split("_")[0] / identifier
         found.append(Entry(identifier, existing(stem, (".flac", ".opus", ".wav", ".mp3")), given(text), speaker, language))
     return found
+
+
+def _is_split(folder: Path) -> bool:
+    return (folder / "audio").is_dir() and re.match(r"\d+_\d+_\d+\t", first_line(folder / _TEXTS)) is not None
 
 
 def _language(part: Path) -> str:

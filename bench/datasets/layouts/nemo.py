@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.dataset import Entry
 from bench.datasets.cells import json_lines
-from bench.datasets.layout import entries_of, is_hidden
+from bench.datasets.layout import entries_of, first_line, is_hidden
 from bench.errors import UserError
 
 TITLE = "NeMo manifest"
@@ -38,10 +38,8 @@ def _rows(part: Path) -> Iterator[tuple[int, Any]]:
 def _is_manifest(path: Path) -> bool:
     if path.suffix.lower() not in _SUFFIXES or not path.is_file():
         return False
-    with path.open("rb") as file:
-        line = file.readline(1 << 20).removeprefix(b"\xef\xbb\xbf")
     try:
-        row = json.loads(line)
+        row = json.loads(first_line(path))
     except (ValueError, RecursionError):
         return False
     return isinstance(row, dict) and "audio_filepath" in row
