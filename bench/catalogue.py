@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.checkpoint import shipped
+from bench.datasets.corpora import LAYOUTS
 from bench.datasets.known import KNOWN_SETS
 from bench.datasets.specs import BUNDLED, parse_spec
 from bench.datasets.specs import needs as dataset_needs
@@ -88,12 +89,18 @@ def datasets() -> list[Row]:
     return rows
 
 
+def corpora() -> list[Row]:
+    """The layouts in which a folder is recognised, or is read by `{corpus: NAME, path: ...}`."""
+    return [{"corpus": name, "layout": (layout.__doc__ or "").splitlines()[0]} for name, layout in LAYOUTS.items()]
+
+
 LISTS: dict[str, Callable[[], list[Row]]] = {
     "codecs": codecs,
     "points": points,
     "metrics": metrics,
     "suites": suites,
     "datasets": datasets,
+    "corpora": corpora,
 }
 
 

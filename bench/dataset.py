@@ -62,7 +62,8 @@ class Entry:
 class Dataset:
     """The entries that a suite uses of one data set, in the order of its listing.
 
-    revision    the hub's commit, or "sha256:" and the head of the hash of the listing
+    revision      the hub's commit, or "sha256:" and the head of the hash of the listing
+    recognised    of a corpus as it lies on disk, a sentence on its layout and all that is in it; "" elsewhere
     """
 
     name: str
@@ -70,3 +71,4 @@ class Dataset:
     entries: tuple[Entry, ...]
     licence: str = ""
     citation: str = ""
+    recognised: str = ""

@@ -102,6 +102,7 @@ class MetricInfo:
     corpus_ratio  the mean over a corpus is sum(details["errors"]) / sum(details["words"]), not a mean of utterances (WER, CER)
     diagnostic    describes the signal (delay, gain), ranks nothing
     accelerated   gains from an accelerator: scored beside the codec on its device, all others on CPU workers
+    needs_text    compares with the transcript: not applicable where there is none
     """
 
     name: str
@@ -117,6 +118,7 @@ class MetricInfo:
     corpus_ratio: bool = False
     diagnostic: bool = False
     accelerated: bool = False
+    needs_text: bool = False
 
     @property
     def sign(self) -> float:

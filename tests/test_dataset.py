@@ -260,7 +260,7 @@ def test_selection_narrows_and_says_when_nothing_is_left(tmp_path):
         ("bundeld", "did you mean 'bundled'"),
         ("librispeech/test-claen", "did you mean 'librispeech/test-clean'"),
         ({"manifest": "x", "lmit": 3}, "key 'lmit' unknown; did you mean 'limit'"),
-        ({"manifst": "x"}, "mapping with one of: folder, manifest, hf, name"),
+        ({"manifst": "x"}, "mapping with one of: folder, corpus, manifest, hf, name"),
         (3, "a data set is a name"),
         ({"folder": "x", "limit": 0}, "greater than or equal to 1"),
         ({"name": "bundled", "data_files": "x"}, "key 'data_files' unknown"),

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from bench import audio
 from bench.dataset import Dataset, Entry
 from bench.datasets.cells import meant, text_of
+from bench.datasets.corpora import CORPORA, FILES, read_corpus, read_files, recognised
 from bench.datasets.hub import HubSource, Split
 from bench.datasets.known import KNOWN_SETS, fetch_ids, ids_file
-from bench.datasets.manifest import read_manifest, resolved, revision_of, text_beside, with_header
+from bench.datasets.manifest import read_manifest, resolved, with_header
 from bench.errors import Unavailable, UserError, unknown
 from bench.language import Tag
 from bench.needs import Need
@@ -198,7 +197,10 @@ class NamedSet(FetchedSet):
 
 
 class FolderSet(Selection):
-    """Audio files in a folder and below: the id is the path without its suffix, the speaker the first sub-folder, the text NAME.txt."""
+    """Audio files in a folder and below: the id is the path without its suffix, the speaker the first sub-folder, the text NAME.txt.
+
+    A folder in the layout of a corpus that is known (`bench list corpora`) is read as that; `corpus: files` reads it as files alone.
+    """
 
     folder: str
     name: str | None = None
@@ -208,19 +210,47 @@ class FolderSet(Selection):
         folder = resolved(base_dir, self.folder)
         if not folder.is_dir():
             raise UserError(f"{folder}: is no folder")
-        name = self.name or folder.name
-        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in audio.SUFFIXES)
-        paths = [path for path in found if not _is_hidden(path.relative_to(folder))]
-        if not paths:
-            raise UserError(f"{folder}: holds no audio ({', '.join(sorted(audio.SUFFIXES))})")
-        entries = []
-        for path in paths:
-            inner = path.relative_to(folder)
-            speaker = inner.parts[0] if len(inner.parts) > 1 else None
-            entry = Entry(inner.with_suffix("").as_posix(), path, text_beside(path), speaker, self.language, name)
-            entries.append(with_header(entry))
-        listing = [[entry.id, entry.duration_s, entry.sample_rate, entry.text] for entry in entries]
-        return Dataset(name, revision_of(json.dumps(listing).encode()), tuple(entries))
+        corpus = recognised(folder)
+        return read_files(folder, self.name, self.language) if corpus is None else read_corpus(corpus, folder, (), self.name, self.language)
+
+    def with_audio(self, entries: list[Entry], base_dir: Path) -> list[Entry]:
+        return [entry if entry.sample_rate else with_header(entry) for entry in entries]
+
+
+class CorpusSet(Selection):
+    """A corpus in the layout in which it is downloaded.
+
+    corpus      a layout: libritts, vctk, kaldi ... or `files`
+    path        its folder, or the folder of one of its splits; of a manifest or a table the file
+    split       which of its parts; without it the test part
+    language    of all utterances, in place of what the corpus states
+    """
+
+    corpus: str
+    path: str
+    split: Strings = ()
+    name: str | None = None
+    language: Tag = ""
+
+    @field_validator("corpus")
+    @classmethod
+    def _is_known(cls, corpus: str) -> str:
+        if corpus not in CORPORA:
+            raise ValueError(unknown("corpus", corpus, CORPORA))
+        return corpus
+
+    def listing(self, base_dir: Path) -> Dataset:
+        path = resolved(base_dir, self.path)
+        if not path.exists():
+            raise UserError(f"{path}: does not exist")
+        if self.corpus != FILES:
+            return read_corpus(self.corpus, path, self.split, self.name, self.language)
+        if not path.is_dir():
+            raise UserError(f"{path}: is no folder")
+        return read_files(path, self.name, self.language)
+
+    def with_audio(self, entries: list[Entry], base_dir: Path) -> list[Entry]:
+        return [entry if entry.sample_rate else with_header(entry) for entry in entries]
 
 
 class ManifestSet(Selection):
@@ -244,12 +274,12 @@ class HubSet(HubSource, FetchedSet):
 
     def _label(self) -> str:
         return self.name or "/".join(part for part in (self.hf, self.config, self.split) if part)
-DatasetSpec = BundledSet | NamedSet | FolderSet | ManifestSet | HubSet
-_FORMS: dict[str, type[DatasetSpec]] = {"folder": FolderSet, "manifest": ManifestSet, "hf": HubSet, "name": NamedSet}
+DatasetSpec = BundledSet | NamedSet | FolderSet | CorpusSet | ManifestSet | HubSet
+_FORMS: dict[str, type[DatasetSpec]] = {"folder": FolderSet, "corpus": CorpusSet, "manifest": ManifestSet, "hf": HubSet, "name": NamedSet}
 
 
 def parse_spec(value: Any) -> DatasetSpec:
-    """The data set that a suite asks for: a name, or a mapping with one of `folder`, `manifest`, `hf` and `name`.
+    """The data set that a suite asks for: a name, or a mapping with one of `folder`, `corpus`, `manifest`, `hf` and `name`.
 
     Raises ValueError, or pydantic's ValidationError with the place of each mistake inside the mapping.
     """
@@ -306,8 +336,3 @@ def _listed_in(path: Path, entries: Sequence[Entry]) -> list[Entry]:
         hint = meant(missing[0], known)
         raise UserError(f"{path}: {len(missing)} of its {len(wanted)} ids are not in the data set, the first: {missing[0]}{hint}")
     return [entry for entry in entries if entry.id in wanted]
-
-
-def _is_hidden(path: Path) -> bool:
-    """Copies and notes of editors and file systems, which are no utterances: ._a.wav, .ipynb_checkpoints, __MACOSX."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)

@@ -39,6 +39,7 @@ def columns(
             languages=languages,
             corpus_ratio=True,
             accelerated=accelerated,
+            needs_text=measure != "dwer",
         )
 
     wer = facts("wer", f"Errors by the {_WORD}, over those of the transcript")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
+from bench.dataset import Dataset
 from bench.datasets.specs import needs as dataset_needs
 from bench.errors import UserError
 from bench.needs import Requirement
@@ -26,6 +28,19 @@ def requirements(suite: Suite, registry: Any) -> list[Requirement]:
     for index, dataset in enumerate(suite.datasets):
         found += [Requirement("dataset", str(index), need) for need in dataset_needs(dataset, suite.base_dir, suite.seed)]
     return found
+
+
+def without_text(suite: Suite, datasets: Sequence[Dataset], registry: Any) -> list[str]:
+    """A line for each data set in which metrics that compare with a transcript will find none, or not everywhere."""
+    infos = registry.metric_infos()
+    metrics = ", ".join(spec.metric for spec in suite.metrics if infos[spec.metric].needs_text)
+    lines = []
+    for dataset in datasets:
+        without = sum(entry.text is None for entry in dataset.entries)
+        if metrics and without:
+            of = "none" if without == len(dataset.entries) else f"only {len(dataset.entries) - without:,}"
+            lines.append(f"{dataset.name}: {of} of its {len(dataset.entries):,} utterances with text; without it no value of {metrics}")
+    return lines
 
 
 def without(suite: Suite, lacking: list[Requirement]) -> Suite:

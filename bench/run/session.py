@@ -68,7 +68,8 @@ def score(suite: Suite, options: Options, console: Console, engine: Engine | Non
         console.print("\n".join(["skipped, as asked:", *map(_shown, lacking)]), highlight=False, markup=False)
     datasets = open_datasets(suite, options.limit)
     _check_folder(suite, options)
-    for line in _pairing(suite, datasets):
+    told = [dataset.recognised for dataset in datasets if dataset.recognised]
+    for line in [*told, *preflight.without_text(suite, datasets, registry), *_pairing(suite, datasets)]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     own = engine or open_engine(options.engine, options.device, options.per_device, options.jobs, options.timeout_s)
     try:
