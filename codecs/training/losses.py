@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -79,12 +80,15 @@ class EnergyLoss(nn.Module):
     bands    of equal width on the mel scale, from 0 Hz to half the sample rate
     """
 
+    window: Tensor
+    members: Tensor
+
     def __init__(self, sample_rate: int, window: int = 2048, bands: int = 8) -> None:
         super().__init__()
         import librosa
 
         self.window_length = window
-        hertz = librosa.mel_to_hz(torch.linspace(0, librosa.hz_to_mel(sample_rate / 2), bands + 1).numpy())
+        hertz = np.asarray(librosa.mel_to_hz(np.linspace(0.0, float(librosa.hz_to_mel(sample_rate / 2)), bands + 1)))
         band = torch.searchsorted(torch.from_numpy(hertz[1:-1]), torch.arange(window // 2 + 1) * (sample_rate / window), right=True)
         self.register_buffer("window", torch.hann_window(window), persistent=False)
         self.register_buffer("members", F.one_hot(band, bands).float(), persistent=False)
