@@ -361,7 +361,7 @@ REFUSALS = {
     "other model": "its metadata is not that of a fixed-rate model",
     "other width": "does not fit SpectralCodec",
     "half a configuration": "hop_length",
-    "no configuration": "JSONDecodeError",
+    "no configuration": "config in the metadata",
 }
 
 
