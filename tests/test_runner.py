@@ -14,8 +14,10 @@ import soundfile
 import torch
 from rich.console import Console
 
+from bench.errors import UserError
 from bench.needs import Need
 from bench.run import session
+from bench.run.identity import sources_of
 from bench.run.runner import failures
 from bench.run.session import Options
 from bench.run.store import Store, read_run
@@ -342,3 +344,124 @@ def test_records_of_two_machines_add_up(tmp_path, monkeypatch, serial) -> None:
     assert merged is not None
     assert merged.scores == before.scores
     assert not merged.failures
+
+
+class Counting(toys.ToyCodec):
+    """Counts every call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = {"analyse": 0, "encode": 0, "decode": 0}
+
+    def analyse(self, audio):
+        self.calls["analyse"] += 1
+        return super().analyse(audio)
+
+    def encode(self, latent, point):
+        self.calls["encode"] += 1
+        return super().encode(latent, point)
+
+    def decode(self, encoded):
+        self.calls["decode"] += 1
+        return super().decode(encoded)
+
+
+def test_a_metric_that_is_added_decodes_nothing_and_lost_audio_comes_from_the_stream(tmp_path, monkeypatch, serial) -> None:
+    codec = Counting()
+    modules = {"toy": toys.codec_module(codec)}
+    metrics = [toys.metric_module(toys.ToyMetric()), toys.metric_module(toys.EnglishMetric())]
+    toys.install(monkeypatch, modules, metrics)
+    first = run(tmp_path)
+    codec.calls = dict.fromkeys(codec.calls, 0)
+    run(tmp_path, SUITE.replace("[distance]", "[distance, english]"))
+    assert set(codec.calls.values()) == {0}
+    for name in first[first["codec"] == "toy"]["audio_file"]:
+        (tmp_path / "results/toy" / name).unlink()
+    renamed = SUITE.replace("codec: toy,", "codec: toy, name: renamed,")
+    toys.install(monkeypatch, modules, [toys.metric_module(toys.ToyMetric(), version=2)])
+    again = run(tmp_path, renamed)
+    assert codec.calls == {"analyse": 0, "encode": 0, "decode": 8}
+    assert list(again["distance"]) == list(first["distance"])
+    codec.calls = dict.fromkeys(codec.calls, 0)
+    toys.install(monkeypatch, modules, [toys.metric_module(toys.ToyMetric(), version=3)])
+    run(tmp_path, renamed)
+    assert set(codec.calls.values()) == {0}
+
+
+def test_a_folder_of_another_suite_or_of_more_utterances_is_refused(tmp_path, monkeypatch, serial) -> None:
+    toys.install(monkeypatch, {"toy": toys.codec_module(toys.ToyCodec())}, [toys.metric_module(toys.ToyMetric())])
+    run(tmp_path)
+    with pytest.raises(UserError, match=r"holds results of the suite 'toy', not of 'other'; give another folder with --out"):
+        run(tmp_path, SUITE.replace("name: toy", "name: other"))
+    (tmp_path / "toy.yaml").write_text(SUITE, encoding="utf-8")
+    suite = load_suite(tmp_path / "toy.yaml")
+    with pytest.raises(UserError, match=r"holds a run over all utterances; give another folder with --out for --limit 2"):
+        session.score(suite, Options(tmp_path / "results/toy", limit=2), Console(quiet=True))
+    few = session.score(suite, Options(tmp_path / "few/run", limit=2), Console(quiet=True))
+    more = session.score(suite, Options(tmp_path / "few/run"), Console(quiet=True))
+    assert (len(few), len(more)) == (6, 12)
+
+
+OWN = """
+import helper
+from pathlib import Path
+from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream
+
+INFO = CodecInfo("fixed", "Own", "Apache-2.0")
+VERSION = 1
+POINTS = {"p": OperatingPoint("p", 8000.0, 1)}
+
+
+def point(**settings):
+    raise ValueError("no settings")
+
+
+def needs(checkpoint):
+    return []
+
+
+def load(checkpoint, device):
+    codec = Codec()
+    codec.gain = float(Path(checkpoint).read_text())
+    return codec
+
+
+class Codec:
+    sample_rate, hop_length, parameters, weights_sha256 = 8000, 1, 0, ""
+
+    def analyse(self, audio):
+        return audio
+
+    def encode(self, latent, point):
+        return Encoded((Stream(((latent.clamp(-1, 1) + 1) * 31.5).round().long()[None], (64,)),), len(latent))
+
+    def decode(self, encoded):
+        return (encoded.streams[0].tokens[0].float() / 31.5 - 1) * self.gain
+"""
+
+
+def test_three_checkpoints_of_one_template_are_three_scores_and_one_overwritten_is_a_fourth(tmp_path) -> None:
+    toys.corpus(tmp_path)
+    (tmp_path / "own.py").write_text(OWN.replace("import helper\n", ""), encoding="utf-8")
+    for name, gain in (("a", 1.0), ("b", 0.5), ("c", 0.25)):
+        (tmp_path / f"{name}.txt").write_text(str(gain), encoding="utf-8")
+    entries = ", ".join(f"{{codec: own.py, name: {name}, checkpoint: {name}.txt}}" for name in "abc")
+    text = SUITE.replace("{codec: toy, points: [16levels, 256levels]}", entries).replace("[distance]", "[gain_db]")
+    (tmp_path / "toy.yaml").write_text(text, encoding="utf-8")
+
+    def gains() -> list[float]:
+        suite = load_suite(tmp_path / "toy.yaml")
+        frame = session.score(suite, Options(tmp_path / "results/toy", jobs=1), Console(quiet=True))
+        return [round(float(frame[frame["codec"] == name]["gain_db"].mean())) for name in "abc"]
+
+    assert gains() == [0, -6, -12]
+    (tmp_path / "a.txt").write_text("0.125", encoding="utf-8")
+    assert gains() == [-18, -6, -12]
+
+
+def test_what_a_codec_imports_from_its_folder_is_part_of_it(tmp_path) -> None:
+    (tmp_path / "own.py").write_text("def load():\n    import helper.deep\n", encoding="utf-8")
+    (tmp_path / "helper").mkdir()
+    (tmp_path / "helper/__init__.py").write_text("from helper import other\n", encoding="utf-8")
+    (tmp_path / "helper/deep.py").write_text("import numpy\n", encoding="utf-8")
+    assert {path.name for path in sources_of(tmp_path / "own.py")} == {"own.py", "__init__.py", "deep.py"}

@@ -339,11 +339,13 @@ class _Run:
                 self._store.write_file(cell.blank.audio_file, result.audio)
                 if cell.blank.stream_file:
                     self._store.write_file(cell.blank.stream_file, result.stream)
-                self._check(job.work, cell, result, worker)
+                if "bits_total" in result.facts:  # encoded just now, not decoded from what is stored
+                    self._check(job.work, cell, result, worker)
             known = self._store.get(cell.blank.key)
             decoded_before = known is not None and known.sample_rate and CODEC not in known.failures
             base = known if known is not None and decoded_before else cell.blank
-            record = dataclasses.replace(base, **result.facts, scores={}, failures={}, not_applicable={})
+            files: dict[str, Any] = {"audio_file": cell.blank.audio_file, "stream_file": cell.blank.stream_file} if result.audio else {}
+            record = dataclasses.replace(base, **files, **result.facts, scores={}, failures={}, not_applicable={})
             self._store.add(record)
             scores.append((cell, result.audio or Path(record.audio_file)))
         self._queue_scores(job.work, scores)
