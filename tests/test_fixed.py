@@ -65,6 +65,20 @@ def test_another_rate_than_the_checkpoints_is_refused(tmp_path: Path) -> None:
         codec.encode(codec.analyse(torch.zeros(400)), fixed.POINTS["40hz"])
 
 
+def test_a_rate_that_is_no_whole_number_may_be_given_to_a_hundredth(tmp_path: Path) -> None:
+    config = {"width": 16, "hidden": 24, "encoder_blocks": 1, "decoder_blocks": 1, "latent_dim": 8}
+    config |= {"family": "spectral", "n_fft": 640, "hop_length": 266, "stride": 1, "levels": [5, 3, 3]}
+    metadata = {"config": json.dumps(config), "sample_rate": "16000"}
+    save_file(SpectralCodec(config).state_dict(), tmp_path / "toy.safetensors", metadata=metadata)
+    codec = fixed.load(str(tmp_path / "toy.safetensors"), CPU)
+    for num_samples in (1, 265, 266, 267, 12345):
+        encoded = codec.encode(codec.analyse(torch.zeros(num_samples)), fixed.point(frame_rate=60.15))
+        assert encoded.streams[0].num_frames == -(-num_samples // 266)
+        assert codec.decode(encoded).shape == (num_samples,)
+    with pytest.raises(ValueError, match=r"has 60\.1504 Hz, not 60: each rate"):
+        codec.encode(codec.analyse(torch.zeros(400)), fixed.point(frame_rate=60))
+
+
 def test_bad_audio_points_and_files_are_refused(tmp_path: Path) -> None:
     codec = fixed.load(str(write_checkpoint(tmp_path / "toy.safetensors")), CPU)
     for bad in (torch.zeros(0), torch.tensor([0.0, float("nan")])):

@@ -216,7 +216,7 @@ class Losses(Section):
     """Weights of the generator's losses, by the names that they have in the log.
 
     mel_turns        above 1, each step takes one part in so many of the mel scales
-    energy           above 0, wide bands keep their energy, which the mel loss alone lets sink by 1.4 to 3 dB
+    energy           above 0, wide bands keep their energy, which the mel loss alone lets sink
     adversarial      above 0 there are discriminators: DAC's or BigCodec's
     distillation, repa   of FlexiCodec alone
     """
