@@ -57,6 +57,9 @@ def show(page: Any, view: str, **parts: Any) -> None:
     page.wait_for_selector(f"#{view}:not([hidden]) h2")
 
 
+PLACES = 2  # of pesq_wb in this run: as its intervals allow
+
+
 def column(page: Any, number: int) -> list[str]:
     return page.locator(f"#leaderboard tbody tr > :nth-child({number})").all_inner_texts()
 
@@ -70,8 +73,8 @@ def test_leaderboard_shows_what_python_computed(page: Any, table: Table) -> None
     pesq = page.locator("#leaderboard tbody tr > :nth-child(8)")
     for number, row in enumerate(table.rows):
         cell = row.cells["pesq_wb"]
-        assert pesq.nth(number).locator(".value").inner_text() == f"{cell.mean:.3f}"
-        assert pesq.nth(number).locator(".spread").first.inner_text() == spread_text(cell.mean, cell.low, cell.high, 3)
+        assert pesq.nth(number).locator(".value").inner_text() == f"{cell.mean:.{PLACES}f}"
+        assert pesq.nth(number).locator(".spread").first.inner_text() == spread_text(cell.mean, cell.low, cell.high, PLACES)
     assert "n=21, 3 failed" in pesq.nth(1).inner_text()
     assert "paper 1.85" in pesq.nth(5).inner_text()
     assert page.locator("#leaderboard .published").all_inner_texts() == ["paper 0.52?", "paper 1.85"]
@@ -79,11 +82,11 @@ def test_leaderboard_shows_what_python_computed(page: Any, table: Table) -> None
 
 def test_papers_stand_beside_what_was_measured_with_pythons_difference(page: Any, table: Table) -> None:
     cell = next(row for row in table.rows if row.point == "50hz").cells["pesq_wb"]
-    difference, low, high = (f"{value - 1.85:+.3f}" for value in (cell.mean, cell.low, cell.high))
+    difference, low, high = (f"{value - 1.85:+.{PLACES}f}" for value in (cell.mean, cell.low, cell.high))
     show(page, "papers")
     lines = [line.split("\t") for line in page.locator("#papers tbody tr").all_inner_texts()]
     assert [line[2] for line in lines] == ["pesq_wb ↑ MOS", "nominal kbps", "mushra"]
-    assert lines[0][3:7] == ["1.85", f"{cell.mean:.3f} ({cell.low:.3f} to {cell.high:.3f})", f"{difference} ({low} to {high})", "24"]
+    assert lines[0][3:7] == ["1.85", f"{cell.mean:.{PLACES}f} ({cell.low:.{PLACES}f} to {cell.high:.{PLACES}f})", f"{difference} ({low} to {high})", "24"]
     assert lines[1][3] == "0.52?"
     assert lines[1][8] == "rounded"
     assert lines[2][4:8] == ["not measured", "–", "0", EVIL]
@@ -139,7 +142,7 @@ def test_choosing_a_language_shows_its_own_means(page: Any, run: Path) -> None:
     records = pd.read_parquet(run / "records.parquet")
     german = records[(records["language"] == "de") & (records["point"] == "50hz")]["pesq_wb"].mean()
     page.locator("#filters select").select_option(label="language de")
-    assert float(page.locator("#leaderboard tbody tr").nth(5).locator(".value").nth(4).inner_text()) == pytest.approx(german, abs=5e-4)
+    assert float(page.locator("#leaderboard tbody tr").nth(5).locator(".value").nth(4).inner_text()) == pytest.approx(german, abs=0.5 * 10**-PLACES)
     assert column(page, 3)[1] == "6"
 
 
@@ -192,7 +195,7 @@ def test_utterances_come_worst_first(page: Any, run: Path) -> None:
     page.get_by_label("with audio only").uncheck()
     shown = page.locator(".utterance .score").all_inner_texts()
     assert shown[:3] == ["failed"] * 3
-    assert [float(text) for text in shown[3:]] == [round(value, 3) for value in sorted(rows["pesq_wb"].dropna())]
+    assert [float(text) for text in shown[3:]] == [round(value, PLACES) for value in sorted(rows["pesq_wb"].dropna())]
     show(page, "listen", point=1, metric="wer_pocketsphinx")
     page.wait_for_function("document.querySelector('.utterance .score').textContent !== 'failed'")
     scores = [float(text) for text in page.locator(".utterance .score").all_inner_texts() if text != "–"]
@@ -276,7 +279,7 @@ def test_compare_shows_pythons_difference_both_ways_round(page: Any, run: Path) 
     gap = (records["100hz"] - records["4q"]).mean()
     show(page, "compare", a=6, b=3)
     page.wait_for_selector("#scatter .dot")
-    assert f"+{gap:.3f}" in page.locator("#compare tbody tr").first.inner_text()
+    assert f"+{gap:.{PLACES}f}" in page.locator("#compare tbody tr").first.inner_text()
     assert page.locator("#scatter .dot").count() == 24
     rate = page.locator("#compare tr", has_text="pesq_wb").nth(1).locator("b").first.inner_text()
     assert rate.startswith("−")
