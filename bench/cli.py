@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import sys
@@ -52,13 +53,16 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", help="the whole traceback of every failure")] = False,
     set_: Set = [],  # noqa: B006
 ) -> None:
-    """Runs what is missing of a suite, prints the table, and writes it with the report."""
+    """Runs what is missing of a suite, prints the table, and writes it with the report.
+
+    A suite runs the code of the codec files (`codec: my_codec.py`) that it names: run only those that you trust.
+    """
     from bench.commands import run_suite
     from bench.run.session import Options
 
     _one_of("--engine", engine, ("local", "ray"))
     loaded = _load(suite, set_)
-    folder = out or Path("results") / loaded.name
+    folder = _folder(out or Path("results") / loaded.name)
     options = Options(folder, _device(device), jobs, engine, limit, skip_unavailable, _command(), per_device, allow_missing, timeout)
     raise typer.Exit(run_suite(loaded, options, verbose))
 
@@ -104,7 +108,7 @@ def regress(
     from bench.run.session import Options
 
     loaded = _load(suite, set_)
-    options = Options(out or default_out(loaded, codec, checkpoint), _device(device), jobs, command=_command())
+    options = Options(_folder(out or default_out(loaded, codec, checkpoint)), _device(device), jobs, command=_command())
     raise typer.Exit(regress_checkpoint(loaded, baseline, codec, checkpoint, options, strict))
 
 
@@ -138,7 +142,7 @@ def watch(
     from bench.run.session import Options
 
     loaded = _load(suite, set_)
-    options = Options(out or Path("results/watch") / f"{loaded.name}-{codec}", _device(device), jobs, command=_command())
+    options = Options(_folder(out or Path("results/watch") / f"{loaded.name}-{codec}"), _device(device), jobs, command=_command())
     raise typer.Exit(watch_folder(folder, loaded, codec, options, match, every, once))
 
 
@@ -296,6 +300,19 @@ def _device(name: str) -> str:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise Unavailable("--device cuda: PyTorch sees no CUDA device here; leave --device out to run on the CPU")
     return str(device)
+
+
+def _folder(out: Path) -> Path:
+    """`out`, which a run can write to. UserError where a file is in its place, or nobody may write there."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"--out {out}: a file is in its place; name a folder") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"--out {out}: {getattr(error, 'strerror', None) or error}") from None
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise UserError(f"--out {out}: may not be written to")
+    return out
 
 
 def _command() -> str:

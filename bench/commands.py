@@ -211,11 +211,7 @@ def check_codec(name: str, checkpoint: str | None, device: str) -> int:
 
     from bench.conformance import check
 
-    if not name.endswith(".py"):
-        _known_codec(name)
-    elif not Path(name).is_file():
-        raise UserError(f"{name}: is not there")
-    checks = check(name, checkpoint, torch.device(device))
+    checks = check(_known_codec(name), checkpoint, torch.device(device))
     for result in checks:
         print(f"{'pass' if result.passed else 'FAIL'}  {result.name}: {result.detail}")
     broken = sum(not result.passed for result in checks)
@@ -227,7 +223,8 @@ def encode_file(source: Path, target: Path, name: str, checkpoint: str | None, p
     """`bench encode`."""
     import torch
 
-    module = codec_module(_known_codec(name))
+    name = _known_codec(name)
+    module = codec_module(name)
     point = _point(name, point_name)
     samples, sample_rate = _read_audio(source)
     _available(name, checkpoint)
@@ -254,6 +251,7 @@ def decode_file(source: Path, target: Path, device: str) -> int:
     """`bench decode`."""
     import torch
 
+    _writable_audio(target)
     try:
         data = source.read_bytes()
     except OSError as error:
@@ -266,10 +264,14 @@ def decode_file(source: Path, target: Path, device: str) -> int:
         if not (isinstance(header, dict) and isinstance(header.get("codec"), str) and isinstance(header.get("checkpoint", 0), str | None)):
             raise ValueError("its header does not say which codec and checkpoint made it")
         encoded = bitstream.unpack(data[end:])
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{source}: {error}") from None
-    _available(_known_codec(header["codec"]), header["checkpoint"])
-    codec = codec_module(header["codec"]).load(header["checkpoint"], torch.device(device))
+    try:
+        name = _known_codec(header["codec"])
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+    _available(name, header["checkpoint"])
+    codec = codec_module(name).load(header["checkpoint"], torch.device(device))
     try:
         with torch.inference_mode():
             samples = _decoded(codec, encoded)
@@ -290,6 +292,17 @@ def _decoded(codec: Codec, encoded: Encoded) -> np.ndarray:
     return samples
 
 
+def _writable_audio(target: Path) -> None:
+    """UserError unless a file of audio can be written there, in the format of its suffix."""
+    import soundfile
+
+    formats = [name for name in soundfile.available_formats() if soundfile.check_format(name, "PCM_16")]
+    if (suffix := target.suffix.lower().lstrip(".")).upper() not in formats:
+        raise UserError(f"{target}: {unknown('suffix', suffix, (name.lower() for name in formats))}")
+    if target.is_dir():
+        raise UserError(f"{target}: is a folder")
+
+
 def train_recipe(recipe: Path, data: Path | None, out: Path, smoke: bool, fresh: bool) -> int:
     """`bench train`."""
     try:
@@ -303,6 +316,11 @@ def train_recipe(recipe: Path, data: Path | None, out: Path, smoke: bool, fresh:
 
 
 def _known_codec(name: str) -> str:
+    """The name of a codec in codecs/, or the absolute path of a file of one's own."""
+    if name.endswith(".py"):
+        if not Path(name).is_file():
+            raise UserError(f"codec '{name}': there is no such file")
+        return str(Path(name).resolve())
     if name not in codec_names():
         raise UserError(unknown("codec", name, codec_names()))
     return name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,18 +37,26 @@ def read_published(path: Path) -> tuple[Published, ...]:
     """The numbers of SUITE.published.csv that belong to a point of ours (`entry`: CODEC@POINT); none where there is no such file."""
     if not path.is_file():
         return ()
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file, restval="")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    reader = csv.DictReader(lines, restval="", strict=True)
+    try:
         if lacking := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
             raise UserError(f"{path}:1: no column {', '.join(lacking)}; there must be {', '.join(COLUMNS)}")
         return tuple(_published(row, f"{path}:{reader.line_num}") for row in reader if row["entry"])
+    except csv.Error as error:
+        raise UserError(f"{path}:{reader.line_num}: {error}") from None
 
 
 def _published(row: dict[str, str], place: str) -> Published:
     try:
         value = float(row["value"])
     except ValueError:
-        raise UserError(f"{place}: value: '{row['value']}' is no number") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise UserError(f"{place}: value: '{row['value']}' is no number")
     codec, _, point = row["entry"].rpartition("@")
     return Published(codec, point, row["metric"], value, row["unit"], row["source"], row["doubt"])
 

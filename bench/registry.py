@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+import traceback
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -66,7 +67,14 @@ def _from_file(path: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise UserError(f"{error.filename or path}:{error.lineno or 1}: {type(error).__name__}: {error.msg}") from error
+    except (Exception, SystemExit) as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{path}:{lines[-1] if lines else 1}: {reason}") from error
     if missing := [name for name in ("INFO", "VERSION", "POINTS", "point", "needs", "load") if not hasattr(module, name)]:
         raise UserError(f"{path}: a codec module needs `{missing[0]}`; see CodecModule in bench/codec.py")
     return module

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from bench.codec import Kind, OperatingPoint
-from bench.datasets.specs import DatasetSpec, parse_spec
+from bench.datasets.manifest import resolved
+from bench.datasets.specs import DatasetSpec, FolderSet, ManifestSet, parse_spec
 from bench.errors import UserError, unknown
 from bench.published import Published, read_published
 from bench.recordings import read_systems
@@ -21,6 +23,14 @@ from bench.registry import RECORDINGS, codec_module, codec_names, metric_infos
 
 REFERENCE = "reference"  # always scored: the ceiling of every metric
 SPENT = ("bitrate", "frame_rate", "encode_rtf", "decode_rtf")  # what `bench regress` checks beside the metrics
+_WEIGHTS = re.compile(r"(?!hf:|https?:).*\.(pt|pth|ckpt|bin|safetensors|nemo|onnx|th|npz)")  # what can only be the name of a file
+MAX_POINTS = 1000  # of one codec; a sweep beyond that is a slip
+_MAX_BYTES = 1_000_000  # of a suite; those of this project have 2,000
+_MAX_NODES = 20_000  # keys and items, each as often as it is used
+_MAX_DEPTH = 20  # a suite needs 5
+_OTHER_FORMS = frozenset({"model_type", "tuple_type", "int_type", "float_type"})  # pydantic's words for what else a value might have been
+_SHOWN = 80  # characters of a value in a message
+_MAX_LABEL = 80  # characters: labels become names of folders
 _Path = tuple[str | int, ...]
 
 
@@ -31,13 +41,31 @@ class _Strict(BaseModel):
 class Range(_Strict):
     """`{from: 40, to: 80, step: 10}`: 40, 50, 60, 70, 80."""
 
-    start: float = Field(alias="from")
-    stop: float = Field(alias="to")
-    step: float = Field(gt=0)
+    start: int | float = Field(alias="from", allow_inf_nan=False)
+    stop: int | float = Field(alias="to", allow_inf_nan=False)
+    step: int | float = Field(gt=0, allow_inf_nan=False)
 
-    def values(self) -> list[float]:
-        count = int((self.stop - self.start) / self.step + 1e-9) + 1
-        return [round(self.start + i * self.step, 9) for i in range(count)]
+    @model_validator(mode="after")
+    def _goes_up(self) -> Range:
+        if self.stop < self.start:
+            raise ValueError(f"goes backwards, from {self.start:g} to {self.stop:g}; write the smaller first")
+        if self._steps() >= MAX_POINTS:
+            raise ValueError(f"has more than {MAX_POINTS} values; take a larger step")
+        return self
+
+    def values(self) -> list[int | float]:
+        """Integers where all three are."""
+        return [_whole(round(self.start + i * self.step, 9), self) for i in range(int(self._steps()) + 1)]
+
+    def _steps(self) -> float:
+        return (self.stop - self.start) / self.step + 1e-9
+
+
+def _whole(value: float, among: Range) -> int | float:
+    return int(value) if all(isinstance(each, int) for each in (among.start, among.stop, among.step)) else value
+
+
+Label = Annotated[str, Field(min_length=1, max_length=_MAX_LABEL, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class CodecSpec(_Strict):
@@ -47,18 +75,34 @@ class CodecSpec(_Strict):
     """
 
     codec: str
-    name: str | None = None  # its label in tables, where one codec runs with several checkpoints
+    name: Label | None = None  # its label in tables, where one codec runs with several checkpoints
     checkpoint: str | None = None
     points: tuple[str, ...] = ()
-    sweep: Mapping[str, tuple[float | str, ...] | Range] = {}
+    sweep: Mapping[str, Annotated[tuple[int | float | str, ...], Field(min_length=1)] | Range] = {}
     manifest: str | None = None  # of `recordings`
     family: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$")  # the curve that its points lie on, with others of that family
+
+    @field_validator("points", mode="before")
+    @classmethod
+    def _a_name_is_a_list_of_one(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
     @field_validator("sweep", mode="before")
     @classmethod
     def _scalars_are_lists_of_one(cls, value: Any) -> Any:
         if isinstance(value, Mapping):
             return {key: item if isinstance(item, (list, tuple, Mapping)) else [item] for key, item in value.items()}
+        return value
+
+    @field_validator("sweep")
+    @classmethod
+    def _is_finite_and_short(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        for name, items in value.items():
+            if not isinstance(items, Range) and any(isinstance(item, float) and not math.isfinite(item) for item in items):
+                raise ValueError(f"{name}: a setting is a finite number")
+        count = math.prod(len(items.values() if isinstance(items, Range) else items) for items in value.values())
+        if count > MAX_POINTS:
+            raise ValueError(f"has {count} combinations, more than {MAX_POINTS}")
         return value
 
 
@@ -83,7 +127,7 @@ class RegressSpec(_Strict):
     @classmethod
     def _are_losses(cls, value: Mapping[str, float | str]) -> Mapping[str, float | str]:
         for name, loss in value.items():
-            if not (re.fullmatch(r"\d+(\.\d+)?%", loss) if isinstance(loss, str) else loss > 0):
+            if not (re.fullmatch(r"\d+(\.\d+)?%", loss) if isinstance(loss, str) else 0 < loss < math.inf):
                 raise ValueError(f"{name}: a margin is a number above 0 in the metric's unit, or a share of the baseline's mean such as 2%")
         return value
 
@@ -91,7 +135,7 @@ class RegressSpec(_Strict):
 class SuiteFile(_Strict):
     """The YAML, key by key."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=_MAX_LABEL)
     description: str = ""
     datasets: tuple[Any, ...] = Field(min_length=1)
     codecs: tuple[CodecSpec, ...] = Field(min_length=1)
@@ -99,11 +143,13 @@ class SuiteFile(_Strict):
     compare: CompareSpec | None = None
     regress: RegressSpec = RegressSpec()
     length_tolerance_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
 
     @field_validator("metrics", mode="before")
     @classmethod
     def _names_are_metrics(cls, value: Any) -> Any:
+        if isinstance(value, (str, Mapping)):
+            value = [value]
         if not isinstance(value, (list, tuple)):
             return value
         return [{"metric": item} if isinstance(item, str) else item for item in value]
@@ -160,15 +206,16 @@ class Suite:
 
 def load_suite(path: Path, overrides: Sequence[str] = ()) -> Suite:
     """The suite at `path` with `key=value` overrides applied. UserError lists every mistake as file:line: field: what, and the choices."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
+    text = _read_text(path)
     try:
         data, lines = _read_yaml(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise UserError(f"{path}:{line}: {error.problem or error}") from None
+    except (yaml.YAMLError, ValueError) as error:  # a date or a number that is none
+        raise UserError(f"{path}:1: is no YAML: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise UserError(f"{path}:1: is nested deeper than {_MAX_DEPTH} levels") from None
     if not isinstance(data, dict):
         raise UserError(f"{path}:1: a suite is a mapping with the keys {', '.join(SuiteFile.model_fields)}")
     for override in overrides:
@@ -177,8 +224,7 @@ def load_suite(path: Path, overrides: Sequence[str] = ()) -> Suite:
     try:
         file = SuiteFile.model_validate(data)
     except ValidationError as error:
-        for item in error.errors():
-            mistakes.add(_yaml_path(item["loc"]), _explain(item))
+        mistakes.add_all((), error)
         raise mistakes.error() from None
     suite = _resolve(file, path, text, data, mistakes)
     if mistakes.found:
@@ -192,9 +238,10 @@ def _resolve(file: SuiteFile, path: Path, text: str, data: Mapping[str, Any], mi
     for index, raw in enumerate(file.datasets):
         try:
             datasets.append(parse_spec(raw))
+            if (missing := _missing(datasets[-1], base_dir)) is not None:
+                mistakes.add(("datasets", index, missing[0]), missing[1])
         except ValidationError as error:
-            for item in error.errors():
-                mistakes.add(("datasets", index, *_yaml_path(item["loc"])), _explain(item))
+            mistakes.add_all(("datasets", index), error)
         except ValueError as error:
             mistakes.add(("datasets", index), str(error))
     infos = metric_infos()
@@ -207,9 +254,13 @@ def _resolve(file: SuiteFile, path: Path, text: str, data: Mapping[str, Any], mi
     for index, spec in enumerate(file.codecs):
         module = spec.codec
         if module.endswith(".py"):
-            module = str((base_dir / module).resolve())
-            if not Path(module).is_file():
-                mistakes.add(("codecs", index, "codec"), f"no file {module}")
+            module = str(_place(base_dir, module))
+            try:
+                if not Path(module).is_file():
+                    raise UserError(f"no file {module}")
+                codec_module(module)
+            except UserError as error:
+                mistakes.add(("codecs", index, "codec"), str(error))
                 continue
         elif module != RECORDINGS and module not in codec_names():
             mistakes.add(("codecs", index, "codec"), unknown("codec", module, [*codec_names(), RECORDINGS, "a file: my_codec.py"]))
@@ -254,8 +305,11 @@ def _resolve(file: SuiteFile, path: Path, text: str, data: Mapping[str, Any], mi
 
 def _entry(spec: CodecSpec, label: str, module: str, base_dir: Path, where: _Path, mistakes: _Mistakes) -> Entry:
     checkpoint = spec.checkpoint
-    if checkpoint is not None and (base_dir / checkpoint).exists():
-        checkpoint = str((base_dir / checkpoint).resolve())
+    if checkpoint is not None and _exists(stated := _place(base_dir, checkpoint)):
+        checkpoint = str(stated)
+    elif checkpoint is not None and module.endswith(".py") and _WEIGHTS.fullmatch(checkpoint):
+        # a file of one's own need not say in needs() that it reads a checkpoint
+        mistakes.add((*where, "checkpoint"), f"no file {stated}")
     if spec.manifest is not None:
         mistakes.add((*where, "manifest"), f"only `codec: {RECORDINGS}` takes a manifest")
     known = dict(codec_module(module).POINTS)
@@ -269,7 +323,7 @@ def _entry(spec: CodecSpec, label: str, module: str, base_dir: Path, where: _Pat
         try:
             point = codec_module(module).point(**settings)
             points[point.name] = point
-        except (ValueError, TypeError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             mistakes.add((*where, "sweep"), f"{', '.join(f'{k}={v}' for k, v in settings.items())}: {error}")
             break
     if not spec.points and not spec.sweep:
@@ -283,7 +337,7 @@ def _recorded(spec: CodecSpec, file: SuiteFile, base_dir: Path, where: _Path, mi
         keys = "id, variant, path, system, kind, family, reference, frame_rate_hz, bitrate_kbps"
         mistakes.add(where, f"recordings need a `manifest:` (JSONL: {keys})")
         return []
-    manifest = (base_dir / spec.manifest).resolve()
+    manifest = _place(base_dir, spec.manifest)
     try:
         systems = read_systems(manifest)
     except UserError as error:
@@ -307,8 +361,36 @@ def _recorded(spec: CodecSpec, file: SuiteFile, base_dir: Path, where: _Path, mi
 
 
 def _with_absolute_paths(metric: MetricSpec, base_dir: Path) -> MetricSpec:
-    options = {key: str((base_dir / value).resolve()) if (base_dir / value).exists() else value for key, value in metric.options.items()}
+    options = {key: str(place) if _exists(place := _place(base_dir, value)) else value for key, value in metric.options.items()}
     return MetricSpec(metric=metric.metric, options=options)
+
+
+def _place(base_dir: Path, stated: str) -> Path:
+    """The path that a suite states, from its folder; with the backslashes of Windows too."""
+    path = resolved(base_dir, stated)
+    return path if "\\" not in stated or _exists(path) else resolved(base_dir, stated.replace("\\", "/"))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # longer than a name can be, or a NUL
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    return _exists(path) and path.is_dir()
+
+
+def _missing(spec: DatasetSpec, base_dir: Path) -> tuple[str, str] | None:
+    """The key of a data set whose file or folder is not there, and what to say of it."""
+    if isinstance(spec, FolderSet) and not _is_folder(resolved(base_dir, spec.folder)):
+        return "folder", f"{resolved(base_dir, spec.folder)}: is no folder"
+    if isinstance(spec, ManifestSet) and not _exists(resolved(base_dir, spec.manifest)):
+        return "manifest", f"{resolved(base_dir, spec.manifest)}: is not there"
+    if spec.ids is not None and not _exists(resolved(base_dir, spec.ids)):
+        return "ids", f"{resolved(base_dir, spec.ids)}: is not there"
+    return None
 
 
 def _combinations(sweep: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -330,10 +412,19 @@ class _Mistakes:
         line = self.lines.get(nearest, 1)
         field_name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
         place = f"{self.path}:{line}" if isinstance(line, int) else line
-        self.found.append((line if isinstance(line, int) else 0, f"{place}: {field_name}: {what}"))
+        self.found.append((line if isinstance(line, int) else 0, " ".join(f"{place}: {field_name}: {what}".splitlines())))
+
+    def add_all(self, where: _Path, error: ValidationError) -> None:
+        """What pydantic found, less what only follows: that a list lacks the item that is wrong, and what else a value might have been."""
+        items = [(_yaml_path(item["loc"]), item) for item in error.errors()]
+        for index, (place, item) in enumerate(items):
+            beside = [other for number, (other, _) in enumerate(items) if number != index and other[: len(place)] == place]
+            inside = any(len(other) > len(place) for other in beside)
+            if not ((item["type"] in _OTHER_FORMS and beside) or (item["type"] == "too_short" and inside)):
+                self.add((*where, *place), _explain(item))
 
     def error(self) -> UserError:
-        return UserError("\n".join(text for _, text in sorted(self.found)))
+        return UserError("\n".join(dict.fromkeys(text for _, text in sorted(self.found))))
 
 
 def _explain(item: Any) -> str:
@@ -344,34 +435,65 @@ def _explain(item: Any) -> str:
         return unknown("key", name, models.get(parents[0] if parents else "", SuiteFile).model_fields)
     if kind == "missing":
         return "is missing"
-    return f"{item['msg']} (got {item['input']!r})"
+    if kind == "too_short":
+        return "is empty; it needs one item at least"
+    got = repr(item["input"])
+    return f"{item['msg'].removeprefix('Value error, ')} (got {got if len(got) <= _SHOWN else got[:_SHOWN] + ' ...'})"
 
 
 def _yaml_path(location: Sequence[str | int]) -> _Path:
     """pydantic names the branch of a union inside the path; YAML has no such step."""
-    branches = {"Range", "float", "str"}
+    branches = {"Range", "int", "float", "str"}
     return tuple(part for part in location if isinstance(part, int) or not ("[" in part or part in branches))
 
 
+def _read_text(path: Path) -> str:
+    """The suite's text: UTF-8, with or without a byte order mark, of a length that a suite can have."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    if len(content) > _MAX_BYTES:
+        raise UserError(f"{path}: has more than {_MAX_BYTES} bytes; is it a suite?")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}:{line}: is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    if (at := yaml.reader.Reader.NON_PRINTABLE.search(text)) is not None:
+        line = text.count("\n", 0, at.start()) + 1
+        raise UserError(f"{path}:{line}: holds the character U+{ord(at.group()):04X}, which no YAML file may hold; save it as UTF-8 text")
+    return text
+
+
 def _read_yaml(text: str) -> tuple[Any, dict[_Path, int | str]]:
-    """The data, and the line of every key and item."""
+    """The data, and the line of every key and item. An anchor's value counts wherever it is used, and none may be within itself."""
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     lines: dict[_Path, int | str] = {}
     if root is None:
         return None, lines
 
-    def walk(node: yaml.Node, path: _Path) -> None:
+    def walk(node: yaml.Node, path: _Path, around: tuple[yaml.Node, ...] = ()) -> None:
         lines.setdefault(path, node.start_mark.line + 1)
+        if any(node is each for each in around):
+            raise yaml.MarkedYAMLError(problem="an anchor is used within itself", problem_mark=node.start_mark)
+        if len(path) > _MAX_DEPTH:
+            raise yaml.MarkedYAMLError(problem=f"is nested deeper than {_MAX_DEPTH} levels", problem_mark=node.start_mark)
+        if len(lines) > _MAX_NODES:
+            raise yaml.MarkedYAMLError(problem=f"has more than {_MAX_NODES} keys and items", problem_mark=node.start_mark)
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise yaml.MarkedYAMLError(problem="a key is a word, not a list or a mapping", problem_mark=key.start_mark)
                 here = (*path, key.value)
                 if here in lines:
                     raise yaml.MarkedYAMLError(problem=f"key '{key.value}' comes twice", problem_mark=key.start_mark)
                 lines[here] = key.start_mark.line + 1
-                walk(value, here)
+                walk(value, here, (*around, node))
         elif isinstance(node, yaml.SequenceNode):
             for index, value in enumerate(node.value):
-                walk(value, (*path, index))
+                walk(value, (*path, index), (*around, node))
 
     walk(root, ())
     return yaml.safe_load(text), lines
@@ -382,16 +504,17 @@ def _apply(data: dict[str, Any], override: str, lines: dict[_Path, int | str]) -
     key, separator, value = override.partition("=")
     if not separator:
         raise UserError(f"--set {override}: write it as key=value, such as metrics=[stoi]")
-    path: _Path = tuple(int(part) if part.isdigit() else part for part in key.split("."))
+    path: _Path = tuple(int(part) if part.isdecimal() and len(part) < 5 else part for part in key.split("."))
     node: Any = data
     try:
         for part in path[:-1]:
             node = node.setdefault(part, {}) if isinstance(node, dict) else node[part]
-        node[path[-1]] = yaml.safe_load(value)
+        node[path[-1]] = _read_yaml(value)[0]
     except (KeyError, IndexError, TypeError, AttributeError):
         raise UserError(f"--set {override}: there is no '{key}' in the suite to set") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {override}: the value is no YAML: {error}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UserError(f"--set {override[:_SHOWN]!r}: the value is no YAML: {reason}") from None
     for known in [known for known in lines if known[: len(path)] == path]:
         del lines[known]
     lines[path] = f"--set {override}"

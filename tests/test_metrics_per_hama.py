@@ -24,13 +24,15 @@ def test_phones_of_the_reference_are_right_and_coarser_audio_has_more_errors():
 
 def test_a_reference_without_transcript_is_judged_and_one_without_phones_fails():
     metric = load("per_hama")
-    assert metric.prepare(Utterance("u", sentence("en-02").audio, 16000), sentence("en-02").audio)
+    assert metric.prepare(Utterance("u", sentence("en-02").audio, 16000, language="en_US"), sentence("en-02").audio)
     german = Utterance("u", sentence("en-02").audio, 16000, language="de")
     with pytest.raises(NotApplicable, match="en, not de"):
         metric.prepare(german, german.audio)
+    with pytest.raises(NotApplicable, match="nobody states"):
+        metric.prepare(Utterance("u", german.audio, 16000), german.audio)
     tone = 0.001 * np.sin(np.arange(16000) * 0.5).astype(np.float32)
     if not metric._hear(tone):
         with pytest.raises(MetricFailure, match="no phone"):
-            metric.prepare(Utterance("u", tone, 16000), tone)
+            metric.prepare(Utterance("u", tone, 16000, language="en"), tone)
     with pytest.raises(MetricFailure, match="silent"):
-        metric.prepare(Utterance("u", 0 * tone, 16000), 0 * tone)
+        metric.prepare(Utterance("u", 0 * tone, 16000, language="en"), 0 * tone)

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from bench.analysis.summary import Table, summary
 from bench.report.table import (
+    csv_cell,
     difference_decimals,
     escape_markdown,
     render_csv,
@@ -170,3 +171,22 @@ def test_latex_compiles(which: str, request: pytest.FixtureRequest, tmp_path: Pa
     (tmp_path / "table.tex").write_text(document, encoding="utf-8")
     done = subprocess.run(["pdflatex", "-halt-on-error", "table.tex"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-1500:]
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+cmd", "-x", "@SUM(A1)", "\t=1"])
+def test_text_that_begins_like_a_formula_is_quoted_in_csv(table: Table, name: str) -> None:
+    assert csv_cell(name) == f"'{name}"
+    formula = replace(table, rows=tuple(replace(row, codec=name) for row in table.rows))
+    lines = list(csv.DictReader(io.StringIO(render_csv(formula))))
+    assert {line["codec"] for line in lines} == {f"'{name}"}
+
+
+@pytest.mark.parametrize("value", [-1.5, "-1.5", "+2", 3, "6kbps", "a=b", ""])
+def test_a_number_stays_a_number_in_csv(value: object) -> None:
+    assert csv_cell(value) == value
+
+
+def test_a_label_in_brackets_or_a_star_does_not_begin_an_argument_in_latex(table: Table) -> None:
+    latex = render_latex(replace(table, rows=tuple(replace(row, codec="[2em] *") for row in table.rows)))
+    assert "{[}2em] {*}" in latex
+    assert not any(line.startswith(("[", "*")) for line in latex.splitlines())

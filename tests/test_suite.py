@@ -111,3 +111,118 @@ def test_a_codec_of_ones_own_is_a_file_beside_the_suite(tmp_path) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "suites").rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_suite_of_the_project_is_good(path) -> None:
     assert load_suite(path).entries
+
+
+SWEEP = GOOD.replace("points: [6kbps, 24kbps]", "sweep: {bitrate_kbps: X}")
+LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{chr(98 + i)}: &{chr(98 + i)} [{','.join([f'*{chr(97 + i)}'] * 10)}]\n" for i in range(9)
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "told"),
+    [
+        (GOOD + "description: a\0b\n", 7, "U+0000"),
+        (GOOD.encode("utf-16"), 1, "is not UTF-8"),
+        ((GOOD + "description: ü\n").encode("latin-1"), 7, "is not UTF-8"),
+        (GOOD + "description: &a [*a]\n", 7, "within itself"),
+        ("&a\nname: *a\n", 1, "within itself"),
+        ("name: " + "[" * 3000 + "]" * 3000, 1, "nested deeper"),
+        (GOOD + "? [a]\n: b\n", 7, "a key is a word"),
+        (LAUGHS, 1, "more than 20000 keys"),
+        (SWEEP.replace("X", "{from: 1, to: .inf, step: 1}"), 5, "codecs[0].sweep.bitrate_kbps.to: Input should be a finite number"),
+        (SWEEP.replace("X", "[.inf]"), 5, "finite"),
+        (SWEEP.replace("X", "[]"), 5, "codecs[0].sweep.bitrate_kbps: is empty"),
+        (SWEEP.replace("X", "{from: 9, to: 1, step: 1}"), 5, "codecs[0].sweep.bitrate_kbps: goes backwards"),
+        (SWEEP.replace("X", "{from: 1, to: 1000000000, step: 1}"), 5, "more than 1000 values"),
+        (SWEEP.replace("X", "{from: 1, to: 999, step: 1}, other: [1, 2]"), 5, "combinations"),
+        (GOOD + "seed: -1\n", 7, "seed: Input should be greater than or equal to 0"),
+        (GOOD + "seed: " + "9" * 5000, 1, "digits"),
+        (GOOD.replace("codec: opus", "codec: opus\n    name: " + "x" * 300), 5, "at most 80 characters"),
+        (GOOD.replace("[bundled]", "[{folder: nosuch}]"), 2, "datasets[0].folder: "),
+        (GOOD.replace("[bundled]", "[{manifest: nosuch.jsonl}]"), 2, "datasets[0].manifest: "),
+        (GOOD.replace("[bundled]", "[{folder: " + "x" * 5000 + "}]"), 2, "is no folder"),
+        (GOOD.replace("codec: opus", "codec: opus\n    pts: 1").replace("points: [6kbps, 24kbps]", "family: a"), 5, "key 'pts' unknown"),
+        (GOOD + "description: 2026-99-99\n", 1, "month"),
+        (GOOD + "description: !!python/object:os.system x\n", 7, "tag"),
+        (GOOD + "regress: {margins: {stoi: .inf}}\n", 7, "margin"),
+    ],
+    ids=lambda value: ascii(value)[-30:],
+)  # fmt: skip
+def test_hostile_and_slipped_suites_are_refused_in_one_line_that_names_it(content, line, told, tmp_path) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError) as caught:
+        load_suite(path)
+    (text,) = str(caught.value).splitlines()
+    assert text.startswith(f"{path}:{line}: ")
+    assert told in text
+    assert len(text) < 600 + 5000 * ("xxxxx" in text)
+
+
+def test_what_follows_from_a_mistake_is_not_told_before_it(tmp_path) -> None:
+    text = GOOD.replace("    points: [6kbps, 24kbps]\n", "    pionts: [6kbps]\n")
+    (only,) = mistakes(tmp_path, text)
+    assert "did you mean 'points'" in only
+    (only,) = mistakes(tmp_path, SWEEP.replace("X", "[null]"))
+    assert "sweep.bitrate_kbps[0]" in only
+
+
+def test_one_metric_and_one_point_need_no_list(tmp_path) -> None:
+    suite = load(tmp_path, GOOD.replace("[stoi, pesq_wb]", "stoi").replace("[6kbps, 24kbps]", "6kbps"))
+    assert suite.metric_names == ("stoi",)
+    assert [point.name for point in suite.entries[1].points] == ["6kbps"]
+    assert load(tmp_path, GOOD.replace("[stoi, pesq_wb]", "{metric: stoi}")).metric_names == ("stoi",)
+
+
+def test_whole_numbers_of_a_sweep_stay_whole(tmp_path, monkeypatch) -> None:
+    module = toys.codec_module(toys.ToyCodec())
+    seen = []
+    plain = module.point
+    module.point = lambda **settings: seen.append(settings["levels"]) or plain(**settings)
+    toys.install(monkeypatch, {"toy": module}, [toys.metric_module(toys.ToyMetric())])
+    text = "name: s\ndatasets: [bundled]\ncodecs: [{codec: toy, sweep: {levels: X}}]\nmetrics: [distance]\n"
+    for sweep, values in (("[16, 32]", [16, 32]), ("{from: 16, to: 48, step: 16}", [16, 32, 48]), ("[16.5]", [16.5]), ("16", [16])):
+        seen.clear()
+        load(tmp_path, text.replace("X", sweep))
+        assert [(type(value), value) for value in seen] == [(type(value), value) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("code", "line", "told"),
+    [
+        ("x = 1\ndef f(:\n", 2, "SyntaxError"),
+        ("\nimport no_such_package\n", 2, "ModuleNotFoundError: No module named 'no_such_package'"),
+        ("import sys\nsys.exit(3)\n", 2, "SystemExit"),
+        ("x = 1\ndef f():\n    raise ValueError('two\\nlines')\nf()\n", 3, "ValueError: two lines"),
+        ("x = '\udcff'\n", 1, "SyntaxError"),
+    ],
+    ids=["syntax", "import", "exit", "raises", "not UTF-8"],
+)
+def test_a_codec_file_that_does_not_import_is_told_by_its_own_line(code, line, told, tmp_path) -> None:
+    (tmp_path / "mine.py").write_bytes(code.encode("utf-8", "surrogateescape"))
+    (text,) = mistakes(tmp_path, GOOD.replace("codec: opus", "codec: mine.py"))
+    assert text.startswith(f"{tmp_path}/suite.yaml:4: codecs[0].codec: {tmp_path}/mine.py:{line}: ")
+    assert told in text
+
+
+def test_a_checkpoint_that_is_not_there_is_told_though_the_codec_needs_nothing(tmp_path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from bench.codecs.opus import INFO, POINTS, VERSION, load, point\ndef needs(checkpoint): return []\n"
+    )
+    text = GOOD.replace("codec: opus", "codec: mine.py\n    checkpoint: ours/best.pt")
+    (told,) = mistakes(tmp_path, text)
+    assert "suite.yaml:5: codecs[0].checkpoint: no file" in told
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours/best.pt").touch()
+    assert load(tmp_path, text).entries[1].checkpoint == str(tmp_path / "ours/best.pt")
+    assert load(tmp_path, text.replace("/", "\\")).entries[1].checkpoint == str(tmp_path / "ours/best.pt")  # as Windows writes it
+    assert load(tmp_path, text.replace("ours/best.pt", "a_name_that_load_knows")).entries
+
+
+@pytest.mark.parametrize(
+    "override", ["metrics=" + "[" * 5000, "name=[*a]", "seed=" + "9" * 9000, "datasets.²=1", "name=&a [*a]"], ids=ascii
+)
+def test_an_override_that_is_no_yaml_is_told_in_one_line(override, tmp_path) -> None:
+    (told,) = mistakes(tmp_path, GOOD, override)
+    assert told.startswith("--set ")

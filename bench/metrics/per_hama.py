@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bench.dataset import Utterance
-from bench.language import language_name, language_tag
+from bench.language import language_tag
 from bench.metric import Audio, MetricEntry, MetricFailure, NotApplicable, entries, loader
 from bench.metrics._checks import check_options, check_signal
 from bench.metrics._citations import cite
@@ -54,7 +54,7 @@ class PhoneErrorRate:
 
     def prepare(self, reference: Utterance, audio: Audio) -> str:
         if (language := language_tag(reference.language)) != "en":
-            raise NotApplicable(f"the recogniser knows en, not {language_name(language)}")
+            raise NotApplicable(f"the recogniser knows en, not {language or 'a language that nobody states'}")
         check_signal(audio, "the reference")
         phones = self._hear(audio)
         if not phones:

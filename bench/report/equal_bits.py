@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from bench.analysis.equal_bits import AGAINST, ALPHA, TWIN, Finding, Verdict
 from bench.record import MetricInfo
-from bench.report.table import difference_decimals, escape_markdown, head, kbps, markdown_table, signed, spread_text, terminal_tables
+from bench.report.table import (
+    csv_cell,
+    difference_decimals,
+    escape_markdown,
+    head,
+    kbps,
+    markdown_table,
+    signed,
+    spread_text,
+    terminal_tables,
+)
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -58,7 +68,7 @@ def render_csv(verdict: Verdict) -> str:
     for finding in verdict.findings:
         row = {name: getattr(finding, name) for name in fields}
         row |= {"points": " ".join(map("@".join, finding.points)), "rates": " ".join(map(str, finding.rates))}
-        writer.writerow({name: "" if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()})
+        writer.writerow({name: csv_cell(value) for name, value in row.items()})
     return out.getvalue()
 
 

@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.papers import Gap
 from bench.record import MetricInfo
-from bench.report.table import MISSING, escape_markdown, head, interval, markdown_table, number, signed, terminal_tables, usual_decimals
+from bench.report.table import (
+    MISSING,
+    csv_cell,
+    escape_markdown,
+    head,
+    interval,
+    markdown_table,
+    number,
+    signed,
+    terminal_tables,
+    usual_decimals,
+)
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -92,7 +103,7 @@ def render_csv(gaps: Sequence[Gap]) -> str:
         record = {name: facts.pop(name) for name in ("codec", "point", "metric")} | numbers | differences | facts
         if position == 0:
             writer.writerow(record)
-        writer.writerow("" if isinstance(value, float) and math.isnan(value) else value for value in record.values())
+        writer.writerow(map(csv_cell, record.values()))
     return out.getvalue()
 
 

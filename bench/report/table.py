@@ -280,6 +280,8 @@ LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
     "\\": "\\textbackslash{}",
     "~": "\\textasciitilde{}",
+    "[": "{[}",  # at the start of a row it would be an argument of the row's end before
+    "*": "{*}",
     "^": "\\textasciicircum{}",
     "<": "\\textless{}",
     ">": "\\textgreater{}",
@@ -310,6 +312,27 @@ def render_csv(table: Table) -> str:
         for metric, cell in row.cells.items():
             record |= {metric if name == "mean" else f"{metric}:{name}": value for name, value in asdict(cell).items()}
         if position == 0:
-            writer.writerow(record)
-        writer.writerow("" if isinstance(value, float) and math.isnan(value) else value for value in record.values())
+            writer.writerow(map(csv_cell, record))
+        writer.writerow(map(csv_cell, record.values()))
     return out.getvalue()
+
+
+def csv_cell(value: object) -> object:
+    """`value` as a cell that no spreadsheet takes for a formula: text that begins like one gets an apostrophe; NaN is empty."""
+    if isinstance(value, float) and math.isnan(value):
+        return ""
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r", " ")  # which ends a line for those who read it
+    return f"'{text}" if text.startswith(_BEGINS_FORMULA) and not _is_number(text) else text
+
+
+_BEGINS_FORMULA = ("=", "+", "-", "@", "\t")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
