@@ -304,13 +304,12 @@ def _device(name: str) -> str:
 
 def _folder(out: Path) -> Path:
     """`out`, which a run can write to. UserError where a file is in its place, or nobody may write there."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise UserError(f"--out {out}: a file is in its place; name a folder") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"--out {out}: {getattr(error, 'strerror', None) or error}") from None
-    if not os.access(out, os.W_OK | os.X_OK):
+    if "\0" in str(out) or any(len(os.fsencode(part)) > 255 for part in out.parts):
+        raise UserError(f"--out {str(out)!r}: no folder can have this name")
+    there = next(path for path in (out, *out.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise UserError(f"--out {out}: a file is in its place; name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
         raise UserError(f"--out {out}: may not be written to")
     return out
 

@@ -82,11 +82,12 @@ def test_leaderboard_shows_what_python_computed(page: Any, table: Table) -> None
 
 def test_papers_stand_beside_what_was_measured_with_pythons_difference(page: Any, table: Table) -> None:
     cell = next(row for row in table.rows if row.point == "50hz").cells["pesq_wb"]
-    difference, low, high = (f"{value - 1.85:+.{PLACES}f}" for value in (cell.mean, cell.low, cell.high))
+    difference, low, high = (f"{value - 1.85:+.{PLACES + 1}f}" for value in (cell.mean, cell.low, cell.high))
     show(page, "papers")
     lines = [line.split("\t") for line in page.locator("#papers tbody tr").all_inner_texts()]
     assert [line[2] for line in lines] == ["pesq_wb ↑ MOS", "nominal kbps", "mushra"]
-    assert lines[0][3:7] == ["1.85", f"{cell.mean:.{PLACES}f} ({cell.low:.{PLACES}f} to {cell.high:.{PLACES}f})", f"{difference} ({low} to {high})", "24"]
+    measured = f"{cell.mean:.{PLACES}f} ({cell.low:.{PLACES}f} to {cell.high:.{PLACES}f})"
+    assert lines[0][3:7] == ["1.85", measured, f"{difference} ({low} to {high})", "24"]
     assert lines[1][3] == "0.52?"
     assert lines[1][8] == "rounded"
     assert lines[2][4:8] == ["not measured", "–", "0", EVIL]
@@ -142,7 +143,8 @@ def test_choosing_a_language_shows_its_own_means(page: Any, run: Path) -> None:
     records = pd.read_parquet(run / "records.parquet")
     german = records[(records["language"] == "de") & (records["point"] == "50hz")]["pesq_wb"].mean()
     page.locator("#filters select").select_option(label="language de")
-    assert float(page.locator("#leaderboard tbody tr").nth(5).locator(".value").nth(4).inner_text()) == pytest.approx(german, abs=0.5 * 10**-PLACES)
+    shown = float(page.locator("#leaderboard tbody tr").nth(5).locator(".value").nth(4).inner_text())
+    assert shown == pytest.approx(german, abs=0.5 * 10**-PLACES)
     assert column(page, 3)[1] == "6"
 
 
@@ -285,7 +287,7 @@ def test_compare_shows_pythons_difference_both_ways_round(page: Any, run: Path) 
     assert rate.startswith("−")
     assert rate.endswith("%")
     page.get_by_role("button", name="Swap").click()
-    page.wait_for_function(f"document.querySelector('#compare tbody tr').innerText.includes('−{gap:.3f}')")
+    page.wait_for_function(f"document.querySelector('#compare tbody tr').innerText.includes('−{gap:.{PLACES}f}')")
     assert page.locator("#compare tr", has_text="pesq_wb").nth(1).locator("b").first.inner_text().startswith("+")
 
 
