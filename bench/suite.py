@@ -417,11 +417,15 @@ class _Mistakes:
     def add_all(self, where: _Path, error: ValidationError) -> None:
         """What pydantic found, less what only follows: that a list lacks the item that is wrong, and what else a value might have been."""
         items = [(_yaml_path(item["loc"]), item) for item in error.errors()]
-        for index, (place, item) in enumerate(items):
-            beside = [other for number, (other, _) in enumerate(items) if number != index and other[: len(place)] == place]
-            inside = any(len(other) > len(place) for other in beside)
-            if not ((item["type"] in _OTHER_FORMS and beside) or (item["type"] == "too_short" and inside)):
-                self.add((*where, *place), _explain(item))
+        kept = [item for index, item in enumerate(items) if not self._follows(index, items)]
+        for place, item in kept or items:
+            self.add((*where, *place), _explain(item))
+
+    def _follows(self, index: int, items: Sequence[tuple[_Path, Any]]) -> bool:
+        place, item = items[index]
+        beside = [other for number, (other, _) in enumerate(items) if number != index and other[: len(place)] == place]
+        inside = any(len(other) > len(place) for other in beside)
+        return bool(item["type"] in _OTHER_FORMS and beside) or (item["type"] == "too_short" and inside)
 
     def error(self) -> UserError:
         return UserError("\n".join(dict.fromkeys(text for _, text in sorted(self.found))))
