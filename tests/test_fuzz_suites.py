@@ -26,7 +26,7 @@ description: of a suite
 datasets: [bundled, {manifest: manifest.jsonl, languages: en, limit: 2}, {folder: ., language: en}]
 codecs:
   - {codec: opus, points: [6kbps, 24kbps]}
-  - {codec: pcm, name: other, sweep: {bits: {from: 8, to: 16, step: 4}}}
+  - {codec: codecslime, name: other, checkpoint: tiny, sweep: {frame_rate: {from: 40, to: 80, step: 20}}}
 metrics: [stoi, {metric: wer_pocketsphinx, options: {normaliser: lower}}]
 compare: {baseline: opus@6kbps}
 regress: {margins: {stoi: 0.1, bitrate: 2%}, alpha: 0.05}
@@ -37,7 +37,8 @@ MANIFEST = "".join(
     for number in range(4)
 )
 PIECES = [
-    b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\xc3", b"&a ", b"*a", b"<<: ", b"[" * 40, b"{" * 40, b"]", b"}", b": ", b"- ", b"? ", b"!!float ",
+    b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\xc3",
+    b"&a ", b"*a", b"<<: ", b"[" * 40, b"{" * 40, b"]", b"}", b": ", b"- ", b"? ", b"!!float ",
     b".inf",
     b".nan", b"-1", b"1e999", b"9" * 400, b"null", b"NaN", b"Infinity", b"true", b"no", b'"', b"'", b"\\ud800", b"\\u0000", b"\r",
     b"\xe2\x80\xa8",
