@@ -252,22 +252,14 @@ def test_workers_end_with_their_parent_even_under_a_hanging_codec(number, tmp_pa
 def test_workers_killed_while_idle_are_replaced(tmp_path) -> None:
     suite = load_suite(suite_of(tmp_path, "fine"))
     engine = LocalEngine([], 2)
-    session.score(suite, Options(tmp_path / "a" / "run"), Console(quiet=True), _Kept(engine))
+    session.score(suite, Options(tmp_path / "a" / "run"), Console(quiet=True), engine)
     for process in engine._processes:
         if process.process is not None:
             process.process.kill()
             process.process.wait()
     frame = session.score(suite, Options(tmp_path / "b" / "run"), Console(quiet=True), engine)
+    engine.close()
     assert not any(failures_of(frame))
-
-
-class _Kept(LocalEngine):
-    """An engine that a run does not close."""
-
-    def __init__(self, engine: LocalEngine) -> None:
-        self.__dict__ = engine.__dict__
-
-    def close(self) -> None: ...
 
 
 def test_with_a_device_codecs_run_there_and_metrics_on_the_cores(tmp_path) -> None:
@@ -281,8 +273,23 @@ def test_with_a_device_codecs_run_there_and_metrics_on_the_cores(tmp_path) -> No
         engine = LocalEngine(["meta", "meta"], 1)
         frame = session.score(suite, Options(tmp_path / "run"), Console(quiet=True), engine)
     finally:
+        engine.close()
         os.chdir(folder)
     assert engine.accelerated
     assert frame["mel_dac_train"].notna().all()
     lines = (tmp_path / "device.txt").read_text(encoding="utf-8").split("\n")[:-1]
     assert {line.split()[1] for line in lines} == {"meta"}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("device", ["cuda", "cuda:0"])
+def test_a_gpu_gives_the_rates_of_the_processor_and_nearly_its_scores(device, tmp_path) -> None:
+    toys.corpus(tmp_path)
+    text = "name: gpu\ndatasets: [{manifest: manifest.jsonl}]\ncodecs: [{codec: fixed, checkpoint: tiny_80hz}]\nmetrics: [mel_dac_train]\n"
+    (tmp_path / "suite.yaml").write_text(text, encoding="utf-8")
+    suite = load_suite(tmp_path / "suite.yaml")
+    options = [Options(tmp_path / where.replace(":", "") / "run", device=where, per_device=per) for where, per in (("cpu", 1), (device, 2))]
+    here, there = (session.score(suite, each, Console(quiet=True)) for each in options)
+    assert not any(failures_of(there))
+    assert list(here["bits_total"]) == list(there["bits_total"])
+    assert there["mel_dac_train"].to_numpy() == pytest.approx(here["mel_dac_train"].to_numpy(), abs=0.02)

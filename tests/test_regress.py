@@ -407,6 +407,32 @@ def test_a_scheduler_that_merges_at_random_is_caught(regressed, tmp_path, monkey
     assert {check.metric for check in result.checks if check.change == 0} == {"bitrate", "frame_rate"}  # as many segments, others
 
 
+class Exits(toys.ToyCodec):
+    def analyse(self, audio):
+        raise SystemExit(0)
+
+
+def test_a_codec_that_ends_the_program_is_never_a_success(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    toys.corpus(tmp_path)
+    (tmp_path / "weights.txt").write_text("a", encoding="utf-8")
+    text = "name: toy\ndatasets: [{manifest: manifest.jsonl}]\ncodecs: [{codec: toy, points: [16levels]}]\nmetrics: [distance]\n"
+    (tmp_path / "toy.yaml").write_text(text, encoding="utf-8")
+
+    def bench(codec: toys.ToyCodec, *arguments: str) -> tuple[int, str]:
+        toys.install(monkeypatch, {"toy": toys.codec_module(codec)}, [toys.metric_module(toys.ToyMetric())])
+        code = typer.main.get_command(app).main(list(arguments), standalone_mode=False)
+        return int(code or 0), " ".join(capsys.readouterr().out.split())
+
+    assert bench(toys.ToyCodec(), "run", "toy.yaml", "--out", "results/toy")[0] == 0
+    code, out = bench(Exits(), "regress", "toy.yaml", "--baseline", "results/toy", "--codec", "toy", "--checkpoint", "weights.txt")
+    assert code == 1
+    assert "SystemExit: 0" in out
+    code, out = bench(Exits(), "run", "toy.yaml", "--out", "elsewhere/toy")
+    assert code == 1
+    assert "SystemExit: 0" in out
+
+
 def test_the_shipped_model_against_its_own_run_is_the_same(regressed, tiny_run, tmp_path) -> None:
     result = regressed("codecslime", "tiny")
     assert {check.verdict for check in result.checks if check.metric not in SPENT} == {"same"}

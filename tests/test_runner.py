@@ -17,10 +17,12 @@ from rich.console import Console
 from bench.errors import UserError
 from bench.needs import Need
 from bench.run import session
+from bench.run.engine import SerialEngine
 from bench.run.identity import sources_of
 from bench.run.runner import failures
 from bench.run.session import Options
 from bench.run.store import Store, read_run
+from bench.run.tasks import ScoreTask
 from bench.suite import load_suite
 from tests import toys
 from tests.speech import error_rates
@@ -454,9 +456,51 @@ def test_three_checkpoints_of_one_template_are_three_scores_and_one_overwritten_
         frame = session.score(suite, Options(tmp_path / "results/toy", jobs=1), Console(quiet=True))
         return [round(float(frame[frame["codec"] == name]["gain_db"].mean())) for name in "abc"]
 
+    def heard() -> dict[str, bytes]:
+        frame = read_run(tmp_path / "results/toy")[0]
+        return {f"{row.codec}/{row.utterance}": (tmp_path / "results/toy" / row.audio_file).read_bytes() for row in frame.itertuples()}
+
     assert gains() == [0, -6, -12]
+    first = heard()
     (tmp_path / "a.txt").write_text("0.125", encoding="utf-8")
     assert gains() == [-18, -6, -12]
+    assert {name for name, audio in heard().items() if audio != first[name]} == {f"a/u{number}" for number in range(4)}
+    (tmp_path / "a.txt").write_text("1.0", encoding="utf-8")
+    assert gains() == [0, -6, -12]
+    assert heard() == first
+
+
+class WithADevice(SerialEngine):
+    """Has a lane for the device, and tells what was done in which."""
+
+    accelerated = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[tuple[str, str]] = []
+
+    def submit(self, lane, task, avoid=None):
+        columns = {column.name for cell in task.cells for column in cell.columns} if isinstance(task, ScoreTask) else {type(task).__name__}
+        self.done += [(lane, name) for name in columns]
+        return super().submit(lane, task, avoid)
+
+
+def test_a_metric_that_gains_from_a_device_is_scored_there_beside_the_codec(tmp_path, monkeypatch) -> None:
+    metrics = [toys.metric_module(toys.ToyMetric(), accelerated=True), toys.metric_module(toys.EnglishMetric())]
+    toys.install(monkeypatch, {"toy": toys.codec_module(toys.ToyCodec())}, metrics)
+    toys.corpus(tmp_path)
+    (tmp_path / "toy.yaml").write_text(SUITE.replace("[distance]", "[distance, english]"), encoding="utf-8")
+    engine = WithADevice()
+    session.score(load_suite(tmp_path / "toy.yaml"), Options(tmp_path / "results/toy"), Console(quiet=True), engine)
+    engine.close()
+    lanes = {name: {lane for lane, what in engine.done if what == name} for _, name in engine.done}
+    assert lanes["DecodeTask"] == lanes["DescribeTask"] == lanes["distance"] == {"device"}
+    assert lanes["english"] == lanes["CheckTask"] == {"core"}
+    without = WithADevice()
+    without.accelerated = False
+    session.score(load_suite(tmp_path / "toy.yaml"), Options(tmp_path / "alone/toy"), Console(quiet=True), without)
+    without.close()
+    assert ("core", "distance") in without.done
 
 
 def test_what_a_codec_imports_from_its_folder_is_part_of_it(tmp_path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,13 +46,13 @@ def check_loads(suite: Suite, device: str, engine: Engine | None = None, registr
     registry = registry or Registry()
     if registry.codec_module(entry.module).INFO.kind not in {"fixed", "dynamic"}:
         raise UserError(f"codec '{entry.label}' has no weights: a checkpoint changes nothing in it")
-    own = engine or LocalEngine([] if device == "cpu" else [device], 1)
-    try:
-        own.start((), registry)
-        own.submit("device", DescribeTask(dataclasses.replace(entry, points=())))
-        (finished,) = own.wait()
-    finally:
-        own.close()
+    with contextlib.ExitStack() as ours:
+        if engine is None:
+            engine = LocalEngine([] if device == "cpu" else [device], 1)
+            ours.callback(engine.close)
+        engine.start((), registry)
+        engine.submit("device", DescribeTask(dataclasses.replace(entry, points=())))
+        (finished,) = engine.wait()
     result = finished.result
     if isinstance(result, (Failed, Lost)):
         reason = result.reason.removeprefix("UserError: ").removeprefix(f"{entry.checkpoint}: ")

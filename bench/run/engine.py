@@ -23,6 +23,7 @@ from bench.suite import MetricSpec
 
 DEFAULT_TIMEOUT_S = 600.0  # of one call into a codec or metric
 LOADING_TIMEOUT_S = 3600.0  # a large model from a slow disk
+_DIED = "the worker process died on it (out of memory, or a crash in a native library)"
 _LOOK_S = 0.5  # between two looks at whether a process has died without closing its pipe
 _START = "import sys; sys.path[:] = {path!r}; from bench.run.process import serve; serve({descriptor}, {parent})"
 
@@ -279,7 +280,7 @@ class LocalEngine:
         try:
             message = process.connection.recv()
         except (EOFError, OSError):
-            return self._give_up(process, "the worker process died on it (out of memory, or a crash in a native library)")
+            return self._give_up(process, _DIED)
         if isinstance(message, tuple):
             return self._done(process, message[0])
         process.limit_s = LOADING_TIMEOUT_S if message == LOAD else self._timeout_s
@@ -290,7 +291,7 @@ class LocalEngine:
         if process.ticket is None or process.process is None or process.connection is None:
             return None
         if process.process.poll() is not None and not process.connection.poll():
-            return self._give_up(process, "the worker process died on it (out of memory, or a crash in a native library)")
+            return self._give_up(process, _DIED)
         if process.deadline is not None and time.monotonic() > process.deadline:
             return self._give_up(process, too_slow(process.limit_s), final=True)
         return None

@@ -18,8 +18,6 @@ from bench.checkpoint import sha256
 from bench.codec import OperatingPoint
 from bench.dataset import Dataset
 from bench.dataset import Entry as Source
-from bench.errors import UserError
-from bench.files import read_json
 from bench.record import CODEC, Column, Record, failures_of
 from bench.registry import RECORDINGS
 from bench.run.engine import Engine, Finished, Lost
@@ -147,7 +145,7 @@ class _Run:
         self._under_way: dict[int, _Job] = {}
 
     def all(self, about: dict[str, Any]) -> pd.DataFrame:
-        self._before = _codecs_before(self._store.folder)
+        self._before = (self._store.about() or {}).get("codecs", {})  # as they were when the run was last worked on
         self._store.write_json(RUN, about)
         self._engine.start(self._suite.metrics, self._registry)
         self._progress.start(len(self._sources) * sum(len(entry.points) for entry in self._suite.entries))
@@ -246,7 +244,7 @@ class _Run:
 
     def _stored_audio(self, known: Record) -> bytes | Path | None:
         """What is kept of a record that was decoded before; None where it is gone."""
-        if not known.sample_rate or CODEC in known.failures:
+        if not _is_decoded(known):
             return None
         return Path(known.audio_file) if known.module == RECORDINGS else self._store.read_file(known.audio_file)
 
@@ -342,8 +340,7 @@ class _Run:
                 if "bits_total" in result.facts:  # encoded just now, not decoded from what is stored
                     self._check(job.work, cell, result, worker)
             known = self._store.get(cell.blank.key)
-            decoded_before = known is not None and known.sample_rate and CODEC not in known.failures
-            base = known if known is not None and decoded_before else cell.blank
+            base = known if known is not None and _is_decoded(known) else cell.blank
             files: dict[str, Any] = {"audio_file": cell.blank.audio_file, "stream_file": cell.blank.stream_file} if result.audio else {}
             record = dataclasses.replace(base, **files, **result.facts, scores={}, failures={}, not_applicable={})
             self._store.add(record)
@@ -407,12 +404,8 @@ class _Run:
                     self._store.replace(dataclasses.replace(cell.blank, failures={CODEC: self._reason(failed)}))
 
 
-def _codecs_before(folder: Path) -> dict[str, Any]:
-    """What run.json said of the codecs when the run was last worked on; nothing where there is none, or it is damaged."""
-    try:
-        return dict(read_json(folder / RUN, "")["codecs"])
-    except (UserError, OSError, KeyError, TypeError):
-        return {}
+def _is_decoded(record: Record) -> bool:
+    return bool(record.sample_rate) and CODEC not in record.failures
 
 
 def _digest(facts: Any) -> str:

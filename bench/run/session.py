@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -55,7 +56,7 @@ class Options:
 def score(suite: Suite, options: Options, console: Console, engine: Engine | None = None, registry: Any = None) -> pd.DataFrame:
     """The records of `suite`. Unavailable lists all that is missing; UserError all that is wrong; both before any work.
 
-    engine, registry   in place of what `options` name, and of all that is installed
+    engine, registry   in place of what `options` name, and of all that is installed; an engine that is given is not closed
     """
     registry = registry or Registry()
     # What is not here counts only as far as the limit asks for it.
@@ -71,14 +72,14 @@ def score(suite: Suite, options: Options, console: Console, engine: Engine | Non
     told = [dataset.recognised for dataset in datasets if dataset.recognised]
     for line in [*told, *preflight.without_text(suite, datasets, registry), *_pairing(suite, datasets)]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    own = engine or open_engine(options.engine, options.device, options.per_device, options.jobs, options.timeout_s)
-    try:
-        with RunProgress(console) as progress:
-            store = Store(options.out)
-            about = {"command": options.command, "limit": options.limit, "device": options.device}
-            frame = run(suite, datasets, store, own, registry, progress, about, options.allow_missing)
-    finally:
-        own.close()
+    with contextlib.ExitStack() as ours:
+        if engine is None:
+            engine = open_engine(options.engine, options.device, options.per_device, options.jobs, options.timeout_s)
+            ours.callback(engine.close)
+        progress = ours.enter_context(RunProgress(console))
+        store = Store(options.out)
+        about = {"command": options.command, "limit": options.limit, "device": options.device}
+        frame = run(suite, datasets, store, engine, registry, progress, about, options.allow_missing)
     for warning in store.warnings:
         console.print(warning, highlight=False, markup=False)
     return frame
