@@ -1,4 +1,5 @@
-"""What there is: one file a codec in codecs/, one file a group of metrics in bench/metrics/; found by listing the folders."""
+"""What there is: one file a codec in codecs/, one file several codecs of one design in codecs/series/, one file a group of metrics in
+bench/metrics/; found by listing the folders."""
 
 from __future__ import annotations
 
@@ -34,10 +35,12 @@ class Registry:
         return Registry()
 
     def codec_names(self) -> tuple[str, ...]:
-        return tuple(_modules("bench.codecs"))
+        return tuple(sorted((*_modules("bench.codecs"), *_in_series())))
 
     def codec_module(self, name: str) -> CodecModule:
         """The module of a codec in `codec_names()`, or of a file of one's own: "/path/to/my_codec.py"."""
+        if name in (series := _in_series()):
+            return series[name]
         if not name.endswith(".py"):
             return cast("CodecModule", cast(Any, importlib.import_module(f"bench.codecs.{name}")))
         if name not in self._own:
@@ -60,6 +63,13 @@ class Registry:
 def _modules(package: str) -> list[str]:
     path = importlib.import_module(package).__path__
     return sorted(module.name for module in pkgutil.iter_modules(path) if not module.ispkg and not module.name.startswith("_"))
+
+
+@cache
+def _in_series() -> dict[str, CodecModule]:
+    """The codecs that a file of codecs/series/ lists in CODECS, by name."""
+    modules = [importlib.import_module(f"bench.codecs.series.{name}") for name in _modules("bench.codecs.series")]
+    return {name: codec for module in modules for name, codec in module.CODECS.items()}
 
 
 def _from_file(path: str) -> ModuleType:

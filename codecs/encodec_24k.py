@@ -46,11 +46,9 @@ def needs(checkpoint: str | None) -> list[Need]:
 
 
 def load(checkpoint: str | None, device: torch.device) -> Codec:
-    from transformers import EncodecModel
-
     folder = WEIGHTS.folder(checkpoint, "encodec_24k")
     # the 48 kHz model is stereo, normalises each second and sends its loudness: another codec
     expected = {"sampling_rate": 24000, "audio_channels": 1, "normalize": False, "chunk_length_s": None}
-    model = load_model(EncodecModel, folder, expected)
+    model = load_model("EncodecModel", folder, expected)
     config = model.config
     return EnCodec(model, folder / "model.safetensors", device, config.hop_length, config.codebook_size, config.num_quantizers)

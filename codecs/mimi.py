@@ -46,8 +46,6 @@ def needs(checkpoint: str | None) -> list[Need]:
 
 
 def load(checkpoint: str | None, device: torch.device) -> Codec:
-    from transformers import MimiModel
-
     folder = WEIGHTS.folder(checkpoint, "mimi")
-    model = load_model(MimiModel, folder, {"sampling_rate": 24000, "frame_rate": 12.5})
+    model = load_model("MimiModel", folder, {"sampling_rate": 24000, "frame_rate": 12.5})
     return Mimi(model, folder / "model.safetensors", device, round(24000 / 12.5), model.config.codebook_size, model.config.num_quantizers)

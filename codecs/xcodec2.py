@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
-from bench import torchaudio_guard
 from bench.codec import Codec, CodecInfo, OperatingPoint
 from bench.codecs.bases.points import pick
 from bench.codecs.bases.repository import Published
-from bench.codecs.bases.residual import TRANSFORMERS_FILES, ResidualCodec, load_model
+from bench.codecs.bases.residual import TRANSFORMERS_FILES, load_model, transformers_class
+from bench.codecs.bases.semantic import FilterBankCodec
 from bench.needs import Need
 
 INFO = CodecInfo(
@@ -31,21 +27,6 @@ POINTS: Mapping[str, OperatingPoint] = {"0.8kbps": OperatingPoint("0.8kbps", 50.
 WEIGHTS = Published("HKUSTAudio/xcodec2-hf", "64bd034d12d441299cdd535b15c33efd6ccdf252", TRANSFORMERS_FILES, 2517, "CC-BY-NC-4.0")
 
 
-class XCodec2(ResidualCodec):
-    """One codebook; its encoder also takes filter-bank features of the padded signal, which the extractor computes."""
-
-    def __init__(self, model: Any, weights: Path, device: torch.device, extractor: Any) -> None:
-        super().__init__(model, weights, device, model.config.hop_length, math.prod(model.config.quantization_levels), num_codebooks=1)
-        self.extractor = extractor
-
-    def tokens_of(self, audio: Tensor) -> Tensor:
-        inputs = self.extractor(audio[0, 0].cpu().numpy(), sampling_rate=self.sample_rate, return_tensors="pt").to(self.device)
-        return self.model.encode(**inputs).audio_codes
-
-    def audio_of(self, tokens: Tensor) -> Tensor:
-        return self.model.decode(tokens).audio_values
-
-
 def point(**settings: float | str) -> OperatingPoint:
     return pick(POINTS, settings)
 
@@ -56,10 +37,7 @@ def needs(checkpoint: str | None) -> list[Need]:
 
 
 def load(checkpoint: str | None, device: torch.device) -> Codec:
-    torchaudio_guard.install()  # the feature extractor imports torchaudio
-    from transformers import Xcodec2FeatureExtractor, Xcodec2Model
-
     folder = WEIGHTS.folder(checkpoint, "xcodec2")
-    model = load_model(Xcodec2Model, folder, {"sampling_rate": 16000})
-    extractor = Xcodec2FeatureExtractor(hop_length=model.config.hop_length)
-    return XCodec2(model, folder / "model.safetensors", device, extractor)
+    model = load_model("Xcodec2Model", folder, {"sampling_rate": 16000})
+    extractor = transformers_class("Xcodec2FeatureExtractor")(hop_length=model.config.hop_length)
+    return FilterBankCodec(model, folder / "model.safetensors", device, extractor, heard_at=16000, sample_rate=16000)

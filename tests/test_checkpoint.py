@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import shlex
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from bench import checkpoint
 from bench.cli import app
 from bench.errors import Unavailable, UserError
+from bench.registry import codec_module
 from tests import tiny_codecs as tiny
 from tests.test_residual_codecs import ReleasedDAC
 
@@ -24,7 +24,7 @@ SHIPPED = {"fixed": "tiny_80hz", "codecslime": "tiny", "tfc": "tiny", "flexicode
 
 
 def codec_file(name: str) -> Any:
-    return importlib.import_module(f"bench.codecs.{name}")
+    return codec_module(name)
 
 
 def shipped(codec: str) -> Path:

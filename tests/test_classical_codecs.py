@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from math import ceil, log10
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,13 +16,14 @@ from bench.codec import Codec
 from bench.codecs.bases.points import pick
 from bench.conformance import check_codec
 from bench.errors import Unavailable
+from bench.registry import codec_module
 from tests.speech import at_rate, sentence
 
 CPU = torch.device("cpu")
 
 
-def codec_file(name: str) -> ModuleType:
-    return importlib.import_module(f"bench.codecs.{name}")
+def codec_file(name: str) -> Any:
+    return codec_module(name)
 
 
 def loaded(name: str) -> Codec:

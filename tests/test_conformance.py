@@ -13,20 +13,23 @@ from bench.codec import CodecModule, Encoded, OperatingPoint, Stream, check_audi
 from bench.codecs import (
     amr_nb,
     codec2,
-    dac_16k,
-    dac_24k,
-    dac_44k,
     encodec_24k,
+    encodec_48k,
+    higgs_v2,
     lfsc,
     lyra,
     mimi,
+    neucodec,
     opus,
     pcm,
     reference,
     snac,
     speex,
+    wavtokenizer,
+    xcodec,
     xcodec2,
 )
+from bench.codecs.series import dac
 from bench.conformance import check, check_codec, delay_ms, gain_db
 from bench.errors import Unavailable
 from tests.speech import at_rate, sentence
@@ -229,7 +232,8 @@ def test_a_codec_that_can_not_run_here_says_what_it_lacks(monkeypatch):
 
 # mypy holds each against the protocol
 ADAPTERS: list[CodecModule] = [
-    amr_nb, codec2, dac_16k, dac_24k, dac_44k, encodec_24k, lfsc, lyra, mimi, opus, pcm, reference, snac, speex, xcodec2
+    amr_nb, codec2, encodec_24k, encodec_48k, higgs_v2, lfsc, lyra, mimi, neucodec, opus, pcm, reference, snac, speex, wavtokenizer,
+    xcodec, xcodec2, *dac.CODECS.values()
 ]  # fmt: skip
 
 

@@ -19,7 +19,8 @@ import torch
 
 from bench import bitstream
 from bench.bitstream import Layout, pack, unpack
-from bench.codec import Codec, Encoded, OperatingPoint, Stream
+from bench.codec import Codec, Encoded, Stream
+from bench.registry import codec_module
 from tests import tiny_codecs as tiny
 from tests.speech import at_rate, sentence
 
@@ -62,7 +63,10 @@ CODECS: dict[str, tuple[Callable[[Path], Codec], tuple[str, ...]]] = {
     "lyra": (lyra, ("3.2kbps",)),
     "encodec_24k": (lambda _: module("encodec_24k").EnCodec(tiny.encodec(), HERE, CPU, 320, 1024, 32), ("1.5kbps",)),
     "mimi": (lambda _: module("mimi").Mimi(tiny.mimi(), HERE, CPU, 1920, 64, 32), ("8q",)),
-    "dac_16k": (lambda _: module("bases.dac").DAC(tiny.dac(16000, (2, 4, 5, 8), 12), HERE, CPU, 320, 64, 12), ("2q",)),
+    "dac_16k": (lambda _: module("series.dac").DAC(tiny.dac(16000, (2, 4, 5, 8), 12), HERE, CPU, 320, 64, 12), ("2q",)),
+    "encodec_48k": (lambda _: module("encodec_48k").EnCodec48k(tiny.encodec_48k(), HERE, CPU), ("3kbps",)),
+    "wavtokenizer": (lambda _: module("wavtokenizer").WavTokenizer(tiny.wavtokenizer(), HERE, CPU, 600, 64, 1), ("0.48kbps",)),
+    "xcodec": (lambda _: module("bases.semantic").SemanticCodec(tiny.xcodec(), HERE, CPU, 320, 1024, 8, 16000), ("2q",)),
     "snac": (lambda _: module("snac").SNAC(tiny.snac(), HERE, CPU), ("0.98kbps",)),
 }
 
@@ -75,7 +79,7 @@ def codec_and_streams(name: str, shared: Path) -> tuple[Codec, list[bytes]]:
     speech = torch.from_numpy(at_rate(sentence(), rate)[: round(SECONDS * rate)].copy())
     with torch.inference_mode():
         latent = codec.analyse(speech)
-        return codec, [pack(codec.encode(latent, module(name).POINTS[point])).data for point in points]
+        return codec, [pack(codec.encode(latent, codec_module(name).POINTS[point])).data for point in points]
 
 
 # --- mutations ----------------------------------------------------------------------------------------------------------------
@@ -294,5 +298,4 @@ def test_streams_of_other_codecs_are_refused(name, shared):
 
 def test_points_are_those_of_the_codecs():
     for name, (_, points) in CODECS.items():
-        known: dict[str, OperatingPoint] = module(name).POINTS
-        assert all(point in known for point in points)
+        assert all(point in codec_module(name).POINTS for point in points)

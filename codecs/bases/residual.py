@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +14,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench import checkpoint
+from bench import checkpoint, torchaudio_guard
 from bench.codec import Encoded, OperatingPoint, Stream
 from bench.codecs.bases.received import check_length, only_stream
 from bench.errors import UserError
+from bench.needs import Need
 
 TRANSFORMERS_FILES = ("config.json", "model.safetensors")
+
+
+def transformers_need(major: int, minor: int) -> Need:
+    """The first version of transformers that has a model's class."""
+    found = importlib.metadata.version("transformers")
+    available = tuple(map(int, found.split(".")[:2])) >= (major, minor)
+    return Need("package", f"transformers {major}.{minor}", available, f"pip install 'transformers>={major}.{minor}'")
 
 
 @dataclass(frozen=True)
@@ -30,12 +39,24 @@ class FullDepth:
 
 
 class ResidualCodec(ABC):
-    """A model whose codebooks refine each other: the tokens of n_q codebooks are the first n_q rows of the tokens of all."""
+    """A model whose codebooks refine each other: the tokens of n_q codebooks are the first n_q rows of the tokens of all.
 
-    def __init__(self, model: Any, weights: Path, device: torch.device, hop_length: int, codebook_size: int, num_codebooks: int) -> None:
+    sample_rate   Hz; None where the configuration says it as `sampling_rate`
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        weights: Path,
+        device: torch.device,
+        hop_length: int,
+        codebook_size: int,
+        num_codebooks: int,
+        sample_rate: int | None = None,
+    ) -> None:
         self.model = model.to(device).eval()
         self.device = device
-        self.sample_rate = int(model.config.sampling_rate)
+        self.sample_rate = int(sample_rate or model.config.sampling_rate)
         self.hop_length, self.codebook_size, self.num_codebooks = hop_length, codebook_size, num_codebooks
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.weights_sha256 = checkpoint.sha256_of(checkpoint.weight_files(weights.parent, weights.name))
@@ -66,19 +87,28 @@ class ResidualCodec(ABC):
         return F.pad(audio, (0, encoded.num_samples - len(audio)))  # cuts where the pad is negative
 
 
-def load_model(model_class: Any, folder: Path, expected: dict[str, Any]) -> Any:
-    """A transformers model from `folder` in float32, strictly: no tensor missing, unknown or of another shape.
+def transformers_class(name: str) -> Any:
+    """A class of transformers, which imports a torchaudio wherever there is one."""
+    torchaudio_guard.install()
+    import transformers
+
+    return getattr(transformers, name)
+
+
+def load_model(name: str, folder: Path, expected: dict[str, Any]) -> Any:
+    """A model of transformers' class `name` from `folder` in float32, strictly: no tensor missing, unknown or of another shape.
 
     expected   values that the configuration must have, by name
     """
+    model_class = transformers_class(name)
     path = checkpoint.weight_files(folder, "model.safetensors")[0]
     try:
         config = model_class.config_class.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{folder / 'config.json'}: not a configuration: {checkpoint.first_line(error)}") from None
-    for name, value in expected.items():
-        if getattr(config, name) != value:
-            raise UserError(f"{folder / 'config.json'}: {name} is {getattr(config, name)}, this codec takes {value}")
+    for field, value in expected.items():
+        if getattr(config, field) != value:
+            raise UserError(f"{folder / 'config.json'}: {field} is {getattr(config, field)}, this codec takes {value}")
     # transformers renames tensors of older files as it loads, so it does the loading; what it would only warn of is refused
     tensors = checkpoint.load_weights(path)
     with _quiet():
@@ -87,7 +117,7 @@ def load_model(model_class: Any, folder: Path, expected: dict[str, Any]) -> Any:
         )
     wrong = {"missing": report["missing_keys"], "unknown": report["unexpected_keys"], "of another shape": report["mismatched_keys"]}
     if told := [f"{len(keys)} tensors {what} (first: {min(map(str, keys))})" for what, keys in wrong.items() if keys]:
-        raise UserError(f"{path}: does not fit {model_class.__name__}: {', '.join(told)}")
+        raise UserError(f"{path}: does not fit {name}: {', '.join(told)}")
     return model
 
 

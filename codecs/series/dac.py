@@ -1,8 +1,9 @@
-"""DAC (Kumar et al., 2023) at any of its rates, from the hub's format or from the authors' own release files."""
+"""DAC (Kumar et al., 2023) at its three rates, a codec each, from the hub's format or from the authors' own release files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,78 @@ from torch import Tensor
 
 from bench import checkpoint as files
 from bench import needs
-from bench.codec import Codec, CodecInfo
+from bench.codec import Codec, CodecInfo, OperatingPoint
+from bench.codecs.bases.points import pick, residual_points
 from bench.codecs.bases.repository import Published
-from bench.codecs.bases.residual import ResidualCodec, load_model
+from bench.codecs.bases.residual import TRANSFORMERS_FILES, ResidualCodec, load_model, transformers_class
 from bench.errors import UserError
 from bench.needs import Need
 
-CITATION = (
+_MODEL = "DacModel"
+_CITATION = (
     "@article{kumar2023dac, author={Kumar, Rithesh and Seetharaman, Prem and Luebs, Alejandro and Kumar, Ishaan and Kumar, Kundan}, "
     "title={High-Fidelity Audio Compression with Improved {RVQGAN}}, journal={arXiv:2306.06546}, year={2023}}"
 )
 
 
-def info(title: str) -> CodecInfo:
-    return CodecInfo("fixed", title, "MIT", CITATION, "https://github.com/descriptinc/descript-audio-codec")
+@dataclass(frozen=True)
+class DACModule:
+    """DAC at one rate: a `CodecModule`.
+
+    shown   the numbers of codebooks that are points without being asked for
+    """
+
+    name: str
+    sample_rate: int  # Hz
+    hop_length: int  # samples
+    num_codebooks: int
+    shown: tuple[int, ...]
+    weights: Published
+
+    VERSION = 1
+
+    @property
+    def INFO(self) -> CodecInfo:  # noqa: N802 - the names of CodecModule
+        title = f"DAC {self.sample_rate / 1000:g} kHz"
+        return CodecInfo("fixed", title, "MIT", _CITATION, "https://github.com/descriptinc/descript-audio-codec")
+
+    @property
+    def POINTS(self) -> Mapping[str, OperatingPoint]:  # noqa: N802
+        return residual_points(self.sample_rate / self.hop_length, *self.shown)
+
+    def point(self, **settings: float | str) -> OperatingPoint:
+        return pick(residual_points(self.sample_rate / self.hop_length, *range(1, self.num_codebooks + 1)), settings)
+
+    def needs(self, checkpoint: str | None) -> list[Need]:
+        """The hub's folder, or a release file."""
+        if checkpoint is None or not _is_release_file(checkpoint):
+            return [self.weights.need(checkpoint)]
+        return [needs.weights("dac", checkpoint, licence=self.weights.licence, name=checkpoint)]
+
+    def load(self, checkpoint: str | None, device: torch.device) -> Codec:
+        """From a folder or hub repository, or from a release file of the authors (.pth, by path or URL)."""
+        if checkpoint is not None and _is_release_file(checkpoint):
+            path = files.resolve(checkpoint, self.name)
+            model = _from_release(path, self.sample_rate)
+        else:
+            folder = self.weights.folder(checkpoint, self.name)
+            path = folder / self.weights.files[-1]
+            model = load_model(_MODEL, folder, {"sampling_rate": self.sample_rate})
+        return DAC(model, path, device, model.config.hop_length, model.config.codebook_size, model.config.n_codebooks)
+
+
+def _weights(repo: str, revision: str, size_mb: float) -> Published:
+    return Published(f"descript/{repo}", revision, TRANSFORMERS_FILES, size_mb, "MIT")
+
+
+CODECS: Mapping[str, DACModule] = {
+    module.name: module
+    for module in (
+        DACModule("dac_16k", 16000, 320, 12, (1, 2, 4, 8, 12), _weights("dac_16khz", "7c2fc5e759f1f501aefc6e7a0265cc57f5d17ba7", 297)),
+        DACModule("dac_24k", 24000, 320, 32, (1, 2, 4, 8, 16, 32), _weights("dac_24khz", "6ba020b5ba7d9d8076fb90db7e67f27e31980f6e", 299)),
+        DACModule("dac_44k", 44100, 512, 9, (1, 2, 4, 6, 9), _weights("dac_44khz", "c1bc521685adf9cfe247bc39a5ca58917eda1ac4", 307)),
+    )
+}
 
 
 class DAC(ResidualCodec):
@@ -39,40 +98,15 @@ class DAC(ResidualCodec):
         return self.model.decode(audio_codes=tokens).audio_values
 
 
-def weights_need(weights: Published, checkpoint: str | None) -> Need:
-    """The hub's folder, or a release file."""
-    if checkpoint is None or not _is_release_file(checkpoint):
-        return weights.need(checkpoint)
-    return needs.weights("dac", checkpoint, licence=weights.licence, name=checkpoint)
-
-
-def load_dac(codec: str, weights: Published, sample_rate: int, checkpoint: str | None, device: torch.device) -> Codec:
-    """The model at `sample_rate` from a folder or hub repository, or from a release file of the authors (.pth, by path or URL)."""
-    if checkpoint is not None and _is_release_file(checkpoint):
-        path = files.resolve(checkpoint, codec)
-        model = _from_release(path, sample_rate)
-    else:
-        folder = weights.folder(checkpoint, codec)
-        path = folder / weights.files[-1]
-        model = load_model(_model_class(), folder, {"sampling_rate": sample_rate})
-    return DAC(model, path, device, model.config.hop_length, model.config.codebook_size, model.config.n_codebooks)
-
-
 def _is_release_file(checkpoint: str) -> bool:
     return checkpoint.partition("#")[0].endswith(".pth")
-
-
-def _model_class() -> Any:
-    from transformers import DacModel
-
-    return DacModel
 
 
 def _from_release(path: Path, sample_rate: int) -> Any:
     content = files.load_torch(path)
     try:
         kwargs, tensors = content["metadata"]["kwargs"], content["state_dict"]
-        config = _model_class().config_class(
+        config = transformers_class(_MODEL).config_class(
             encoder_hidden_size=kwargs["encoder_dim"],
             downsampling_ratios=kwargs["encoder_rates"],
             decoder_hidden_size=kwargs["decoder_dim"],
@@ -85,7 +119,7 @@ def _from_release(path: Path, sample_rate: int) -> Any:
         raise UserError(f"{path}: not a release file of DAC: {error} is missing") from None
     if config.sampling_rate != sample_rate:
         raise UserError(f"{path}: the model runs at {config.sampling_rate} Hz, this codec at {sample_rate}")
-    model = _model_class()(config)
+    model = transformers_class(_MODEL)(config)
     layers, renamed = _hub_layers(len(config.downsampling_ratios)), {}
     for name, tensor in _unnormalised(tensors).items():
         layer, _, leaf = name.rpartition(".")
