@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,15 @@ from bench import torchaudio_guard
 from tests.speech import CORPUS
 
 
-def save_codec(folder: Path) -> Path:
-    """An AudioCodecModel with LFSC's rates and quantiser, as lfsc.nemo."""
+def save_codec(
+    folder: Path,
+    n_q: int = 8,
+    levels: Sequence[int] = (8, 7, 6, 6),
+    strides: Sequence[int] = (2, 2, 4, 8, 8),
+    sample_rate: int = 22050,
+    causal: bool = False,
+) -> Path:
+    """An AudioCodecModel with LFSC's rates and quantiser, or those given, as lfsc.nemo."""
     torchaudio_guard.install()
     pytest.importorskip("nemo.collections.tts", reason="needs nemo_toolkit[asr]")
     from nemo.collections.tts.models import AudioCodecModel
@@ -21,17 +30,18 @@ def save_codec(folder: Path) -> Path:
 
     modules = "nemo.collections.tts.modules.audio_codec_modules."
     losses = "nemo.collections.tts.losses.audio_codec_loss."
-    encoder = {"down_sample_rates": [2, 2, 4, 8, 8], "encoded_dim": 32, "base_channels": 2, "resblock_dilation_sizes": [1]}
-    decoder = {"up_sample_rates": [8, 8, 4, 2, 2], "input_dim": 32, "base_channels": 32, "output_activation": "tanh"}
+    width, network = n_q * len(levels), "CausalHiFiGAN" if causal else "HiFiGAN"
+    encoder = {"down_sample_rates": list(strides), "encoded_dim": width, "base_channels": 2, "resblock_dilation_sizes": [1]}
+    decoder = {"up_sample_rates": list(strides)[::-1], "input_dim": width, "base_channels": 32, "output_activation": "tanh"}
     config = {
-        "sample_rate": 22050,
-        "samples_per_frame": 1024,
+        "sample_rate": sample_rate,
+        "samples_per_frame": math.prod(strides),
         "loss_resolutions": [[64, 16, 64]],
         "mel_loss_dims": [5],
         "commit_loss_scale": 0.0,
         "audio_encoder": {"_target_": f"{modules}HiFiGANEncoder", "activation": "lrelu", **encoder},
-        "audio_decoder": {"_target_": f"{modules}HiFiGANDecoder", "activation": "lrelu", **decoder},
-        "vector_quantizer": {"_target_": f"{modules}GroupFiniteScalarQuantizer", "num_groups": 8, "num_levels_per_group": [8, 7, 6, 6]},
+        "audio_decoder": {"_target_": f"{modules}{network}Decoder", "activation": "lrelu", **decoder},
+        "vector_quantizer": {"_target_": f"{modules}GroupFiniteScalarQuantizer", "num_groups": n_q, "num_levels_per_group": list(levels)},
         "generator_loss": {"_target_": f"{losses}GeneratorSquaredLoss"},
         "discriminator_loss": {"_target_": f"{losses}DiscriminatorSquaredLoss"},
     }

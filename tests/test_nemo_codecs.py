@@ -1,7 +1,8 @@
-"""LFSC through NeMo's AudioCodecModel, on a tiny .nemo file that NeMo's own save_to wrote."""
+"""LFSC and its siblings through NeMo's AudioCodecModel, on tiny .nemo files that NeMo's own save_to wrote."""
 
 from __future__ import annotations
 
+import math
 import tarfile
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import torch
 import yaml
 
 from bench.bitstream import pack
-from bench.codecs import lfsc
+from bench.codecs.series.nemo import CODECS
 from bench.conformance import check_codec
 from bench.errors import Unavailable, UserError
 from tests import tiny_nemo
 from tests.tiny_codecs import noise
 
+lfsc = CODECS["lfsc"]
 CPU = torch.device("cpu")
 
 
@@ -90,3 +92,39 @@ def test_a_file_that_is_no_nemo_archive_is_refused(tmp_path):
     (tmp_path / "x.nemo").write_bytes(b"nothing like it")
     with pytest.raises(UserError, match=r"not a \.nemo file"):
         lfsc.load(str(tmp_path / "x.nemo"), CPU)
+
+
+# codebooks, levels and strides as the published configurations have them; a mel codec's encoder is another, behind the same calls
+SIBLINGS = {
+    "nano_1890bps": (8, [8, 7, 6, 6], [2, 2, 4, 8, 8], 22050),
+    "nano_1780bps": (13, [8, 7, 6, 6], [2, 3, 6, 7, 7], 22050),
+    "nano_600bps": (4, [9, 8, 8, 7], [2, 3, 6, 7, 7], 22050),
+    "nemo_audio_22k": (8, [8, 5, 5, 5], [2, 2, 8, 8], 22050),
+    "nemo_audio_44k": (8, [8, 5, 5, 5], [2, 4, 8, 8], 44100),
+    "nemo_mel_22k": (8, [8, 5, 5, 5], [2, 2, 8, 8], 22050),
+    "nemo_mel_44k": (8, [8, 5, 5, 5], [2, 4, 8, 8], 44100),
+}
+
+
+@pytest.mark.parametrize("name", SIBLINGS)
+def test_a_sibling_spends_what_its_name_says(name):
+    n_q, levels, strides, sample_rate = SIBLINGS[name]
+    (point,) = CODECS[name].POINTS.values()
+    assert (point.n_q, point.frame_rate) == (n_q, pytest.approx(sample_rate / math.prod(strides)))
+    assert point.frame_rate * n_q * math.log2(math.prod(levels)) == pytest.approx(1000 * float(point.name.removesuffix("kbps")), rel=0.01)
+    assert CODECS[name].needs(None)[-1].how.startswith(f"hf download nvidia/{CODECS[name].repo} {CODECS[name].repo}.nemo --revision ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in SIBLINGS if "mel" not in name])
+def test_a_sibling_loads_and_keeps_the_contract(name, tmp_path):
+    n_q, levels, strides, sample_rate = SIBLINGS[name]
+    path = tiny_nemo.save_codec(tmp_path, n_q, levels, strides, sample_rate, causal=name.startswith("nano"))
+    codec, (point,) = CODECS[name].load(str(path), CPU), CODECS[name].POINTS.values()
+    assert (codec.sample_rate, codec.hop_length) == (sample_rate, math.prod(strides))
+    encoded = codec.encode(codec.analyse(noise(sample_rate)), point)
+    assert encoded.streams[0].codebook_sizes == (math.prod(levels),) * n_q
+    together, _ = codec.model.encode(audio=torch.stack([noise(9000), noise(9000, 1)]), audio_len=torch.tensor([9000, 9000]))
+    assert torch.equal(codec.analyse(noise(9000, 1)).tokens, together[1].long())  # a batch is its signals one by one
+    checks = check_codec(codec, [point], noise(2 * sample_rate).numpy(), is_trained=False, longest_s=3.0)
+    assert not [check for check in checks if not check.passed]

@@ -1,8 +1,7 @@
-"""LFSC, the Low Frame-rate Speech Codec (Casanova et al., 2024), and its siblings: any AudioCodecModel of NeMo with grouped FSQ.
+"""Codecs of NVIDIA NeMo's AudioCodecModel with grouped FSQ: LFSC (Casanova et al., 2024), the nano codecs, the audio and mel codecs.
 
-A sibling is LFSC with another checkpoint, and with the frame rate and codebooks that it has:
-    {codec: lfsc, name: nano_12hz, sweep: {frame_rate: 12.5, n_q: 13}, checkpoint: "hf:nvidia/nemo-nano-codec-22khz-1.78kbps-12.5fps/\
-nemo-nano-codec-22khz-1.78kbps-12.5fps.nemo@c4ab84a92c8d36a8b5a79eaea807cfaf7f03ed86"}
+A checkpoint has one frame rate and one number of codebooks, which its name tells; another model of the class is any of these with its
+own rates: {codec: lfsc, name: mine, sweep: {frame_rate: 12.5, n_q: 13}, checkpoint: mine.nemo}
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import math
 import tarfile
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +26,6 @@ from bench.codecs.bases.received import check_length, only_stream
 from bench.codecs.bases.residual import FullDepth
 from bench.errors import UserError, unknown
 from bench.needs import Need, weights
-
-INFO = CodecInfo(
-    kind="fixed",
-    title="LFSC",
-    licence="NSCLv1 (NVIDIA source code licence: non-commercial)",
-    citation="@article{casanova2024lfsc, author={Casanova, Edresson and Langman, Ryan and Neekhara, Paarth and Hussain, Shehzeen and "
-    "Li, Jason and Ghosh, Subhankar and Jukić, Ante and Lee, Sang-gil}, title={Low Frame-rate Speech Codec: A Codec Designed for "
-    "Fast High-quality Speech {LLM} Training and Inference}, journal={arXiv:2409.12117}, year={2024}}",
-    url="https://huggingface.co/nvidia/low-frame-rate-speech-codec-22khz",
-)
-VERSION = 1
-POINTS: Mapping[str, OperatingPoint] = {"1.89kbps": OperatingPoint("1.89kbps", 22050 / 1024, 8)}
-# No commit of the hub is known to us: the file's sha256 stands in every result.
-CHECKPOINT = "hf:nvidia/low-frame-rate-speech-codec-22khz/low-frame-rate-speech-codec-22khz.nemo@main"
-SIZE_MB = 619
 
 # What computes tokens and audio; the rest of a checkpoint (discriminators, losses) served the training.
 _PARTS = ("audio_encoder", "vector_quantizer", "audio_decoder")
@@ -84,27 +69,95 @@ class NeMoCodec:
         return F.pad(audio, (0, encoded.num_samples - len(audio)))  # cuts where the pad is negative
 
 
-def point(**settings: float | str) -> OperatingPoint:
-    """LFSC's own point, or the `frame_rate` and `n_q` of a sibling."""
-    for name in settings:
-        if name not in ("frame_rate", "n_q"):
-            raise ValueError(unknown("setting", name, ["frame_rate", "n_q"]))
-    own = POINTS["1.89kbps"]
-    frame_rate, n_q = float(settings.get("frame_rate", own.frame_rate)), int(settings.get("n_q", own.n_q))
-    return OperatingPoint(f"{frame_rate:.4g}hz_{n_q}q", frame_rate, n_q)
+@dataclass(frozen=True)
+class NeMoModule:
+    """One published checkpoint: a `CodecModule`.
+
+    frame_rate   Hz; with n_q codebooks what the checkpoint has, as `own_point`
+    repo         of the hub; its file has its name
+    licence      of the weights
+    """
+
+    name: str
+    title: str
+    own_point: str
+    frame_rate: float
+    n_q: int
+    repo: str
+    licence: str
+    size_mb: float | None = None
+    revision: str = "main"  # where no commit of the hub is known to us: the file's sha256 stands in every result
+    citation: str = ""
+
+    VERSION = 1
+
+    @property
+    def INFO(self) -> CodecInfo:  # noqa: N802 - the names of CodecModule
+        return CodecInfo("fixed", self.title, self.licence, self.citation, f"https://huggingface.co/nvidia/{self.repo}")
+
+    @property
+    def POINTS(self) -> Mapping[str, OperatingPoint]:  # noqa: N802
+        return {self.own_point: OperatingPoint(self.own_point, self.frame_rate, self.n_q)}
+
+    def point(self, **settings: float | str) -> OperatingPoint:
+        """The checkpoint's own rates, or the `frame_rate` and `n_q` of another one."""
+        for name in settings:
+            if name not in ("frame_rate", "n_q"):
+                raise ValueError(unknown("setting", name, ["frame_rate", "n_q"]))
+        frame_rate, n_q = float(settings.get("frame_rate", self.frame_rate)), int(settings.get("n_q", self.n_q))
+        return OperatingPoint(f"{frame_rate:.4g}hz_{n_q}q", frame_rate, n_q)
+
+    def needs(self, checkpoint: str | None) -> list[Need]:
+        nemo = Need("package", "nemo_toolkit", importlib.util.find_spec("nemo") is not None, "pip install 'speech-codec-bench[nemo]'")
+        size_mb = self.size_mb if checkpoint is None else None
+        return [nemo, weights(self.name, checkpoint or self._file, size_mb, self.licence, name=checkpoint or self._file)]
+
+    def load(self, checkpoint: str | None, device: torch.device) -> Codec:
+        """A .nemo file: None for the published one, a path, or what else bench/checkpoint.py resolves."""
+        path = files.resolve(checkpoint or self._file, self.name)
+        return NeMoCodec(_restore(path), path, device)
+
+    @property
+    def _file(self) -> str:
+        return f"hf:nvidia/{self.repo}/{self.repo}.nemo@{self.revision}"
 
 
-def needs(checkpoint: str | None) -> list[Need]:
-    place = checkpoint or CHECKPOINT
-    nemo = Need("package", "nemo_toolkit", importlib.util.find_spec("nemo") is not None, "pip install 'speech-codec-bench[nemo]'")
-    size_mb = SIZE_MB if checkpoint is None else None
-    return [nemo, weights("lfsc", place, size_mb, "NSCLv1", name=place)]
+_LFSC = (
+    "@article{casanova2024lfsc, author={Casanova, Edresson and Langman, Ryan and Neekhara, Paarth and Hussain, Shehzeen and "
+    "Li, Jason and Ghosh, Subhankar and Jukić, Ante and Lee, Sang-gil}, title={Low Frame-rate Speech Codec: A Codec Designed for "
+    "Fast High-quality Speech {LLM} Training and Inference}, journal={arXiv:2409.12117}, year={2024}}"
+)
+_NON_COMMERCIAL = "NSCLv1 (NVIDIA source code licence: non-commercial)"
 
 
-def load(checkpoint: str | None, device: torch.device) -> Codec:
-    """A .nemo file: None for the published one, a path, or what else bench/checkpoint.py resolves."""
-    path = files.resolve(checkpoint or CHECKPOINT, "lfsc")
-    return NeMoCodec(_restore(path), path, device)
+def _nano(name: str, kbps: str, fps: str, frame_rate: float, n_q: int, revision: str = "main") -> NeMoModule:
+    repo = f"nemo-nano-codec-22khz-{kbps}kbps-{fps}fps"
+    title = f"NanoCodec {kbps} kbps"
+    return NeMoModule(name, title, f"{kbps}kbps", frame_rate, n_q, repo, "NVIDIA Open Model License", revision=revision)
+
+
+def _classic(what: str, khz: int, hop_length: int, size_mb: float) -> NeMoModule:
+    """NeMo's first codecs, 8 codebooks of 1000 at 86.1 Hz; the encoder of a mel codec takes mel spectrograms of bands."""
+    rate = khz * 1000 + (50 if khz == 22 else 100)
+    title, repo = f"NeMo {what} codec {rate / 1000:g} kHz", f"{what}-codec-{khz}khz"
+    return NeMoModule(f"nemo_{what}_{khz}k", title, "6.9kbps", rate / hop_length, 8, repo, "see the model's card", size_mb)
+
+
+CODECS: Mapping[str, NeMoModule] = {
+    module.name: module
+    for module in (
+        NeMoModule(
+            "lfsc", "LFSC", "1.89kbps", 22050 / 1024, 8, "low-frame-rate-speech-codec-22khz", _NON_COMMERCIAL, 619, citation=_LFSC
+        ),
+        _nano("nano_1890bps", "1.89", "21.5", 22050 / 1024, 8),
+        _nano("nano_1780bps", "1.78", "12.5", 12.5, 13, "c4ab84a92c8d36a8b5a79eaea807cfaf7f03ed86"),
+        _nano("nano_600bps", "0.6", "12.5", 12.5, 4),
+        _classic("audio", 22, 256, 416),
+        _classic("audio", 44, 512, 427),
+        _classic("mel", 22, 256, 416),
+        _classic("mel", 44, 512, 427),
+    )
+}
 
 
 def _restore(path: Path) -> Any:
