@@ -26,6 +26,7 @@ from bench.bitstream import entropy_pack, entropy_unpack, pack, unpack
 from bench.codec import Codec, Encoded, OperatingPoint, check_audio, nominal_bitrate
 from bench.datasets.specs import BUNDLED, open_dataset, parse_spec
 from bench.errors import Unavailable
+from bench.latency import algorithmic_latency
 from bench.registry import codec_module
 
 LONGEST_S = 60.0
@@ -64,8 +65,21 @@ def check(name: str, checkpoint: str | None, device: torch.device) -> list[Check
     elsewhere = _Elsewhere(name, checkpoint, str(device))
     return [
         *check_codec(codec, points, speech),
+        _checked("latency", lambda: _latencies(codec, points, torch.from_numpy(speech), rate)),
         _checked("decodes elsewhere", lambda: _decodes_elsewhere(codec, points, utterances, elsewhere)),
     ]
+
+
+def _latencies(codec: Codec, points: Sequence[OperatingPoint], speech: Tensor, rate: int) -> str:
+    """No rule, but worth knowing: of every point that the checkpoint takes."""
+    told = []
+    for point in points:
+        try:
+            samples = algorithmic_latency(codec, point, speech, rate)
+        except ValueError:
+            continue  # another checkpoint's point, of which "accepts points" tells
+        told.append(f"{point.name} {'the whole utterance' if samples is None else f'{1000 * samples / rate:.3g}'}")
+    return f"ms: {', '.join(told)}"
 
 
 def _tuned(codec: Any, point: OperatingPoint, speech: Tensor) -> OperatingPoint:

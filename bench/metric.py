@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -13,6 +14,8 @@ from bench.record import MetricInfo, Score
 
 if TYPE_CHECKING:
     import torch
+
+    from bench.codec import Codec, Encoded, OperatingPoint
 
 Audio = np.ndarray  # float32 [T], mono
 
@@ -45,6 +48,31 @@ class BatchMetric(Metric, Protocol):
     def score_batch(self, prepared: Any, degraded: Sequence[Audio]) -> Sequence[Mapping[str, Score]]:
         """What score() gives for each of `degraded`, in their order. Where it raises, each is scored alone."""
         ...
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What decoded audio was made from.
+
+    encoded       as it was received; None where its stream is not kept (classical coders)
+    point         at which it was encoded
+    audio         what was decoded, at the codec's own `sample_rate` (Hz)
+    hop_length    samples of a base frame
+    codec         gives the loaded codec
+    """
+
+    encoded: Encoded | None
+    point: OperatingPoint
+    audio: Audio
+    sample_rate: int
+    hop_length: int
+    codec: Callable[[], Codec]
+
+
+class StreamMetric(Metric, Protocol):
+    """A metric that looks at more than decoded audio; its facts say `of_stream`. score() is for audio of which nothing else is known."""
+
+    def score_stream(self, prepared: Any, degraded: Audio, sent: Sent) -> Mapping[str, Score]: ...
 
 
 class MetricFailure(Exception):

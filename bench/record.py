@@ -103,6 +103,7 @@ class MetricInfo:
     diagnostic    describes the signal (delay, gain), ranks nothing
     accelerated   gains from an accelerator: scored beside the codec on its device, all others on CPU workers
     needs_text    compares with the transcript: not applicable where there is none
+    of_stream     looks at what was sent, or asks the codec itself (`metric.StreamMetric`): not applicable to recordings
     """
 
     name: str
@@ -119,6 +120,7 @@ class MetricInfo:
     diagnostic: bool = False
     accelerated: bool = False
     needs_text: bool = False
+    of_stream: bool = False
 
     @property
     def sign(self) -> float:

@@ -12,7 +12,8 @@ import torch
 
 import bench
 from bench import audio
-from bench.codecs.training.alignment import PHONES, Aligner, align_store
+from bench.alignment import PHONES, Aligner
+from bench.codecs.training.alignment import align_store
 from bench.codecs.training.data import AudioStore, Clip
 from bench.codecs.training.recogniser import LABELS_A_FRAME, labels
 

@@ -220,6 +220,7 @@ def test_a_codec_is_checked_by_name():
     checks = check("amr_nb", None, torch.device("cpu"))
     assert [check.name for check in checks if not check.passed] == []
     assert "takes long audio" in [check.name for check in checks]
+    assert "4.75kbps 2" in next(check.detail for check in checks if check.name == "latency")
 
 
 def test_a_codec_that_can_not_run_here_says_what_it_lacks(monkeypatch):

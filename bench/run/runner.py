@@ -140,6 +140,7 @@ class _Run:
         self._lane_of: dict[Column, Lane] = {
             column: "device" if engine.accelerated and infos[column.name].accelerated else "core" for column in self._columns
         }
+        self._of_stream = {column for column in self._columns if infos[column.name].of_stream}
         self._scores: dict[Lane, deque[_Job]] = {"device": deque(), "core": deque()}  # goes before what decodes, which makes more of it
         self._decodes: deque[_Job] = deque()
         self._under_way: dict[int, _Job] = {}
@@ -255,10 +256,19 @@ class _Run:
             for cell, audio in decoded:
                 if columns := tuple(column for column in cell.columns if self._lane_of[column] == lane):
                     cells.append(cell)
-                    parts.append(ScoreCell(audio, columns, cell.recording.reference if cell.recording else None))
+                    parts.append(self._score_cell(cell, audio, columns))
                     cell.lanes_left += 1
             if cells:
-                self._scores[lane].append(_Job(lane, ScoreTask(cells[0].source, tuple(parts)), work, cells))
+                entry = work.entry if any(part.point for part in parts) else None
+                self._scores[lane].append(_Job(lane, ScoreTask(cells[0].source, tuple(parts), entry), work, cells))
+
+    def _score_cell(self, cell: _Cell, audio: bytes | Path, columns: tuple[Column, ...]) -> ScoreCell:
+        reference = cell.recording.reference if cell.recording else None
+        known = self._store.get(cell.blank.key)
+        if known is None or cell.recording or self._of_stream.isdisjoint(columns):
+            return ScoreCell(audio, columns, reference)
+        stream = self._store.read_file(known.stream_file) if known.stream_file else None
+        return ScoreCell(audio, columns, reference, cell.point, known.hop_length, stream or b"")
 
     def _turn(self) -> bool:
         """Hands out what workers are free for, and takes in what has come back; False where nothing is left."""

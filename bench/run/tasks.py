@@ -98,11 +98,17 @@ class CheckTask:
 
 @dataclass(frozen=True)
 class ScoreCell:
-    """Decoded audio, as FLAC or as the file of a recording, and the columns that its record lacks."""
+    """Decoded audio, as FLAC or as the file of a recording, and the columns that its record lacks.
+
+    point, hop_length, stream   what the audio was made from, for the columns that ask for it; the stream is b"" where it is not kept
+    """
 
     audio: bytes | Path
     columns: tuple[Column, ...]
     reference: Path | None = None  # in place of the utterance's own audio
+    point: OperatingPoint | None = None
+    hop_length: int = 0
+    stream: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,7 @@ class ScoreTask:
 
     source: Source
     cells: tuple[ScoreCell, ...]
+    entry: Entry | None = None  # the codec, for the columns that ask for it
     seed: int = 0
 
     def parts(self) -> list[tuple[ScoreTask, tuple[int, ...]]]:

@@ -24,7 +24,7 @@ from bench.codec import Codec, Encoded, OperatingPoint, check_audio, nominal_bit
 from bench.conformance import same_audio
 from bench.dataset import Entry as Source
 from bench.dataset import Utterance
-from bench.metric import Metric, MetricFailure, MetricModule, NotApplicable
+from bench.metric import Metric, MetricFailure, MetricModule, NotApplicable, Sent
 from bench.record import Column, Score
 from bench.recordings import Recording, check_length
 from bench.run.failure import BrokenContract, attempt
@@ -39,6 +39,7 @@ from bench.run.tasks import (
     Description,
     Failed,
     Outcome,
+    ScoreCell,
     Scored,
     ScoreTask,
 )
@@ -144,7 +145,7 @@ class Worker:
             signals: dict[int, _Signal] = {}
             for number, cell in enumerate(task.cells):
                 if cell.reference == reference:
-                    signal = utterance if isinstance(utterance, Failed) else attempt(_signal, cell.audio, stage="reading")
+                    signal = utterance if isinstance(utterance, Failed) else attempt(self._signal, task, cell, stage="reading")
                     if isinstance(signal, Failed):
                         outcomes[number] = {column.key: signal for column in cell.columns}
                     else:
@@ -181,11 +182,22 @@ class Worker:
             return [ready] * len(signals)
         reference, prepared = ready
         fitted = [audio.fit_length(signal.at(metric.sample_rate), len(reference)) for signal in signals]
+        if hasattr(metric, "score_stream"):
+            sent = [signal.sent for signal in signals]
+            return [self._timed(_unless_inapplicable, _score, metric, prepared, *each) for each in zip(fitted, sent, strict=True)]
         if len(fitted) > 1 and hasattr(metric, "score_batch"):
             scores = self._timed(metric.score_batch, prepared, fitted)
             if not isinstance(scores, Failed):
                 return scores
         return [self._timed(_unless_inapplicable, metric.score, prepared, signal) for signal in fitted]
+
+    def _signal(self, task: ScoreTask, cell: ScoreCell) -> _Signal:
+        samples, sample_rate = from_flac(cell.audio) if isinstance(cell.audio, bytes) else audio.read(cell.audio)
+        entry, point = task.entry, cell.point
+        if entry is None or point is None:
+            return _Signal(samples, sample_rate)
+        encoded = unpack(cell.stream) if cell.stream else None
+        return _Signal(samples, sample_rate, Sent(encoded, point, samples, sample_rate, cell.hop_length, lambda: self._load(entry)))
 
     def _prepared(self, metric: Metric, utterance: Utterance) -> tuple[np.ndarray, Any]:
         """The reference at the metric's rate, and what the metric prepares from it: once for all codecs and points."""
@@ -390,6 +402,7 @@ class _Signal:
 
     samples: np.ndarray
     sample_rate: int
+    sent: Sent | None = None
     _at_rate: dict[int, np.ndarray] = field(default_factory=dict)
 
     def at(self, sample_rate: int) -> np.ndarray:
@@ -398,8 +411,8 @@ class _Signal:
         return self._at_rate[sample_rate]
 
 
-def _signal(stored: bytes | Path) -> _Signal:
-    return _Signal(*(from_flac(stored) if isinstance(stored, bytes) else audio.read(stored)))
+def _score(metric: Any, prepared: Any, degraded: np.ndarray, sent: Sent | None) -> Mapping[str, Score]:
+    return metric.score(prepared, degraded) if sent is None else metric.score_stream(prepared, degraded, sent)
 
 
 def _unless_inapplicable(function: Callable[..., V], *arguments: Any) -> V | NotApplicable:

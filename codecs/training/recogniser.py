@@ -1,6 +1,6 @@
 """FlexiCodec-tiny's speech recogniser: a small SenseVoice encoder that learns which phone is heard, 50 times a second.
 
-Its targets are forced alignments of the transcripts (bench/codecs/training/alignment.py). CTC over the letters, as SenseVoice was
+Its targets are forced alignments of the transcripts (bench/alignment.py). CTC over the letters, as SenseVoice was
 trained, did not get beyond the letters' frequencies on two hours of speech.
 """
 
@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 
+from bench.alignment import PHONES, SAMPLE_RATE
 from bench.codecs.nn.fbank import MEL_BINS, FilterBank, fbank, stack_frames
 from bench.codecs.nn.sensevoice import SenseVoice
-from bench.codecs.training.alignment import PHONES, SAMPLE_RATE, align_store
+from bench.codecs.training.alignment import align_store
 from bench.codecs.training.data import AudioStore, Clip, FromStep, split, vary
 from bench.codecs.training.merging import generator
 from bench.codecs.training.models import Reconstruction, Trainable
