@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from math import ceil, log10
 from typing import Any
 
@@ -94,6 +95,30 @@ def test_coders_keep_the_contract(name):
     points = list(codec_file(name).POINTS.values())
     checks = check_codec(codec, [points[0], points[-1]], at_rate(sentence(), codec.sample_rate or 16000), longest_s=3.0)
     assert not [check for check in checks if not check.passed]
+
+
+@pytest.mark.parametrize("name", ["opus_lace", "opus_nolace"])
+def test_enhanced_opus_is_another_decoder_of_the_same_packets(name, clips):
+    enhanced, plain, samples = loaded(name), loaded("opus"), torch.from_numpy(audio.resample(clips[0], 16000, 24000))
+    points = codec_file(name).POINTS
+    for point, differs in ((points["6kbps"], False), (points["12kbps"], True)):
+        encoded = enhanced.encode(enhanced.analyse(samples), point)
+        assert encoded == plain.encode(plain.analyse(samples), point)
+        one, other = enhanced.decode(encoded), plain.decode(encoded)
+        assert (float((one - other).square().mean() / other.square().mean()) > 1e-3) == differs
+    with pytest.raises(ValueError, match="do not fit"):
+        enhanced.decode(replace(encoded, packets=encoded.packets[:-2]))
+    checks = check_codec(enhanced, [points["12kbps"]], clips[0], longest_s=3.0)
+    assert not [check for check in checks if not check.passed]
+
+
+@pytest.mark.parametrize("name", ["opus_lace", "opus_nolace"])
+def test_enhanced_opus_says_what_it_lacks(name, tmp_path):
+    *_, package = codec_file(name).needs(str(tmp_path))
+    assert not package.available
+    assert package.how == f"npm install --prefix {tmp_path} @wasm-audio-decoders/opus-ml@0.0.3"
+    with pytest.raises(Unavailable, match="npm install"):
+        codec_file(name).load(str(tmp_path), CPU)
 
 
 def test_lyra_keeps_the_contract(lyra, clips):

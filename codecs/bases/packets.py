@@ -56,7 +56,7 @@ class Coder:
         import av
         from av.error import FFmpegError
 
-        check_length(len(packets), num_samples + self.delay, self.frame_length)
+        self.check_packets(packets, num_samples)
         decoder: Any = av.CodecContext.create(self.name, "r")
         decoder.sample_rate, decoder.layout = self.decoded_rate, "mono"
         try:
@@ -64,7 +64,15 @@ class Coder:
         except FFmpegError as error:
             raise ValueError(f"a packet is damaged: {self.name}: {error.strerror}") from None
         pcm = np.concatenate([np.zeros(0, np.int16), *(frame.to_ndarray()[0] for frame in frames)])
-        audio = resample(pcm.astype(np.float32) / 32768, self.decoded_rate, self.sample_rate)
+        return self.aligned(pcm.astype(np.float32) / 32768, num_samples)
+
+    def check_packets(self, packets: Sequence[bytes], num_samples: int) -> None:
+        """ValueError where `num_samples` take another number of them."""
+        check_length(len(packets), num_samples + self.delay, self.frame_length)
+
+    def aligned(self, decoded: np.ndarray, num_samples: int) -> Tensor:
+        """float32 [num_samples] at the coder's rate, of what a decoder gave at `decoded_rate`, without its delay."""
+        audio = resample(decoded, self.decoded_rate, self.sample_rate)
         if len(audio) < self.delay + num_samples:
             raise ValueError(f"the packets hold {len(audio) - self.delay} samples, not {num_samples}")
         return torch.from_numpy(fit_length(audio[self.delay :], num_samples).copy())
