@@ -136,7 +136,9 @@ class CodecModule(Protocol):
 
     INFO: CodecInfo
     VERSION: int  # raised when the same input gives other tokens or audio
-    POINTS: Mapping[str, OperatingPoint]
+
+    @property
+    def POINTS(self) -> Mapping[str, OperatingPoint]: ...  # noqa: N802
 
     def point(self, **settings: float | str) -> OperatingPoint:
         """The point of one combination of a suite's `sweep:`; ValueError names the setting and the choices."""

@@ -21,7 +21,7 @@ VERSION = 1
 FRAME_RATES = (80, 16000 / 240, 50, 40, 20)  # Hz; checkpoints of 80, 40 and 20 are shipped, one each
 
 
-def point(**settings: float) -> OperatingPoint:
+def point(**settings: float | str) -> OperatingPoint:
     """The point of `frame_rate`, which must be the checkpoint's own."""
     for name in settings:
         if name != "frame_rate":

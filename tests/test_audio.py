@@ -7,6 +7,7 @@ import shutil
 import struct
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -25,7 +26,7 @@ def tone(seconds: float = 2.0) -> np.ndarray:
 
 def encode(path: Path, codec: str, samples: np.ndarray, rate: int = RATE, container: str | None = None, **options: str) -> Path:
     with av.open(str(path), "w", format=container, options=options) as output:
-        stream = output.add_stream(codec, rate=rate, layout="mono")
+        stream: Any = output.add_stream(codec, rate=rate, layout="mono")
         frame = av.AudioFrame.from_ndarray(samples[None].astype(np.float32), format="fltp", layout="mono")
         frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), 0
         resampler = av.AudioResampler(format=stream.format, layout="mono", rate=rate, frame_size=stream.frame_size or None)

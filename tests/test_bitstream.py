@@ -196,7 +196,7 @@ def test_every_bit_is_counted_or_says_nothing(encoded: Encoded) -> None:
 
 
 def test_lengths_cost_about_what_they_tell() -> None:
-    seconds_of_tokens = [even_tokens(50 * seconds) for seconds in (2, 3, 4, 10)]
+    seconds_of_tokens = tuple(even_tokens(50 * seconds) for seconds in (2, 3, 4, 10))
     own = layout_of(Encoded(seconds_of_tokens[:1], 32000))
     for stream, seconds in zip(seconds_of_tokens, (2, 3, 4, 10), strict=True):
         packed = pack(Encoded((stream,), 16000 * seconds), own)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ TWINS = [path for path in PAPER_RECIPES if path.stem.endswith("bps")]  # at equa
 
 
 def write_checkpoint(path: Path, stride: int = 1, **metadata: str) -> Path:
-    config = {"width": 16, "hidden": 24, "encoder_blocks": 1, "decoder_blocks": 1, "latent_dim": 8}
+    config: dict[str, Any] = {"width": 16, "hidden": 24, "encoder_blocks": 1, "decoder_blocks": 1, "latent_dim": 8}
     config |= {"family": "spectral", "n_fft": 640, "hop_length": 200, "stride": stride, "levels": [5, 3, 3]}
     torch.manual_seed(0)
     tensors = {name: tensor.half() for name, tensor in SpectralCodec(config).state_dict().items()}
@@ -66,7 +67,7 @@ def test_another_rate_than_the_checkpoints_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_rate_that_is_no_whole_number_may_be_given_to_a_hundredth(tmp_path: Path) -> None:
-    config = {"width": 16, "hidden": 24, "encoder_blocks": 1, "decoder_blocks": 1, "latent_dim": 8}
+    config: dict[str, Any] = {"width": 16, "hidden": 24, "encoder_blocks": 1, "decoder_blocks": 1, "latent_dim": 8}
     config |= {"family": "spectral", "n_fft": 640, "hop_length": 266, "stride": 1, "levels": [5, 3, 3]}
     metadata = {"config": json.dumps(config), "sample_rate": "16000"}
     save_file(SpectralCodec(config).state_dict(), tmp_path / "toy.safetensors", metadata=metadata)

@@ -102,7 +102,7 @@ def mutated(stream: bytes, rng: np.random.Generator) -> bytes:
             content[rng.integers(near)] = rng.integers(256)
         case 2:
             at = rng.integers(near)
-            content[at:at] = rng.bytes(rng.integers(1, 9))
+            content[at:at] = rng.bytes(int(rng.integers(1, 9)))
         case 3:
             at = rng.integers(near)
             del content[at : at + rng.integers(1, 9)]
@@ -110,7 +110,7 @@ def mutated(stream: bytes, rng: np.random.Generator) -> bytes:
             at = rng.integers(near)
             content[at : at + 1] = b"\xff" * rng.integers(1, 6) + bytes([rng.integers(128)])  # a large number
         case 5:
-            at, size = rng.integers(near), rng.integers(1, 9)
+            at, size = rng.integers(near), int(rng.integers(1, 9))
             content[at : at + size] = rng.bytes(size)
     return sealed(bytes(content))
 

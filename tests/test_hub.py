@@ -174,7 +174,7 @@ def test_a_larger_sample_adds_the_difference_of_the_same_commit(server, tmp_path
 
 
 def test_a_killed_fetch_goes_on_where_it_was(server, tmp_path, monkeypatch):
-    written = []
+    written: list[Path] = []
 
     def killed(path: Path, write: Any) -> None:
         if len(written) == 10:

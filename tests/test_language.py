@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
-from bench.datasets.specs import open_dataset, parse_spec
+from bench.datasets.specs import FolderSet, HubSet, open_dataset, parse_spec
 from bench.errors import UserError
 from bench.language import language_name, language_tag, script, unspaced
 
-SAID = {
+SAID: dict[str, list[Any]] = {
     "zh": ["zh", "zh_CN", "zh-Hans", "zh-Hant-TW", "zho", "chi", "cmn", "cmn_hans_cn", "Chinese", "chinese", "Mandarin", "中文"],
     "en": ["en", "EN", "en_US", "en-UK", "eng", "English", "en_GB.UTF-8", " en "],
     "de": ["de", "deu", "ger", "de-AT", "German", "Deutsch"],
@@ -75,8 +76,8 @@ def test_manifests_folders_and_selections_read_languages(tmp_path):
     assert len(found.entries) == 3
     (entry,) = open_dataset(parse_spec({"folder": ".", "language": "English"}), tmp_path, 0).entries
     assert entry.language == "en"
-    assert parse_spec({"hf": "a/b", "language": "zho"}).language == "zh"
-    assert parse_spec({"folder": ".", "language": False}).language == "no"
+    assert HubSet.model_validate({"hf": "a/b", "language": "zho"}).language == "zh"
+    assert FolderSet.model_validate({"folder": ".", "language": False}).language == "no"
     assert parse_spec({"folder": ".", "languages": False}).languages == ("no",)
     manifest.write_text(json.dumps({"id": "1", "path": "a.wav"}) + "\n" + json.dumps({"id": "2", "path": "a.wav", "language": "jp"}) + "\n")
     with pytest.raises(UserError, match=r"manifest.jsonl:2: language: .*language 'jp' unknown; did you mean 'ja' \(Japanese\)"):

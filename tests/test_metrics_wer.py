@@ -295,7 +295,7 @@ def tiny_whisper(folder: Path, multilingual: bool = True) -> Path:
         decoder_start_token_id=number("<|startoftranscript|>"),
     )
     torch.manual_seed(1)  # what is not filled below
-    model = WhisperForConditionalGeneration(config)
+    model: Any = WhisperForConditionalGeneration(config)
     with torch.no_grad():
         generator = torch.Generator().manual_seed(1)
         for name, parameter in model.named_parameters():

@@ -40,8 +40,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def _run_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("suites", "codecs", "bench"):
-        (folder / name).symlink_to(ROOT / name)
+    for linked in ("suites", "codecs", "bench"):
+        (folder / linked).symlink_to(ROOT / linked)
     soundfile.write("my.wav", 0.3 * np.sin(np.arange(32000) / 15), 16000)
     for language, text in BLOCKS:
         if language in {"yaml", "python"} and (name := re.match(r"# (\S+\.(?:yaml|py))\n", text)):

@@ -221,7 +221,7 @@ def test_a_point_that_fails_takes_no_other_point_with_it(tmp_path, monkeypatch, 
 class Recogniser:
     """Says how loud it is; remembers the sizes of its batches."""
 
-    languages = None
+    languages: tuple[str, ...] | None = None
 
     def __init__(self) -> None:
         self.batches: list[int] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from pystoi import stoi
 
 from bench import audio
-from bench.codec import OperatingPoint, TunableCodec
+from bench.codec import Codec, OperatingPoint, TunableCodec
 from bench.codecs import codecslime, fixed, flexicodec, tfc
 
 CPU = torch.device("cpu")
@@ -24,12 +25,12 @@ def speech(shared: Path) -> list[torch.Tensor]:
     return [torch.from_numpy(audio.resample(*audio.read(folder / row["path"]), 16000)) for row in rows]
 
 
-def mean_stoi(codec: TunableCodec, points: list[OperatingPoint], speech: list[torch.Tensor]) -> list[float]:
+def mean_stoi(codec: Codec, points: list[OperatingPoint], speech: list[torch.Tensor]) -> list[float]:
     latents = [codec.analyse(samples) for samples in speech]
     means = []
     for point in points:
         if "target_frame_rate" in point.options:
-            point = codec.tune(latents, point)
+            point = cast(TunableCodec, codec).tune(latents, point)
         decoded = [codec.decode(codec.encode(latent, point)) for latent in latents]
         means.append(float(np.mean([stoi(x.numpy(), y.numpy(), 16000) for x, y in zip(speech, decoded, strict=True)])))
     return means

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bench.codec import OperatingPoint
 from bench.errors import UserError
 from bench.suite import load_suite
 from tests import toys
@@ -179,7 +181,12 @@ def test_whole_numbers_of_a_sweep_stay_whole(tmp_path, monkeypatch) -> None:
     module = toys.codec_module(toys.ToyCodec())
     seen = []
     plain = module.point
-    module.point = lambda **settings: seen.append(settings["levels"]) or plain(**settings)
+
+    def point(**settings: Any) -> OperatingPoint:
+        seen.append(settings["levels"])
+        return plain(**settings)
+
+    module.point = point
     toys.install(monkeypatch, {"toy": module}, [toys.metric_module(toys.ToyMetric())])
     text = "name: s\ndatasets: [bundled]\ncodecs: [{codec: toy, sweep: {levels: X}}]\nmetrics: [distance]\n"
     for sweep, values in (("[16, 32]", [16, 32]), ("{from: 16, to: 48, step: 16}", [16, 32, 48]), ("[16.5]", [16.5]), ("16", [16])):

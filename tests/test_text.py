@@ -163,6 +163,7 @@ def _between(text: str, sign: str) -> str:
 def counted(language: str, text: str, heard: str, name: str = STANDARD) -> tuple[int, int]:
     """Errors, and how many words (or characters) the text has."""
     normalise = normaliser(name, language)
+    found: jiwer.CharacterOutput | jiwer.WordOutput
     if unspaced(language):
         found = jiwer.process_characters(spelling(normalise(text), language), spelling(normalise(heard), language))
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,13 +141,15 @@ def test_widening_to_a_stride_averages_and_repeats(recipe: dict, tmp_path: Path)
     narrow = read_recipe(save(recipe, tmp_path))
     wide = narrow.model_copy(update={"model": narrow.model.model_copy(update={"stride": 2})})
     first, second = build(narrow, tmp_path), build(wide, tmp_path)
-    first.network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-    second.network.load_state_dict({name: tensor.float() for name, tensor in second.from_start(tensors).items()})
+    one: Any = first.network
+    two: Any = second.network
+    one.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    two.load_state_dict({name: tensor.float() for name, tensor in second.from_start(tensors).items()})
     audio_in = torch.randn(1, 16000, generator=torch.Generator().manual_seed(0)) / 10
-    latents = first.network.encoder(audio_in)
+    latents = one.encoder(audio_in)
     means = latents.unflatten(-1, (-1, 2)).mean(-1)
-    assert torch.allclose(second.network.encoder(audio_in), means, atol=1e-5)
-    assert torch.allclose(second.network.decoder(means), first.network.decoder(means.repeat_interleave(2, dim=-1)), atol=1e-5)
+    assert torch.allclose(two.encoder(audio_in), means, atol=1e-5)
+    assert torch.allclose(two.decoder(means), one.decoder(means.repeat_interleave(2, dim=-1)), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +175,7 @@ def test_a_mistake_in_a_recipe_is_one_clear_line(recipe: dict, tmp_path: Path, f
 
 
 def test_learning_rates_rise_and_fall_as_the_recipe_says() -> None:
-    settings = {"steps": 1000, "learning_rate": 1e-3, "final_learning_rate": 1e-5, "warmup_steps": 100}
+    settings: dict[str, Any] = {"steps": 1000, "learning_rate": 1e-3, "final_learning_rate": 1e-5, "warmup_steps": 100}
     for schedule in ("cosine", "linear", "exponential", "trapezoid"):
         curve = [learning_rate(Optimiser(**settings, schedule=schedule), step) for step in range(1001)]
         assert curve[0] == pytest.approx(1e-5)
@@ -205,14 +208,20 @@ def test_coloured_noise_has_its_level() -> None:
     assert 20 * np.log10(np.sqrt(np.mean(noise**2))) == pytest.approx(-50, abs=1e-3)
 
 
+def durations_of(merging: Any, latents: torch.Tensor, step: int | None) -> torch.Tensor:
+    durations = merging.durations(latents, step)
+    assert durations is not None
+    return durations
+
+
 def test_melt_begins_without_merging_and_reaches_its_target() -> None:
     melt = DirichletSegments(Melt(kind="melt", curriculum_steps=100, skip_probability=0.0), seed=0)
     latents = torch.zeros(64, 4, 80)
-    assert bool((melt.durations(latents, 0) <= 1).all())
+    assert bool((durations_of(melt, latents, 0) <= 1).all())
     shares = np.mean([melt.shares(100, np.random.default_rng(seed)) for seed in range(2000)], axis=0)
     assert np.allclose(shares, [0.1, 0.45, 0.25, 0.2], atol=0.02)
     for step in (30, 100, 250):
-        durations = melt.durations(latents, step)
+        durations = durations_of(melt, latents, step)
         assert bool((durations.sum(1) == 80).all())
         assert 0 <= int(durations.min())
         assert int(durations.max()) <= 4
@@ -223,10 +232,10 @@ def test_melt_begins_without_merging_and_reaches_its_target() -> None:
 def test_cool_merges_by_schedfr_and_lets_some_items_escape() -> None:
     cool = ScheduledSegments(Cool(kind="cool", skip_probability=0.3), seed=0)
     latents = torch.randn(200, 4, 80, generator=torch.Generator().manual_seed(0))
-    exact = cool.durations(latents, None)
+    exact = durations_of(cool, latents, None)
     assert exact.shape == (200, 40)
     assert bool((exact.sum(1) == 80).all())
-    durations = cool.durations(latents, 7)
+    durations = durations_of(cool, latents, 7)
     escaped = (durations == 1).all(1)
     assert 0.2 < float(escaped.double().mean()) < 0.4
     assert torch.equal(durations[~escaped][:, :40], exact[~escaped])
@@ -326,7 +335,8 @@ def test_aligned_codebooks_fit_what_the_encoder_gives_and_a_resumed_training_kee
     model = build(read_recipe(save(toy, tmp_path)), tmp_path)
     audio = 0.1 * torch.randn(8, 20480, generator=torch.Generator().manual_seed(0))
     left: list[float] = []
-    quantiser = model.eval().network.dac.quantizer
+    network: Any = model.eval().network
+    quantiser = network.dac.quantizer
     quantiser.register_forward_hook(lambda part, given, made: left.append(float((given[0] - made.features).var() / given[0].var())))
     with torch.no_grad():
         model(audio, None)
@@ -356,6 +366,7 @@ def test_with_discriminators_both_sides_learn(recipe: dict, tmp_path: Path, monk
     training.train(save(toy, tmp_path), tmp_path / "out", smoke=True)
     judge, judges_start = seen[0].discriminators, seen[0].optimizers()
     assert judge is not None
+    assert isinstance(judges_start, list)
     assert [len(optimiser.state) > 0 for optimiser in judges_start] == [True, True]
     assert seen[0].step == 10
 
@@ -430,7 +441,12 @@ def test_the_energy_loss_asks_for_peaks_that_the_mel_loss_lets_sink() -> None:
 
 def test_a_recipes_energy_term_is_trained_and_logged(recipe: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     logged: list[set[str]] = []
-    monkeypatch.setattr(CodecTraining, "finish_step", lambda self, terms: (logged.append(set(terms)), setattr(self, "step", self.step + 1)))
+
+    def finish_step(self: CodecTraining, terms: dict[str, torch.Tensor]) -> None:
+        logged.append(set(terms))
+        self.step += 1
+
+    monkeypatch.setattr(CodecTraining, "finish_step", finish_step)
     training.train(save({**recipe, "losses": {"mel": 15, "energy": 15}}, tmp_path), tmp_path / "out", smoke=True)
     assert all("energy" in terms for terms in logged)
 
@@ -440,7 +456,8 @@ def test_a_share_of_flexicodecs_steps_merges_nothing(recipe: dict, recogniser: P
     toy["merging"] |= {"lowest": -1.0, "highest": -0.9, "unmerged": 0.5}
     model = build(read_recipe(save(toy, tmp_path)), tmp_path)
     groups: list[int] = []
-    model.network.dac.quantizer.register_forward_pre_hook(lambda part, given: groups.append(given[0].shape[-1]))
+    network: Any = model.network
+    network.dac.quantizer.register_forward_pre_hook(lambda part, given: groups.append(given[0].shape[-1]))
     with torch.no_grad():
         for step in range(40):
             model(torch.zeros(1, 20480), step)
@@ -452,6 +469,7 @@ def test_a_recogniser_is_taken_from_a_codec_that_holds_one(recipe: dict, recogni
     first = {**recipe, **toy_model("flexicodec", recogniser), "name": "first"}
     result = training.train(save(first, tmp_path), tmp_path / "out", smoke=True)
     second = {**recipe, **toy_model("flexicodec", result)}
-    own = build(read_recipe(save(second, tmp_path)), tmp_path).network.semantic_model.state_dict()
+    network: Any = build(read_recipe(save(second, tmp_path)), tmp_path).network
+    own = network.semantic_model.state_dict()
     held, _ = load_safetensors(result)
     assert all(torch.equal(tensor.half(), held[f"semantic_model.{name}"]) for name, tensor in own.items())

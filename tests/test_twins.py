@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -104,14 +105,14 @@ def test_frames_of_any_even_distance_from_the_window_cover_the_audio(hop_length:
 
 def test_a_twin_starts_as_its_dynamic_codec_drawn_out_and_its_new_dimensions_count_for_nothing() -> None:
     config = tiny_config()
-    source = flexicodec.tiny_network(config).eval()
+    source: Any = flexicodec.tiny_network(config).eval()
     stride, levels = config["backbone"]["stride"], config["sizes"]["fsq_levels"]
     longer = {
         **config,
         "backbone": {**config["backbone"], "stride": 2 * stride},
         "sizes": {**config["sizes"], "fsq_levels": [*levels, 8]},
     }
-    twin = flexicodec.tiny_network(longer).eval()
+    twin: Any = flexicodec.tiny_network(longer).eval()
     twin.load_state_dict(dict(lengthened(source.state_dict(), twin.state_dict())))
     with torch.inference_mode():
         x = torch.randn(1, config["sizes"]["convnext_width"], 5, generator=torch.Generator().manual_seed(0))
@@ -131,8 +132,10 @@ def test_a_twin_starts_as_its_dynamic_codec_drawn_out_and_its_new_dimensions_cou
 
 def test_the_papers_flexicodec_twin_has_its_rate_its_codebook_and_its_length() -> None:
     """At the released sizes, without values."""
+    model = read("flexicodec_paper_8hz").model
+    assert isinstance(model, FlexiCodecModel)
     with torch.device("meta"):
-        network = flexicodec.released_network(lambda audio: audio, **read("flexicodec_paper_8hz").model.config)
+        network = flexicodec.released_network(lambda audio: audio, **model.config)
     assert network.hop_length == 1920
     assert network.codebook_sizes[:2] == (8**6, 4096)
     with torch.device("meta"):

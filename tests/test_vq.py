@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -134,7 +134,7 @@ def test_aligned_stages_each_take_away_of_what_the_ones_before_left():
     left = [float((x - quantiser(x, n_q).features).square().mean() / x.var()) for n_q in range(1, 5)]
     assert left[0] < 0.7
     assert all(after < 0.9 * before for before, after in itertools.pairwise(left))
-    first = quantiser.quantizers[0]
+    first: Any = quantiser.quantizers[0]
     projected = first.in_proj(x)
     torch.testing.assert_close(projected.mean((0, 2)), torch.zeros(8), rtol=0, atol=1e-3)
     torch.testing.assert_close(projected.std((0, 2)), first.codebook.weight.std(0), rtol=0.25, atol=0)

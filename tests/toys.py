@@ -118,7 +118,7 @@ class EnglishMetric(ToyMetric):
         return {"english": Score(1.0)}
 
 
-def metric_module(*metrics: ToyMetric, **facts: Any) -> Any:
+def metric_module(*metrics: Any, **facts: Any) -> Any:
     return SimpleNamespace(
         __name__="toys." + metrics[0].names[0],
         METRICS={name: MetricEntry(info(name, **facts), lambda *_, metric=metric: metric) for metric in metrics for name in metric.names},
