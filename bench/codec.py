@@ -134,8 +134,13 @@ class CodecInfo:
 class CodecModule(Protocol):
     """A file in codecs/ is the registry entry: its name is the codec's name in YAML."""
 
-    INFO: CodecInfo
-    VERSION: int  # raised when the same input gives other tokens or audio
+    @property
+    def INFO(self) -> CodecInfo: ...  # noqa: N802
+
+    @property
+    def VERSION(self) -> int:  # noqa: N802
+        """Raised when the same input gives other tokens or audio."""
+        ...
 
     @property
     def POINTS(self) -> Mapping[str, OperatingPoint]: ...  # noqa: N802

@@ -64,7 +64,7 @@ def test_a_codec_that_hears_the_whole_signal_has_no_latency_but_its_length():
     speech = torch.from_numpy(at_rate(sentence(), RATE))
     assert algorithmic_latency(Looking(None), POINT, speech, RATE) is None
     reference = sentence()
-    metric = load("latency_ms")
+    metric: Any = load("latency_ms")
     prepared = metric.prepare(reference, at_rate(reference, metric.sample_rate))
     sent = Sent(None, POINT, at_rate(reference, RATE), RATE, HOP, lambda: Looking(None))
     score = metric.score_stream(prepared, prepared, sent)["latency_ms"]
@@ -124,7 +124,7 @@ def values(names: tuple[str, ...], spoken: Any, sent: Sent) -> dict[str, float]:
 
 
 def test_segments_that_are_phones_agree_and_random_ones_do_not(spoken):
-    metric = load("boundary_f1_20ms")
+    metric: Any = load("boundary_f1_20ms")
     phones = metric.prepare(*spoken)
     edges = np.concatenate([[0], 1 + np.flatnonzero(np.diff(phones)), [len(phones)]])
     names = ("boundary_f1_20ms", "boundary_f1_20ms_uniform", "boundary_f1_20ms_random", "boundary_f1_40ms")
@@ -145,7 +145,7 @@ def test_frames_are_counted_where_they_lie(spoken):
     runs = [(int(stop - start), kinds[start] == 0) for start, stop in itertools.pairwise(edges)]
     durations = np.concatenate([[length] if silent else [1] * length for length, silent in runs])  # silence is one frame each time
     for name, expected in (("vowels", 100.0), ("consonants", 100.0), ("silence", sum(silent for _, silent in runs) / (kinds == 0).mean())):
-        metric = load(f"frame_rate_{name}")
+        metric: Any = load(f"frame_rate_{name}")
         score = metric.score_stream(metric.prepare(reference, audio), audio, sent_durations(durations))[f"frame_rate_{name}"]
         seconds = len(phones) / 100 if name == "silence" else 1
         assert score.value == pytest.approx(expected / seconds)
@@ -153,7 +153,7 @@ def test_frames_are_counted_where_they_lie(spoken):
 
 def test_what_has_no_boundaries_is_not_judged(spoken):
     reference, audio = spoken
-    metric = load("boundary_f1_20ms")
+    metric: Any = load("boundary_f1_20ms")
     phones = metric.prepare(reference, audio)
     fixed = Encoded((Stream(torch.zeros(1, 100, dtype=torch.int64), (4,)),), len(audio))
     for encoded, reason in ((fixed, "no durations"), (None, "no tokens"), (Encoded((), len(audio), (b"packet",)), "no tokens")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -120,7 +121,8 @@ def test_a_sibling_spends_what_its_name_says(name):
 def test_a_sibling_loads_and_keeps_the_contract(name, tmp_path):
     n_q, levels, strides, sample_rate = SIBLINGS[name]
     path = tiny_nemo.save_codec(tmp_path, n_q, levels, strides, sample_rate, causal=name.startswith("nano"))
-    codec, (point,) = CODECS[name].load(str(path), CPU), CODECS[name].POINTS.values()
+    codec: Any = CODECS[name].load(str(path), CPU)
+    (point,) = CODECS[name].POINTS.values()
     assert (codec.sample_rate, codec.hop_length) == (sample_rate, math.prod(strides))
     encoded = codec.encode(codec.analyse(noise(sample_rate)), point)
     assert encoded.streams[0].codebook_sizes == (math.prod(levels),) * n_q
