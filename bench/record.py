@@ -103,6 +103,7 @@ class MetricInfo:
     diagnostic    describes the signal (delay, gain), ranks nothing
     accelerated   gains from an accelerator: scored beside the codec on its device, all others on CPU workers
     needs_text    compares with the transcript: not applicable where there is none
+    caveat        why it leads no table: its column stands after those without one; "" where it may
     of_stream     looks at what was sent, or asks the codec itself (`metric.StreamMetric`): not applicable to recordings
     """
 
@@ -121,11 +122,17 @@ class MetricInfo:
     accelerated: bool = False
     needs_text: bool = False
     of_stream: bool = False
+    caveat: str = ""
 
     @property
     def sign(self) -> float:
         """1.0 where higher is better, else -1.0: times a value, more is always better."""
         return 1.0 if self.higher_is_better else -1.0
+
+
+def leading(metrics: Mapping[str, MetricInfo]) -> dict[str, MetricInfo]:
+    """`metrics` in the order of a table's columns: those with a caveat last, else as they come."""
+    return dict(sorted(metrics.items(), key=lambda item: bool(item[1].caveat)))
 
 
 def ranking(metrics: Mapping[str, MetricInfo]) -> dict[str, MetricInfo]:

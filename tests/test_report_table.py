@@ -7,7 +7,7 @@ import io
 import math
 import shutil
 import subprocess
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from bench.report.table import (
     spread_text,
     usual_decimals,
 )
+from bench.run.store import metrics_of
 from tests.runs import CODECS, METRICS, synthetic_records
 
 NOMINAL = {(codec, point): rate for codec, (_, points) in CODECS.items() for point, (rate, _) in points.items()}
@@ -190,3 +191,13 @@ def test_a_label_in_brackets_or_a_star_does_not_begin_an_argument_in_latex(table
     latex = render_latex(replace(table, rows=tuple(replace(row, codec="[2em] *") for row in table.rows)))
     assert "{[}2em] {*}" in latex
     assert not any(line.startswith(("[", "*")) for line in latex.splitlines())
+
+
+def test_a_metric_with_a_caveat_stands_last_and_the_report_says_why(records: pd.DataFrame) -> None:
+    doubtful = {name: replace(info, caveat="listeners disagree" if name == "stoi" else "") for name, info in METRICS.items()}
+    about = {"metrics": {name: {**asdict(info), "key": "k"} for name, info in doubtful.items()}}
+    order = list(metrics_of(about))
+    assert order == [*(name for name in METRICS if name != "stoi"), "stoi"]
+    printed = render_markdown(summary(records, metrics_of(about)))
+    assert "stoi stands last: listeners disagree." in printed
+    assert printed.splitlines()[0].rindex("stoi") > printed.splitlines()[0].rindex("wer")

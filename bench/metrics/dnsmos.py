@@ -21,6 +21,12 @@ def _p835(names: tuple[str, ...], device: torch.device, options: Mapping[str, st
     return P835(names, device)
 
 
+_CAVEAT = (
+    "it follows listeners poorly on speech from neural codecs (arXiv 2511.19734: on clean speech SCOREQ with a reference, PESQ and STOI "
+    "correlate at 0.88 to 0.94; on mixed material DNSMOS collapses)"
+)
+
+
 def _p808(names: tuple[str, ...], device: torch.device, options: Mapping[str, str]) -> Metric:
     from bench.metrics._dnsmos_networks import P808
 
@@ -42,6 +48,7 @@ METRICS: Mapping[str, MetricEntry] = {
                 source="DNS-Challenge sig_bak_ovr.onnx, as in speechmos 0.0.1.1",
                 licence="MIT (speechmos)",
                 citation=cite("reddy2022dnsmos"),
+                caveat=_CAVEAT,
             )
             for name, what in (
                 ("dnsmos_ovrl", "overall quality"),
@@ -63,6 +70,7 @@ METRICS: Mapping[str, MetricEntry] = {
             source="DNS-Challenge model_v8.onnx, as in speechmos 0.0.1.1",
             licence="MIT (speechmos)",
             citation=cite("reddy2021dnsmos"),
+            caveat=_CAVEAT,
         ),
     ),
 }

@@ -135,7 +135,8 @@ def _scopes(records: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
 def _metric(info: MetricInfo, table: Table, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     hashes = [sha256 for run in runs for sha256 in run["metrics"].get(info.name, {}).get("weights_sha256", ())]
     facts = {"decimals": decimals([row.cells[info.name] for row in table.rows]), "weights_sha256": list(dict.fromkeys(hashes))}
-    return {**asdict(info), **facts}
+    told = f"{info.definition} Not among the leading columns: {info.caveat}." if info.caveat else info.definition
+    return {**asdict(info), **facts, "definition": told}
 
 
 def _codec(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -159,6 +159,9 @@ def _notes(table: Table) -> list[str]:
         "kbps: tokens and side information, counted in the packed stream; nominal: as the papers count. "
         "The original audio counts as 16-bit PCM.",
     ]
+    for caveat in dict.fromkeys(info.caveat for info in table.metrics.values() if info.caveat):
+        names = [name for name, info in table.metrics.items() if info.caveat == caveat]
+        notes.append(f"{', '.join(names)} stands last: {caveat}.")
     if untested:
         notes.append(f"No ≈ in some cells of {', '.join(untested)}: so few clusters that no test could tell them from the best.")
     if without:

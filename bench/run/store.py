@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from bench.errors import UserError
 from bench.files import disk_errors, read_json, read_table, write_atomically, write_json, write_table
-from bench.record import CODEC, FACTS, Column, MetricInfo, Record, Score, detail_column, reasons_text
+from bench.record import CODEC, FACTS, Column, MetricInfo, Record, Score, detail_column, leading, reasons_text
 from bench.run import journal
 from bench.run.columns import FAILURE, INAPPLICABLE, VALUE, Columns, array, column_name, outcomes, plain
 from bench.run.index import OtherRuns, stamp_of, write_index
@@ -258,14 +258,14 @@ def read_points(folder: Path) -> dict[str, Any]:
 
 
 def metrics_of(about: dict[str, Any]) -> dict[str, MetricInfo]:
-    """The metrics' facts as run.json keeps them."""
+    """The metrics' facts as run.json keeps them, in the order of a table's columns."""
     fields = {field.name for field in dataclasses.fields(MetricInfo)}
     infos = {}
     for name, facts in about["metrics"].items():
         kept = {key: value for key, value in facts.items() if key in fields}
         kept["languages"] = tuple(kept["languages"]) if kept["languages"] is not None else None
         infos[name] = MetricInfo(**kept)
-    return infos
+    return leading(infos)
 
 
 def _cells(known: pa.Table, columns: Sequence[tuple[str, str]]) -> pa.Array:
