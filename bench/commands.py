@@ -26,7 +26,7 @@ from bench.registry import Registry, codec_module, codec_names
 from bench.report import equal_bits as equal_bits_report
 from bench.report import papers
 from bench.report.comparison import Comparison
-from bench.report.merge import merge
+from bench.report.merge import Merged, merge
 from bench.report.table import (
     render_csv,
     render_latex,
@@ -35,7 +35,7 @@ from bench.report.table import (
 )
 from bench.run import preflight
 from bench.run.runner import failures
-from bench.run.session import Options, score, table_of
+from bench.run.session import Options, score
 from bench.run.store import RECORDS, read_run
 from bench.suite import Suite
 
@@ -72,10 +72,12 @@ def run_suite(suite: Suite, options: Options, verbose: bool = False) -> int:
 
 def _results(suite: Suite, run: Path, report: Path, console: Console) -> str:
     """Tables and report of a run, written; and what the terminal shows of them."""
-    from bench.report.build import build
+    from bench.report.build import table_of
+    from bench.report.build import write as write_report
 
-    verdict = verdict_of(run)
-    overall, by_language = table_of(run), table_of(run, by=("language",))
+    merged = merge([run])
+    verdict = verdict_of(merged)
+    overall, by_language = table_of(merged), table_of(merged, by=("language",))
     gaps = against_papers(overall, suite.published)
     tables = {
         "table.md": "".join(
@@ -88,19 +90,19 @@ def _results(suite: Suite, run: Path, report: Path, console: Console) -> str:
         "table.csv": render_csv(overall),
         "table.tex": render_latex(overall),
         "table_by_language.md": render_markdown(by_language),
-        "verdict.csv": equal_bits_report.render_csv(verdict),
+        equal_bits_report.CSV: equal_bits_report.render_csv(verdict),
         **({"against_papers.csv": papers.render_csv(gaps)} if gaps else {}),
     }
     for name, text in tables.items():
         write_text(run / name, text)
     with console.status("writing the report"):
-        page = build([run], report)
+        page = write_report(merged, overall, report)
     with console.capture() as shown:
         console.print(render_terminal(overall, console.width))
         if gaps:
             console.print(papers.render_terminal(gaps, overall.metrics, console.width))
         console.print(f"\nreport: {page}\n", highlight=False, markup=False, soft_wrap=True)
-        console.print(equal_bits_report.render_terminal(verdict, overall.metrics, console.width))
+        console.print(equal_bits_report.render_brief(verdict))
     return shown.get()
 
 
@@ -368,11 +370,10 @@ def comparison_of(folder: Path, baseline: str) -> Comparison:
         raise UserError(f"{folder}: holds no codec to compare")
     name = baseline or merged.baseline or "@".join(ranked[0])
     numbers = compare(merged.records, merged.metrics, find_point(name, points), order=points, seed=merged.seed)
-    return Comparison(numbers, verdict_of(folder), merged.metrics)
+    return Comparison(numbers, verdict_of(merged), merged.metrics)
 
 
-def verdict_of(folder: Path) -> Verdict:
-    """The dynamic points of the run in `folder` against its fixed family, by the margins of its suite."""
-    merged = merge([folder])
+def verdict_of(merged: Merged) -> Verdict:
+    """The dynamic points of a run against its fixed family, by the margins of its suite."""
     margins = (merged.runs[0]["suite"].get("regress") or {}).get("margins") or {}
     return equal_bits(merged.records, merged.metrics, margins=margins, order=list(merged.points), seed=merged.seed)

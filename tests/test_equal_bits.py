@@ -25,7 +25,7 @@ from bench.analysis.equal_bits import Finding, Verdict, at_rate, equal_bits, fix
 from bench.commands import comparison_of
 from bench.record import MetricInfo
 from bench.report.comparison import render_json
-from bench.report.equal_bits import render_csv, render_markdown, render_terminal, sentences
+from bench.report.equal_bits import render_brief, render_csv, render_markdown, render_terminal, sentences
 from tests import readme_results
 from tests.runs import METRICS, run_info, synthetic_records, write_run
 
@@ -192,7 +192,10 @@ def test_every_form_holds_the_same_numbers() -> None:
     console = Console(width=160, file=io.StringIO(), record=True)
     console.print(render_terminal(verdict, MEL, 160))
     shown = console.export_text()
-    for text in (shown, render_markdown(verdict, MEL).replace("\\", "")):
+    console.print(render_brief(verdict))
+    brief = console.export_text()
+    assert "slime@p, 0.647 kbps, against f40@p to f80@p\n    better: mel" in brief
+    for text in (shown, brief, render_markdown(verdict, MEL).replace("\\", "")):
         assert f"{verdict.findings[0].difference:.3f}"[:5] in text
         assert "better" in text
         assert "f40@p to f80@p" in text

@@ -29,7 +29,15 @@ MAX_LISTENING = 60  # utterances with audio and drawings, the worst of every met
 def build(run_dirs: Sequence[Path], out: Path) -> Path:
     """The report of one run, or of several merged, in `out`; returns its index.html. UserError says what can not be reported, and why."""
     merged = merge(run_dirs)
-    table = summary(merged.records, merged.metrics, nominal_frame_rates=merged.points, seed=merged.seed)
+    return write(merged, table_of(merged), out)
+
+
+def table_of(merged: Merged, by: tuple[str, ...] = ()) -> Table:
+    return summary(merged.records, merged.metrics, by=by, nominal_frame_rates=merged.points, seed=merged.seed)
+
+
+def write(merged: Merged, table: Table, out: Path) -> Path:
+    """As `build`, of runs that are read and summed up already."""
     laid_out = grid(merged.records, merged.metrics, list(merged.points), merged.seed)
     curves = resampled_curves(laid_out, merged.seed)
     gaps = _against_papers(merged, table)
@@ -67,12 +75,11 @@ def _against_papers(merged: Merged, table: Table) -> list[Gap]:
 def _write_tables(merged: Merged, table: Table, gaps: Sequence[Gap], out: Path) -> None:
     if gaps:
         _write(out / "against_papers.csv", papers.render_csv(gaps))
+    parts = {by: table_of(merged, (by,)) for by in ("dataset", "language") if merged.records[by].nunique() > 1}
     for suffix, render in (("md", render_markdown), ("csv", render_csv), ("tex", render_latex)):
         _write(out / f"table.{suffix}", render(table) + (papers.render_markdown(gaps, merged.metrics) if suffix == "md" else ""))
-        for by in ("dataset", "language"):
-            if merged.records[by].nunique() > 1:
-                part = summary(merged.records, merged.metrics, by=(by,), nominal_frame_rates=merged.points, seed=merged.seed)
-                _write(out / f"table_by_{by}.{suffix}", render(part))
+        for by, part in parts.items():
+            _write(out / f"table_by_{by}.{suffix}", render(part))
 
 
 def _write_figures(merged: Merged, table: Table, curves: Curves, folder: Path) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 TITLE = "Dynamic against fixed frame rates"
+CSV = "verdict.csv"  # in a run's folder
 SHOWN_AGAINST = {"bitrate": "equal bits", "token_rate": "equal tokens"}
 _STYLES = {"better": "green", "same": "", "worse": "red", "undecided": "dim", "no verdict": "dim"}
 
@@ -42,6 +43,35 @@ def render_terminal(verdict: Verdict, metrics: Mapping[str, MetricInfo], width: 
     rows = [[*map(Text, keys), *(Text(text, style=_STYLES[each.word]) for text, each in cells)] for keys, cells in body]
     parts: list[Any] = [Text(f"{TITLE}: {headline(verdict)}", style="bold"), *terminal_tables(heads, rows, 4, width)]
     return Group(*parts, *(Text(note, style="dim") for note in notes(verdict)))
+
+
+def render_brief(verdict: Verdict) -> Group:
+    """For the end of a run: of each dynamic point and rate what is better, worse and the same, at any width."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    if verdict.note:
+        return Group(Text(f"{TITLE}: {verdict.note}", style="dim"))
+    places = _places(verdict)
+    parts: list[Any] = [Text(f"{TITLE}: {headline(verdict)}", style="bold")]
+    for against in AGAINST:
+        parts.append(Text(f"\nAt {SHOWN_AGAINST[against]}", style="bold"))
+        for found in _rows(verdict):
+            one = next((each for each in found.values() if each.how), next(iter(found.values())))
+            if one.against != against:
+                continue
+            parts.append(Text(f"{one.codec}@{one.point}, {_rate(one.rate, against)}, against {_source(one)}"))
+            told = Text()
+            for word in _STYLES:
+                names = [name for name, each in found.items() if each.word == word]
+                numbers = word in {"better", "worse"}
+                shown = [f"{name} {_numbers(found[name], places[name])}" if numbers else name for name in names]
+                if names:
+                    told.append(f"{'; ' if told else ''}{word}: ").append(", ".join(shown), style=_STYLES[word])
+            parts.append(Padding(told, (0, 0, 0, 4)))
+    parts.append(Text(f"\nDynamic less fixed, with 95 % intervals and p after Holm; all of it: {CSV}, bench compare", style="dim"))
+    return Group(*parts)
 
 
 def render_markdown(verdict: Verdict, metrics: Mapping[str, MetricInfo]) -> str:

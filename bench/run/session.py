@@ -13,7 +13,6 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from bench.analysis.summary import Table, summary
 from bench.dataset import Dataset
 from bench.datasets.manifest import problems
 from bench.datasets.specs import open_dataset
@@ -25,7 +24,7 @@ from bench.run import preflight
 from bench.run.engine import DEFAULT_TIMEOUT_S, Engine, open_engine
 from bench.run.progress import RunProgress
 from bench.run.runner import run
-from bench.run.store import RUN, Store, metrics_of, read_run
+from bench.run.store import RUN, Store
 from bench.suite import Suite
 
 
@@ -127,13 +126,6 @@ def limited(suite: Suite, limit: int | None) -> Suite:
         return suite
     specs = [spec.model_copy(update={"limit": min(limit, spec.limit or limit)}) for spec in suite.datasets]
     return dataclasses.replace(suite, datasets=tuple(specs))
-
-
-def table_of(folder: Path, by: tuple[str, ...] = ()) -> Table:
-    """The table of a finished run."""
-    frame, about = read_run(folder)
-    nominal = {(label, point): facts["frame_rate"] for label, codec in about["codecs"].items() for point, facts in codec["points"].items()}
-    return summary(frame, metrics_of(about), by=by, nominal_frame_rates=nominal, seed=about["seed"])
 
 
 def _shown(requirement: Requirement) -> str:
