@@ -68,6 +68,38 @@ def run(
 
 
 @app.command()
+def score(
+    reference: Annotated[Path, typer.Argument(metavar="REF", help="the originals: a folder, or one file")],
+    generated: Annotated[list[Path], typer.Argument(metavar="GEN...", help="the outputs: folders or files; or a JSONL or CSV manifest")],
+    metrics: Annotated[str, typer.Option(help="by name or file of one's own, with commas", show_default=False)] = "",
+    text: Annotated[Path | None, typer.Option(help="transcripts, for WER: a folder or a file", show_default=False)] = None,
+    language: Annotated[str, typer.Option(help="of the speech, e.g. en; WER depends on it")] = "",
+    pair: Annotated[str, typer.Option(metavar="path|stem|REGEX", help="what makes two files a pair", show_default=False)] = "",
+    name: Annotated[list[str], typer.Option(help="of the codec; one for all, or one for each GEN", show_default=False)] = [],  # noqa: B006
+    bitrate_kbps: Annotated[list[float], typer.Option(help="as stated; one for all, or one for each GEN", show_default=False)] = [],  # noqa: B006
+    frame_rate_hz: Annotated[list[float], typer.Option(help="as stated; one for all, or one for each GEN", show_default=False)] = [],  # noqa: B006
+    out: Annotated[Path | None, typer.Option(help="by default a folder in results/", show_default=False)] = None,
+    device: Device = "cpu",
+    jobs: Jobs = None,
+    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="originals need not all have an output")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="the whole traceback of every failure")] = False,
+) -> None:
+    """Scores folders of decoded audio against the originals; needs no suite.
+
+    Files belong together by their path; suffix, sample rate, channels and folders above may differ. Each GEN is a codec of its own, or,
+    with one --name, a point of the same.
+    """
+    from bench.commands import SCORED, SCORED_TEXT, folder_suite, run_suite
+    from bench.run.session import Options
+
+    chosen = [each.strip() for each in metrics.split(",") if each.strip()] or [*SCORED, *([SCORED_TEXT] if text else [])]
+    suite = folder_suite(reference, generated, chosen, name, text, language, pair, bitrate_kbps, frame_rate_hz)
+    folder = _folder(out or Path("results") / suite.name)
+    options = Options(folder, _device(device), jobs, command=_command(), allow_missing=allow_missing)
+    raise typer.Exit(run_suite(suite, options, verbose))
+
+
+@app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="folders of finished runs")],
     out: Annotated[Path | None, typer.Option(help="by default reports/<run>", show_default=False)] = None,

@@ -22,7 +22,8 @@ from bench.codec import Codec, Encoded, OperatingPoint, check_audio
 from bench.datasets.specs import open_dataset, parse_spec
 from bench.errors import Unavailable, UserError, unknown
 from bench.files import read_json, write_atomically, write_json, write_text
-from bench.registry import Registry, codec_module, codec_names
+from bench.recordings import TABLES
+from bench.registry import RECORDINGS, Registry, codec_module, codec_names
 from bench.report import equal_bits as equal_bits_report
 from bench.report import papers
 from bench.report.comparison import Comparison
@@ -37,11 +38,14 @@ from bench.run import preflight
 from bench.run.runner import failures
 from bench.run.session import Options, score
 from bench.run.store import RECORDS, read_run
-from bench.suite import Suite
+from bench.suite import Suite, suite_of
 
 _SHOWN_FAILURES = 20
 SHOWN = "shown.json"  # what the terminal showed of a run, and of which state of it
 _TRACEBACK = re.compile(r"\[(errors/\w+\.txt)\]$")  # ends a reason: where the whole of it is kept
+SCORED = ("mel_dac_train", "stoi", "pesq_wb", "dnsmos_ovrl")  # metrics of `bench score` where none are named
+SCORED_TEXT = "wer_pocketsphinx"  # and, with transcripts, this
+_MAX_NAME = 60  # characters: a run's folder
 _LOG_WIDTH = 140  # characters, of what a CI's log keeps
 _CODEC_FILE = b"SCF1"  # `bench encode`: this, the codec's name and checkpoint as JSON with its length, then the bitstream
 
@@ -68,6 +72,43 @@ def run_suite(suite: Suite, options: Options, verbose: bool = False) -> int:
     if not scored:
         console.print("nothing was scored", markup=False)
     return 0 if scored and not failed else 1
+
+
+def folder_suite(
+    reference: Path,
+    generated: Sequence[Path],
+    metrics: Sequence[str],
+    names: Sequence[str] = (),
+    text: Path | None = None,
+    language: str = "",
+    pair: str = "",
+    bitrates_kbps: Sequence[float] = (),
+    frame_rates_hz: Sequence[float] = (),
+) -> Suite:
+    """The suite of `bench score`: each of `generated` (folders, files, or manifests of recordings) against `reference`.
+
+    names, bitrates_kbps, frame_rates_hz   none, one for all, or one for each
+    """
+    data = {"folder": str(reference), **({"text": str(text)} if text else {}), **({"language": language} if language else {})}
+    codecs = []
+    for index, place in enumerate(generated):
+        codec: dict[str, object] = {"codec": RECORDINGS}
+        if place.is_file() and place.suffix.lower() in (".jsonl", ".ndjson", *TABLES):
+            codec["manifest"] = str(place)
+        else:
+            codec |= {"folder": str(place), **({"pair": pair} if pair else {})}
+        of_each = {"name": names, "bitrate_kbps": bitrates_kbps, "frame_rate_hz": frame_rates_hz}
+        for key, values in of_each.items():
+            if len(values) not in (0, 1, len(generated)):
+                option = key.replace("_", "-")
+                raise UserError(f"--{option}: {len(values)} of them for {len(generated)} folders; give one for all, or one for each")
+            if values:
+                codec[key] = values[0 if len(values) == 1 else index]
+        codecs.append(codec)
+    stems = "_".join(place.resolve().stem for place in (reference, *generated))
+    name = f"score_{re.sub(r'[^A-Za-z0-9._-]+', '-', stems)}"[:_MAX_NAME]
+    suite = {"name": name, "datasets": [data], "codecs": codecs, "metrics": list(metrics)}
+    return suite_of(suite, Path(), "bench score")
 
 
 def _results(suite: Suite, run: Path, report: Path, console: Console) -> str:
@@ -122,7 +163,7 @@ def _shown(run: Path) -> dict[str, str]:
 
 
 def _show_failures(console: Console, failed: Sequence[tuple[str, str, str, str, str]], run: Path, verbose: bool) -> None:
-    console.print(f"\n{len(failed)} failures, each in records.parquet:", markup=False)
+    console.print(f"\n{len(failed)} failure{'s' * (len(failed) != 1)}, each in records.parquet:", markup=False)
     for codec, point, utterance, what, reason in failed[:_SHOWN_FAILURES]:
         console.print(f"  {codec}@{point} {utterance}: {what}: {reason}", highlight=False, markup=False)
     if len(failed) > _SHOWN_FAILURES:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from bench.codec import CodecInfo, Kind, OperatingPoint
 from bench.datasets.cells import amount, given, json_lines, meant
+from bench.datasets.layout import table_rows
 from bench.errors import UserError, unknown
+from bench.folders import audio_files, paired
 
 V = TypeVar("V")
 KINDS = ("fixed", "dynamic", "classical", "recordings")
+TABLES = (".csv", ".tsv")
+_NAMED = 8  # ids in a message
 INFO = CodecInfo("recordings", "Recordings made elsewhere", licence="as stated by whoever made them")
 
 
@@ -30,6 +34,30 @@ class Recording:
     frame_rate: float
     bitrate: float
     n_q: int
+
+
+@dataclass(frozen=True)
+class RecordedFolder:
+    """A folder (or one file) of decoded audio: one point of a codec, whose files pair with utterances by their paths.
+
+    pair       how, see `folders.paired`
+    bitrate    bit/s, as stated; frame_rate Hz, as stated; 0 where nobody says
+    """
+
+    path: Path
+    point: str
+    pair: str = ""
+    frame_rate: float = 0.0
+    bitrate: float = 0.0
+
+    def recordings(self, utterances: Collection[str]) -> dict[str, Recording]:
+        """By utterance; what belongs to none by its path."""
+        files = audio_files(self.path)
+        pairs = paired(files, utterances, self.pair)
+        spare = files.keys() - set(pairs.values())
+        root = self.path if self.path.is_dir() else self.path.parent
+        named = {**{id: files[name] for id, name in pairs.items()}, **{str(files[name].relative_to(root)): files[name] for name in spare}}
+        return {id: Recording(id, path, None, self.frame_rate, self.bitrate, 0) for id, path in named.items()}
 
 
 @dataclass(frozen=True)
@@ -54,11 +82,11 @@ class System:
 
 
 def read_systems(manifest: Path) -> dict[str, System]:
-    """Name -> system, of a JSONL manifest: id, variant (the point), path, and if known system, kind (one of KINDS) and family, reference,
-    frame_rate_hz, bitrate_kbps, n_q. Paths are relative to the manifest. UserError names file, line and key.
+    """Name -> system, of a manifest (JSONL, or CSV and TSV with a header): id, variant (the point), path, and if known system, kind (one of
+    KINDS) and family, reference, frame_rate_hz, bitrate_kbps, n_q. Paths are relative to the manifest. UserError names file, line and key.
     """
     systems: dict[str, System] = {}
-    for number, row in json_lines(manifest):
+    for number, row in _rows(manifest):
         where = f"{manifest}:{number}"
         if not isinstance(row, dict):
             raise UserError(f"{where}: a line is a mapping with the keys id, variant and path, not {json.dumps(row)[:80]}")
@@ -92,6 +120,19 @@ def read_systems(manifest: Path) -> dict[str, System]:
     if "" in systems and len(systems) > 1:
         raise UserError(f"{manifest}: key 'system': some lines name one ({', '.join(filter(None, systems))}), others name none")
     return systems
+
+
+def _rows(manifest: Path) -> Iterator[tuple[int, Any]]:
+    return table_rows(manifest) if manifest.suffix.lower() in TABLES else json_lines(manifest)
+
+
+def points_of(
+    manifest: Path | None, system: str, folders: Sequence[RecordedFolder], utterances: Collection[str]
+) -> Mapping[str, Mapping[str, Recording]]:
+    """Point -> utterance -> recording, of a `system` of the manifest, or of folders."""
+    if manifest is not None:
+        return read_systems(manifest)[system].points
+    return {folder.point: folder.recordings(utterances) for folder in folders}
 
 
 def _system(texts: Mapping[str, str | None], where: str) -> System:
@@ -138,10 +179,16 @@ def pairing(points: Mapping[str, Mapping[str, Recording]], utterances: Collectio
     for point, recordings in points.items():
         if missing := [utterance for utterance in utterances if utterance not in recordings]:
             hint = meant(missing[0], set(recordings))
-            lines.append(f"{what}: {point}: {len(missing)} of {len(known)} utterances have no recording; the first: '{missing[0]}'{hint}")
+            lines.append(f"{what}: {point}: {len(missing)} of {len(known)} utterances have no recording: {_named(missing)}{hint}")
     if spare := sorted(made - known):
-        lines.append(f"{what}: {len(spare)} of its {len(made)} ids are no utterances here; the first: '{spare[0]}'{meant(spare[0], known)}")
+        hint = meant(spare[0], known)
+        lines.append(f"{what}: {len(spare)} of its {len(made)} ids are no utterances here: {_named(spare)}{hint}")
     return lines
+
+
+def _named(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+    return ", ".join(f"'{id}'" for id in ids[:_NAMED]) + more
 
 
 def check_length(length: int, expected: int, sample_rate: int, tolerance_s: float | None = None) -> None:

@@ -6,9 +6,9 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -17,8 +17,9 @@ from bench.codec import Kind, OperatingPoint
 from bench.datasets.manifest import resolved
 from bench.datasets.specs import DatasetSpec, FolderSet, ManifestSet, parse_spec
 from bench.errors import UserError, unknown
+from bench.folders import audio_files
 from bench.published import Published, read_published
-from bench.recordings import read_systems
+from bench.recordings import RecordedFolder, read_systems
 from bench.registry import RECORDINGS, codec_module, codec_names, metric_infos
 
 REFERENCE = "reference"  # always scored: the ceiling of every metric
@@ -79,7 +80,12 @@ class CodecSpec(_Strict):
     checkpoint: str | None = None
     points: tuple[str, ...] = ()
     sweep: Mapping[str, Annotated[tuple[int | float | str, ...], Field(min_length=1)] | Range] = {}
-    manifest: str | None = None  # of `recordings`
+    manifest: str | None = None  # of `recordings`: JSONL, CSV or TSV
+    folder: str | None = None  # of `recordings`: a folder whose name is the point, or one file
+    pair: str = ""  # of a folder's files with utterances: path, stem or a regular expression
+    bitrate_kbps: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # of a folder
+    frame_rate_hz: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # of a folder
+    kind: Literal["fixed", "dynamic", "classical", "recordings"] = "recordings"  # of a folder
     family: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$")  # the curve that its points lie on, with others of that family
 
     @field_validator("points", mode="before")
@@ -166,7 +172,7 @@ class Entry:
 
     label       unique in the suite: what tables call it
     module      what `registry.codec_module` loads
-    manifest    of `recordings`, absolute
+    manifest    of `recordings`, absolute; folders: in its place
     family      the curve that it shares with others; "" for one of its own
     system      of `recordings`: whose they are, by the manifest, and of which kind
     length_tolerance_s   of `recordings`: by how much one may be longer or shorter than its reference; None for 100 ms or 1 %
@@ -181,6 +187,7 @@ class Entry:
     system: str = ""
     kind: Kind = "recordings"
     length_tolerance_s: float | None = None
+    folders: tuple[RecordedFolder, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -220,20 +227,28 @@ def load_suite(path: Path, overrides: Sequence[str] = ()) -> Suite:
         raise UserError(f"{path}:1: a suite is a mapping with the keys {', '.join(SuiteFile.model_fields)}")
     for override in overrides:
         _apply(data, override, lines)
-    mistakes = _Mistakes(path, lines)
+    suite = _checked(data, path.parent, text, _Mistakes(path, lines))
+    return replace(suite, source=str(path), published=read_published(path.with_suffix(".published.csv")))
+
+
+def suite_of(data: Mapping[str, Any], base_dir: Path, source: str) -> Suite:
+    """The suite with the keys and values of a YAML file. Relative paths start at `base_dir`; messages call it `source`."""
+    return replace(_checked(data, base_dir, yaml.safe_dump(data, sort_keys=False), _Mistakes(Path(source), {(): source})), source=source)
+
+
+def _checked(data: Mapping[str, Any], base_dir: Path, text: str, mistakes: _Mistakes) -> Suite:
     try:
         file = SuiteFile.model_validate(data)
     except ValidationError as error:
         mistakes.add_all((), error)
         raise mistakes.error() from None
-    suite = _resolve(file, path, text, data, mistakes)
+    suite = _resolve(file, base_dir.resolve(), text, data, mistakes)
     if mistakes.found:
         raise mistakes.error()
     return suite
 
 
-def _resolve(file: SuiteFile, path: Path, text: str, data: Mapping[str, Any], mistakes: _Mistakes) -> Suite:
-    base_dir = path.parent.resolve()
+def _resolve(file: SuiteFile, base_dir: Path, text: str, data: Mapping[str, Any], mistakes: _Mistakes) -> Suite:
     datasets = []
     for index, raw in enumerate(file.datasets):
         try:
@@ -272,6 +287,8 @@ def _resolve(file: SuiteFile, path: Path, text: str, data: Mapping[str, Any], mi
         else:
             found = [_entry(spec, label, module, base_dir, where, mistakes)]
         for entry in found:
+            if _with_points_of(entries, entry):
+                continue
             if entry.label in (known.label for known in entries):
                 mistakes.add(where, f"'{entry.label}' comes twice; give one of them another `name:`")
             else:
@@ -297,9 +314,7 @@ def _resolve(file: SuiteFile, path: Path, text: str, data: Mapping[str, Any], mi
         file.regress,
         file.seed,
         text,
-        str(path),
-        data,
-        read_published(path.with_suffix(".published.csv")),
+        data=data,
     )
 
 
@@ -310,8 +325,9 @@ def _entry(spec: CodecSpec, label: str, module: str, base_dir: Path, where: _Pat
     elif checkpoint is not None and module.endswith(".py") and _WEIGHTS.fullmatch(checkpoint):
         # a file of one's own need not say in needs() that it reads a checkpoint
         mistakes.add((*where, "checkpoint"), f"no file {stated}")
-    if spec.manifest is not None:
-        mistakes.add((*where, "manifest"), f"only `codec: {RECORDINGS}` takes a manifest")
+    for key in ("manifest", "folder"):
+        if getattr(spec, key) is not None:
+            mistakes.add((*where, key), f"only `codec: {RECORDINGS}` takes a {key}")
     known = dict(codec_module(module).POINTS)
     points: dict[str, OperatingPoint] = {}
     for index, name in enumerate(spec.points):
@@ -331,11 +347,43 @@ def _entry(spec: CodecSpec, label: str, module: str, base_dir: Path, where: _Pat
     return Entry(label, module, checkpoint, tuple(points.values()), family=spec.family)
 
 
+def _folder(spec: CodecSpec, file: SuiteFile, base_dir: Path, where: _Path, mistakes: _Mistakes) -> list[Entry]:
+    """The entry of one folder of recordings, whose name is the point."""
+    place = _place(base_dir, str(spec.folder))
+    for key in ("manifest", "checkpoint", "sweep", "points"):
+        if getattr(spec, key):
+            mistakes.add((*where, key), f"`folder:` and `{key}:` exclude each other")
+    try:
+        if not _exists(place):
+            raise UserError(f"{place}: is not there")
+        audio_files(place)
+    except UserError as error:
+        mistakes.add((*where, "folder"), str(error))
+        return []
+    name = place.resolve().name if place.is_dir() else place.stem
+    folder = RecordedFolder(place, name, spec.pair, spec.frame_rate_hz, 1000 * spec.bitrate_kbps)
+    points = (OperatingPoint(name, spec.frame_rate_hz, 0),)
+    label = spec.name or name
+    return [Entry(label, RECORDINGS, None, points, None, spec.family, label, spec.kind, file.length_tolerance_s, (folder,))]
+
+
+def _with_points_of(entries: list[Entry], entry: Entry) -> bool:
+    """Adds the folders of `entry` to the codec of that name, if there is one of folders: each is a point of it."""
+    for index, known in enumerate(entries):
+        new = not {point.name for point in known.points} & {point.name for point in entry.points}
+        if known.label == entry.label and known.folders and entry.folders and new:
+            entries[index] = replace(known, points=(*known.points, *entry.points), folders=(*known.folders, *entry.folders))
+            return True
+    return False
+
+
 def _recorded(spec: CodecSpec, file: SuiteFile, base_dir: Path, where: _Path, mistakes: _Mistakes) -> list[Entry]:
     """An entry for each system of the manifest of `recordings`."""
+    if spec.folder is not None:
+        return _folder(spec, file, base_dir, where, mistakes)
     if spec.manifest is None:
         keys = "id, variant, path, system, kind, family, reference, frame_rate_hz, bitrate_kbps"
-        mistakes.add(where, f"recordings need a `manifest:` (JSONL: {keys})")
+        mistakes.add(where, f"recordings need a `folder:` or a `manifest:` (JSONL or CSV: {keys})")
         return []
     manifest = _place(base_dir, spec.manifest)
     try:
@@ -384,8 +432,10 @@ def _is_folder(path: Path) -> bool:
 
 def _missing(spec: DatasetSpec, base_dir: Path) -> tuple[str, str] | None:
     """The key of a data set whose file or folder is not there, and what to say of it."""
-    if isinstance(spec, FolderSet) and not _is_folder(resolved(base_dir, spec.folder)):
-        return "folder", f"{resolved(base_dir, spec.folder)}: is no folder"
+    if isinstance(spec, FolderSet) and not _exists(place := resolved(base_dir, spec.folder)):
+        return "folder", f"{place}: is no folder"
+    if isinstance(spec, FolderSet) and spec.text is not None and not _exists(place := resolved(base_dir, spec.text)):
+        return "text", f"{place}: is not there"
     if isinstance(spec, ManifestSet) and not _exists(resolved(base_dir, spec.manifest)):
         return "manifest", f"{resolved(base_dir, spec.manifest)}: is not there"
     if spec.ids is not None and not _exists(resolved(base_dir, spec.ids)):

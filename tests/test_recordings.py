@@ -63,11 +63,11 @@ def test_an_utterance_without_a_recording_is_a_recorded_failure_or_a_note(folder
     assert dict(zip(frame["utterance"], [list(failures.values()) for failures in failures_of(frame)], strict=True)) == {
         "u0": [],
         "u1": [],
-        "u2": ["the manifest lists no recording of this utterance"],
-        "u3": ["the manifest lists no recording of this utterance"],
+        "u2": ["there is no recording of this utterance"],
+        "u3": ["there is no recording of this utterance"],
     }
-    assert "2 of 4 utterances have no recording; the first: 'u2'" in shown
-    assert "1 of its 3 ids are no utterances here; the first: 'u9'" in shown
+    assert "2 of 4 utterances have no recording: 'u2', 'u3'" in shown
+    assert "1 of its 3 ids are no utterances here: 'u9'" in shown
     assert set(score(folder, allow_missing=True)[0]["utterance"]) == {"u0", "u1"}
 
 

@@ -29,6 +29,7 @@ from bench.datasets.layouts import (
 )
 from bench.datasets.manifest import revision_of, text_beside, with_header
 from bench.errors import UserError, unknown
+from bench.folders import texts_by_utterance
 
 LAYOUTS: dict[str, Layout] = {  # in the order in which they are tried
     "libritts": libritts,
@@ -75,10 +76,13 @@ def read_corpus(corpus: str, path: Path, split: Sequence[str] = (), name: str | 
 
 
 def read_files(folder: Path, name: str | None = None, language: str = "") -> Dataset:
-    """Every audio file in `folder` and below, with the text beside it."""
-    own = name or folder.name
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in audio.SUFFIXES)
-    paths = [path for path in found if not is_hidden(path.relative_to(folder))]
+    """Every audio file in `folder` and below, with the text beside it; `folder` may be one file."""
+    own = name or folder.resolve().name
+    if folder.is_file():
+        folder, paths = folder.parent, [folder]
+    else:
+        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in audio.SUFFIXES)
+        paths = [path for path in found if not is_hidden(path.relative_to(folder))]
     if not paths:
         raise UserError(f"{folder}: holds no audio ({', '.join(sorted(audio.SUFFIXES))})")
     entries = []
@@ -103,6 +107,15 @@ def texts_of(path: Path) -> dict[str, str]:
     if not texts:
         raise UserError(f"{path}: holds no texts")
     return texts
+
+
+def with_texts(dataset: Dataset, path: Path) -> Dataset:
+    """`dataset` with the texts of `path` in place of its own, by id or the last part of it. UserError where none belongs to it."""
+    texts = texts_by_utterance(texts_of(path), [entry.id for entry in dataset.entries])
+    if not texts:
+        raise UserError(f"{path}: holds no text of {dataset.name}, whose first utterance is '{dataset.entries[0].id}'")
+    entries = tuple(dataclasses.replace(entry, text=texts.get(entry.id)) for entry in dataset.entries)
+    return dataclasses.replace(dataset, entries=entries)
 
 
 def _texts(path: Path) -> list[tuple[str, str | None]]:

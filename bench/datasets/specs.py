@@ -13,9 +13,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from bench.dataset import Dataset, Entry
 from bench.datasets.cells import meant, text_of
-from bench.datasets.corpora import CORPORA, FILES, read_corpus, read_files, recognised
+from bench.datasets.corpora import CORPORA, FILES, read_corpus, read_files, recognised, with_texts
 from bench.datasets.hub import HubSource, Split
 from bench.datasets.known import KNOWN_SETS, fetch_ids, ids_file
+from bench.datasets.layout import is_audio
 from bench.datasets.manifest import read_manifest, resolved, with_header
 from bench.errors import Unavailable, UserError, unknown
 from bench.language import Tag
@@ -200,18 +201,26 @@ class FolderSet(Selection):
     """Audio files in a folder and below: the id is the path without its suffix, the speaker the first sub-folder, the text NAME.txt.
 
     A folder in the layout of a corpus that is known (`bench list corpora`) is read as that; `corpus: files` reads it as files alone.
+
+    folder    or one file
+    text      a folder or file of texts, in any form of `corpora.texts_of`, in place of those beside the audio
     """
 
     folder: str
+    text: str | None = None
     name: str | None = None
     language: Tag = ""
 
     def listing(self, base_dir: Path) -> Dataset:
         folder = resolved(base_dir, self.folder)
-        if not folder.is_dir():
+        if not folder.exists():
             raise UserError(f"{folder}: is no folder")
-        corpus = recognised(folder)
-        return read_files(folder, self.name, self.language) if corpus is None else read_corpus(corpus, folder, (), self.name, self.language)
+        corpus = None if folder.is_file() and is_audio(folder) else recognised(folder)
+        if corpus is None:
+            found = read_files(folder, self.name, self.language)
+        else:
+            found = read_corpus(corpus, folder, (), self.name, self.language)
+        return found if self.text is None else with_texts(found, resolved(base_dir, self.text))
 
     def with_audio(self, entries: list[Entry], base_dir: Path) -> list[Entry]:
         return [entry if entry.sample_rate else with_header(entry) for entry in entries]

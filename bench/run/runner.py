@@ -172,8 +172,8 @@ class _Run:
 
     def _begin(self, entry: Entry) -> _Work:
         if entry.module == RECORDINGS:
-            assert entry.manifest is not None
-            return _Work(entry, [], "", made=recordings.read_systems(entry.manifest)[entry.system].points)
+            utterances = [source.id for _, source in self._sources]
+            return _Work(entry, [], "", made=recordings.points_of(entry.manifest, entry.system, entry.folders, utterances))
         identity = codec_identity(entry, self._registry)
         tunes = any("target_frame_rate" in point.options for point in entry.points)
         sources = tuple(source for _, source in self._sources) if tunes else ()
@@ -226,7 +226,7 @@ class _Run:
                 self._done(work, cell)
             elif cell.missing:
                 self._progress.decoded(work.entry.label, 1)
-                self._fail(work, cell, Failed("the manifest lists no recording of this utterance"))
+                self._fail(work, cell, Failed("there is no recording of this utterance"))
             elif isinstance(work.description, Failed):
                 self._fail(work, cell, dataclasses.replace(work.description, reason=f"load: {work.description.reason}"))
             elif audio is not None:

@@ -18,7 +18,7 @@ from bench.datasets.manifest import problems
 from bench.datasets.specs import open_dataset
 from bench.errors import Unavailable, UserError
 from bench.needs import Requirement
-from bench.recordings import pairing, read_systems
+from bench.recordings import pairing, points_of
 from bench.registry import RECORDINGS, Registry
 from bench.run import preflight
 from bench.run.engine import DEFAULT_TIMEOUT_S, Engine, open_engine
@@ -89,9 +89,10 @@ def _pairing(suite: Suite, datasets: Sequence[Dataset]) -> list[str]:
     utterances = [entry.id for dataset in datasets for entry in dataset.entries]
     lines = []
     for entry in suite.entries:
-        if entry.module == RECORDINGS and entry.manifest is not None:
-            points = read_systems(entry.manifest)[entry.system].points
-            lines += pairing(points, utterances, f"{entry.label}: {entry.manifest}")
+        if entry.module == RECORDINGS:
+            points = points_of(entry.manifest, entry.system, entry.folders, utterances)
+            places = entry.manifest or ", ".join(str(folder.path) for folder in entry.folders)
+            lines += pairing(points, utterances, f"{entry.label}: {places}")
     return lines
 
 
