@@ -58,6 +58,10 @@ class Packed:
     def bits_total(self) -> int:
         return 8 * len(self.data)
 
+    @property
+    def bits_counted(self) -> int:
+        return self.bits_tokens + self.bits_side
+
 
 @dataclass(frozen=True)
 class ArrayStream:
@@ -253,7 +257,7 @@ class Packer:
     """Packs what a loaded codec encodes, and knows the header that the codec has for any audio.
 
     That is the header of two seconds of quiet noise, always the same, which the codec hears before it is given anything else: so it
-    tells nothing of an utterance, and needs not be counted. `bench check` compares it with what another process finds.
+    tells nothing of an utterance, and needs not be counted. Another process compares it with its own (`is_paid`).
     """
 
     def __init__(self, codec: Codec) -> None:
@@ -281,6 +285,11 @@ class Packer:
 
     def entropy_pack(self, encoded: Encoded, point: OperatingPoint) -> Packed:
         return entropy_pack(encoded, self.layout(point))
+
+    def is_paid(self, data: bytes, point: OperatingPoint) -> bool:
+        """Whether the header of a packed stream was counted, or is the one that this codec has for any audio."""
+        layout, bits = _opened(data)
+        return bool(bits.number(0, 1)) or layout == self.layout(point)
 
 
 # --- header -------------------------------------------------------------------------------------------------------------------

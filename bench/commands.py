@@ -275,7 +275,7 @@ def encode_file(source: Path, target: Path, name: str, checkpoint: str | None, p
     with torch.inference_mode():
         latent = codec.analyse(check_audio(torch.from_numpy(audio.resample(samples, sample_rate, codec.sample_rate))))
         try:
-            packed = bitstream.pack(codec.encode(latent, point))
+            packed = bitstream.Packer(codec).pack(codec.encode(latent, point), point)
             _decoded(codec, bitstream.unpack(packed.data))
         except ValueError as error:
             raise UserError(f"{source}: codec '{name}' at {point.name}: {error}") from None
@@ -284,7 +284,7 @@ def encode_file(source: Path, target: Path, name: str, checkpoint: str | None, p
     write_atomically(target, lambda path: path.write_bytes(data))
     seconds = len(samples) / sample_rate
     print(
-        f"{target}: {(packed.bits_tokens + packed.bits_side) / seconds / 1000:.3g} kbps over {seconds:.2f} s "
+        f"{target}: {packed.bits_counted / seconds / 1000:.3g} kbps over {seconds:.2f} s "
         f"({packed.bits_tokens} token bits, {packed.bits_side} side bits)"
     )
     return 0

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from bench import audio
-from bench.bitstream import entropy_pack, entropy_unpack, pack, unpack
+from bench.bitstream import Packer, entropy_pack, entropy_unpack, pack, unpack
 from bench.codec import Codec, Encoded, OperatingPoint, check_audio, nominal_bitrate
 from bench.datasets.specs import BUNDLED, open_dataset, parse_spec
 from bench.errors import Unavailable
@@ -138,6 +138,10 @@ class _Trial:
         self.codec, self.all_points, self.longest_s = codec, points, longest_s
         self.rate = codec.sample_rate or _RATE_WITHOUT_ONE
         self.speech = torch.from_numpy(np.ascontiguousarray(speech, np.float32))
+
+    @cached_property
+    def packer(self) -> Packer:
+        return Packer(self.codec)
 
     @cached_property
     def refused(self) -> dict[str, str]:
@@ -280,14 +284,14 @@ def _spends_what_it_says(trial: _Trial) -> str:
     shares = []
     for point in trial.points:
         encoded = trial.encode(samples, point)
-        packed = pack(encoded)
+        packed = trial.packer.pack(encoded, point)
         nominal = nominal_bitrate(encoded, seconds) * seconds
         nested = packed.bits_side if any(stream.nested for stream in encoded.streams) else 0
         rounding = sum(len(stream.tokens) * (1 + stream.num_frames // 1024) + 8 for stream in encoded.streams)
         allowed = nominal + nested + rounding + 8 * (_HEADER_BYTES + 2 * len(encoded.packets))
         if packed.bits_total > allowed:
             raise Broken(f"{point.name}: {packed.bits_total} bits for {nominal:.0f} nominal ones")
-        shares.append(f"{point.name} {(packed.bits_tokens + packed.bits_side) / seconds / 1000:.2f}")
+        shares.append(f"{point.name} {packed.bits_counted / seconds / 1000:.2f}")
     return f"kbps: {', '.join(shares)}"
 
 
@@ -351,14 +355,19 @@ class _Elsewhere:
     checkpoint: str | None
     device: str
 
-    def decode(self, streams: Sequence[bytes]) -> list[np.ndarray | str]:
+    def decode(self, streams: Sequence[tuple[OperatingPoint, bytes]]) -> list[np.ndarray | str]:
         """Runs there: the audio of each stream, or why there is none."""
         codec = codec_module(self.name).load(self.checkpoint, torch.device(self.device))
+        packer = Packer(codec)
         decoded: list[np.ndarray | str] = []
-        for stream in streams:
+        for point, stream in streams:
             try:
+                if not packer.is_paid(stream, point):
+                    raise Broken("its header, whose bits are not counted, is another one there")
                 with torch.inference_mode():
                     decoded.append(codec.decode(unpack(stream)).numpy())
+            except Broken as broken:
+                decoded.append(str(broken))
             except Exception as error:  # noqa: BLE001 - whatever a codec raises is the finding
                 decoded.append(f"{type(error).__name__}: {error}".splitlines()[0])
         return decoded
@@ -366,7 +375,8 @@ class _Elsewhere:
 
 def _decodes_elsewhere(codec: Codec, points: Sequence[OperatingPoint], utterances: Sequence[Tensor], elsewhere: _Elsewhere) -> str:
     """What a decoder needs is in the stream: given the bytes alone, in another process, it makes the same audio of every utterance."""
-    names, streams, here = list[str](), list[bytes](), list[Tensor]()
+    names, streams, here = list[str](), list[tuple[OperatingPoint, bytes]](), list[Tensor]()
+    packer = Packer(codec)
     for number, samples in enumerate(utterances, start=1):
         latent = codec.analyse(samples)
         for point in points:
@@ -375,8 +385,8 @@ def _decodes_elsewhere(codec: Codec, points: Sequence[OperatingPoint], utterance
             except ValueError:
                 continue  # another checkpoint's point, of which "accepts points" tells
             names.append(f"{point.name}, utterance {number}")
-            streams.append(pack(encoded).data)
-            here.append(codec.decode(unpack(streams[-1])))
+            streams.append((point, packer.pack(encoded, point).data))
+            here.append(codec.decode(unpack(streams[-1][1])))
     try:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             there = pool.submit(elsewhere.decode, streams).result()

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from bench import checkpoint
 from bench.cli import app
+from bench.codec import Encoded, Stream
 from bench.conformance import check, same_audio
+from bench.run import session
+from bench.suite import load_suite
+from tests import toys
 from tests.speech import sentence
 
 CPU = torch.device("cpu")
@@ -159,3 +166,74 @@ def test_a_decoder_elsewhere_is_asked_of_a_shipped_codec():
     if not all(need.available for need in module.needs(None)):
         pytest.skip("needs PyAV with AMR")
     assert failing("amr_nb") == []
+
+
+# --- what hides in a header ---------------------------------------------------------------------------------------------------
+
+
+class Hides(toys.ToyCodec):
+    """Sends 64 numbers of 0 to 7 of an utterance without a token, by where `told` puts them."""
+
+    def __init__(self, told: Callable[[list[int]], dict[str, Any]]) -> None:
+        super().__init__()
+        self.told = told
+
+    def encode(self, latent, point):
+        secret = (latent[1000:1064] * 1e6).long().abs().remainder(8).tolist()
+        return Encoded(num_samples=len(latent), **self.told(secret))
+
+    def decode(self, encoded):
+        return torch.zeros(encoded.num_samples)
+
+
+def of_size(*sizes: int, frames: int = 0, **more: Any) -> Stream:
+    return Stream(torch.zeros(len(sizes), frames).long(), sizes, **more)
+
+
+def octal(secret: list[int]) -> int:
+    return sum(digit * 8**place for place, digit in enumerate(secret[:3]))
+
+
+# where it is hidden -> what is sent, and the bits that it tells
+HIDDEN: dict[str, tuple[Callable[[list[int]], dict[str, Any]], int]] = {
+    "sizes of codebooks": (lambda secret: {"streams": (of_size(*(2 + digit for digit in secret)),)}, 192),
+    "the number of codebooks": (lambda secret: {"streams": tuple(of_size(*[2] * (1 + digit)) for digit in secret)}, 192),
+    "the longest duration": (
+        lambda secret: {"streams": tuple(of_size(2, durations=torch.zeros(0).long(), max_duration=1 + digit) for digit in secret[:60])},
+        180,
+    ),
+    "kinds of durations": (
+        lambda secret: {"streams": tuple(of_size(2, durations=torch.zeros(0).long(), nested=digit > 3) for digit in secret[:60])},
+        60,
+    ),
+    "frames that cost no bit": (lambda secret: {"streams": tuple(of_size(1, frames=digit) for digit in secret[:60])}, 180),
+    "one number of frames": (lambda secret: {"streams": (of_size(1, frames=octal(secret)),)}, 9),
+    "the number of packets": (lambda secret: {"streams": (), "packets": (b"",) * octal(secret)}, 9),
+    "lengths of packets": (lambda secret: {"streams": (), "packets": tuple(b"\0" * digit for digit in secret)}, 192),
+}
+
+
+@pytest.mark.parametrize("where", HIDDEN)
+def test_what_hides_in_a_header_or_a_length_is_paid_for_in_a_run(where, tmp_path, monkeypatch):
+    told, bits = HIDDEN[where]
+    toys.run_in_this_process(monkeypatch)
+    toys.install(monkeypatch, {"toy": toys.codec_module(Hides(told))}, [toys.metric_module(toys.ToyMetric())])
+    toys.corpus(tmp_path)
+    suite = "name: s\ndatasets: [{manifest: manifest.jsonl}]\ncodecs: [{codec: toy, points: [16levels]}]\nmetrics: [distance]\n"
+    (tmp_path / "s.yaml").write_text(suite, encoding="utf-8")
+    frame = session.score(load_suite(tmp_path / "s.yaml"), session.Options(tmp_path / "out"), Console(quiet=True))
+    frame = frame[frame["codec"] == "toy"]
+    assert len(frame) == 4
+    assert set(frame["failures"]) == {"{}"}
+    assert (frame["bits_tokens"] + frame["bits_side"]).min() >= 18 + bits
+    assert (frame["bitrate"] * frame["duration_s"]).min() >= 18 + bits
+
+
+def test_a_header_that_follows_from_what_the_process_heard_is_found_elsewhere(tmp_path):
+    path = codec_of(tmp_path, "pass", "torch.zeros(encoded.num_samples)")
+    text = Path(path).read_text(encoding="utf-8")
+    text = text.replace("import torch\n", "import os\nimport torch\n").replace("(2,)", "(2 + os.getpid(),)")
+    Path(path).write_text(text, encoding="utf-8")
+    found = {each.name: each for each in check(path, None, CPU)}["decodes elsewhere"]
+    assert not found.passed
+    assert "its header, whose bits are not counted, is another one there" in found.detail

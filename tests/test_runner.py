@@ -28,6 +28,8 @@ from tests import toys
 from tests.speech import error_rates
 from tests.toys import comparable
 
+NOISE = 3  # times that a worker loads the codec, which then hears noise before any utterance
+
 SUITE = """
 name: toy
 datasets: [{manifest: manifest.jsonl}]
@@ -52,7 +54,8 @@ def test_a_sweep_analyses_once_and_prepares_once(tmp_path, monkeypatch, serial) 
     codec, metric = toys.ToyCodec(), toys.ToyMetric()
     toys.install(monkeypatch, {"toy": toys.codec_module(codec)}, [toys.metric_module(metric)])
     frame = run(tmp_path)
-    assert (codec.analysed, metric.prepared, metric.scored) == (4, 4, 12)  # 4 utterances; reference and two points
+    assert codec.analysed == 4 + NOISE
+    assert (metric.prepared, metric.scored) == (4, 12)  # 4 utterances; reference and two points
     means = frame.groupby(["codec", "point"])["distance"].mean()
     assert means["reference"].max() == 0  # 16 bits pass through the 24 of the stored audio as they are
     assert means["toy", "256levels"] < means["toy", "16levels"]
@@ -80,7 +83,7 @@ def test_nothing_is_computed_twice_and_a_new_metric_costs_only_itself(tmp_path, 
     first = run(tmp_path)
     assert metric.scored == 12
     again = run(tmp_path)
-    assert (codec.analysed, metric.scored) == (4, 12)
+    assert (codec.analysed, metric.scored) == (4 + NOISE, 12)
     pd.testing.assert_frame_equal(first, again)
     other = toys.EnglishMetric()
     toys.install(monkeypatch, modules, [toys.metric_module(metric), toys.metric_module(other)])

@@ -362,7 +362,7 @@ class _Run:
         first = cell.point.name not in work.checked
         if cell.blank.kind != "ceiling" and (first or int(cell.blank.key[:8], 16) % CHECKED_SHARE == 0):
             work.checked.add(cell.point.name)
-            task = CheckTask(work.entry, decoded.stream, decoded.audio)
+            task = CheckTask(work.entry, cell.point, decoded.stream, decoded.audio)
             self._scores["core"].append(_Job("core", task, work, [cell], avoid=worker))
 
     def _take_scores(self, job: _Job, cell: _Cell, scored: Scored) -> None:

@@ -88,9 +88,10 @@ class Decoded:
 
 @dataclass(frozen=True)
 class CheckTask:
-    """Asks a process that did not encode it to decode a bitstream, and to compare with the audio that the first one got."""
+    """Asks a process that did not encode it to decode a bitstream, and to compare audio and header with what the first one got."""
 
     entry: Entry
+    point: OperatingPoint
     stream: bytes
     audio: bytes
     seed: int = 0

@@ -19,7 +19,7 @@ import soundfile
 import torch
 
 from bench import audio
-from bench.bitstream import entropy_pack, pack, unpack
+from bench.bitstream import Packer, unpack
 from bench.codec import Codec, Encoded, OperatingPoint, check_audio, nominal_bitrate
 from bench.conformance import same_audio
 from bench.dataset import Entry as Source
@@ -64,6 +64,7 @@ class Worker:
         self._device = torch.device(device)
         self._beat = beat
         self._codec: tuple[tuple[str, str | None], Codec] | None = None
+        self._packer: Packer | None = None  # of that codec
         self._groups = _groups(registry, metrics)
         self._utterances: OrderedDict[Source, Utterance] = OrderedDict()
         self._references: OrderedDict[str, dict[Any, Any]] = OrderedDict()
@@ -122,10 +123,17 @@ class Worker:
         utterance = attempt(self._read, task.source, stage="reading")
         if isinstance(utterance, Failed):
             return (utterance,) * number
+        packer = self._timed(self._packer_of, codec, stage="analyse (noise)", module=module)
+        if isinstance(packer, Failed):
+            return (packer,) * number
+        layouts = [self._timed(packer.layout, cell.point, module=module) for cell in task.cells]  # before the codec hears the utterance
         analysed = self._timed(_analyse, codec, utterance, stage="analyse", module=module)
         if isinstance(analysed, Failed):
             return (analysed,) * number
-        return tuple(self._timed(_code, codec, analysed, cell, module=module) for cell in task.cells)
+        return tuple(
+            layout if isinstance(layout, Failed) else self._timed(_code, codec, packer, analysed, cell, module=module)
+            for cell, layout in zip(task.cells, layouts, strict=True)
+        )
 
     def _check(self, task: CheckTask) -> Failed | None:
         codec = attempt(self._load, task.entry, stage="load", module=task.entry.module)
@@ -133,9 +141,21 @@ class Worker:
         if isinstance(again, Failed):
             return Failed(f"a second decoder, in another process, cannot decode the stream: {again.reason}", again.traceback)
         first, second = from_flac(task.audio)[0], from_flac(again.audio)[0]
-        if same_audio(first, second):
-            return None
-        return Failed("a second decoder, in another process, makes other audio of the same stream: what it needs is not in the stream")
+        if not same_audio(first, second):
+            return Failed("a second decoder, in another process, makes other audio of the same stream: what it needs is not in the stream")
+        assert not isinstance(codec, Failed)
+        is_paid = self._timed(self._is_paid, codec, task, module=task.entry.module)
+        if isinstance(is_paid, Failed):
+            return is_paid
+        return None if is_paid else Failed("the header of the stream, whose bits are not counted, is another one in another process")
+
+    def _packer_of(self, codec: Codec) -> Packer:
+        if self._packer is None:
+            self._packer = Packer(codec)
+        return self._packer
+
+    def _is_paid(self, codec: Codec, task: CheckTask) -> bool:
+        return self._packer_of(codec).is_paid(task.stream, task.point)
 
     def _score(self, task: ScoreTask) -> tuple[Scored, ...]:
         """The missing columns of each cell; each metric hears all cells that share a reference together."""
@@ -219,7 +239,7 @@ class Worker:
         """The codec of `entry`; one that was loaded before makes room for it."""
         name = (entry.module, entry.checkpoint)
         if self._codec is None or self._codec[0] != name:
-            self._codec = None
+            self._codec = self._packer = None
             self._beat(LOAD)
             self._codec = (name, self._registry.codec_module(entry.module).load(entry.checkpoint, self._device))
         return self._codec[1]
@@ -283,14 +303,14 @@ def _analyse(codec: Codec, utterance: Utterance) -> _Analysed:
     return _Analysed(utterance, latent, len(samples), codec.sample_rate or utterance.sample_rate, time.perf_counter() - started)
 
 
-def _code(codec: Codec, analysed: _Analysed, cell: DecodeCell) -> Decoded:
+def _code(codec: Codec, packer: Packer, analysed: _Analysed, cell: DecodeCell) -> Decoded:
     """Encodes, packs, unpacks and decodes; raises where the codec breaks its contract."""
     with torch.inference_mode():
         started = time.perf_counter()
         encoded = codec.encode(analysed.latent, cell.point)
         _wait_for_device()
         encode_s = time.perf_counter() - started
-        packed = pack(encoded)
+        packed = packer.pack(encoded, cell.point)
         received = unpack(packed.data)
         started = time.perf_counter()
         decoded = codec.decode(received)
@@ -305,7 +325,7 @@ def _code(codec: Codec, analysed: _Analysed, cell: DecodeCell) -> Decoded:
         "clipped_samples": clipped_samples,
         **_rates(encoded, cell.point, analysed.utterance.duration_s, packed.bits_tokens, packed.bits_side),
         "bits_total": packed.bits_total,
-        "bits_entropy": _entropy_bits(encoded),
+        "bits_entropy": packer.entropy_pack(encoded, cell.point).bits_counted,
         "encode_s": analysed.seconds + encode_s,
         "decode_s": decode_s,
         "peak_memory_mb": _peak_memory_mb(),
@@ -359,11 +379,6 @@ def _rates(encoded: Encoded, point: OperatingPoint, duration_s: float, bits_toke
         "bitrate": (bits_tokens + bits_side) / duration_s,
         "nominal_bitrate": nominal_bitrate(encoded, duration_s),
     }
-
-
-def _entropy_bits(encoded: Encoded) -> int:
-    packed = entropy_pack(encoded)
-    return packed.bits_tokens + packed.bits_side
 
 
 def _load_recording(recording: Recording, utterance: Utterance, length_tolerance_s: float | None) -> Decoded:
