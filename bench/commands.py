@@ -15,7 +15,6 @@ from rich.console import Console
 
 from bench import __version__, audio, bitstream
 from bench.analysis.comparison import compare, find_point
-from bench.analysis.equal_bits import Verdict, equal_bits
 from bench.analysis.papers import against_papers
 from bench.checkpoint import sha256
 from bench.codec import Codec, Encoded, OperatingPoint, check_audio
@@ -27,7 +26,7 @@ from bench.registry import RECORDINGS, Registry, codec_module, codec_names
 from bench.report import equal_bits as equal_bits_report
 from bench.report import papers
 from bench.report.comparison import Comparison
-from bench.report.merge import Merged, merge
+from bench.report.merge import merge
 from bench.report.table import (
     render_csv,
     render_latex,
@@ -117,7 +116,7 @@ def _results(suite: Suite, run: Path, report: Path, console: Console) -> str:
     from bench.report.build import write as write_report
 
     merged = merge([run])
-    verdict = verdict_of(merged)
+    verdict = equal_bits_report.verdict_of(merged)
     overall, by_language = table_of(merged), table_of(merged, by=("language",))
     gaps = against_papers(overall, suite.published)
     tables = {
@@ -137,7 +136,7 @@ def _results(suite: Suite, run: Path, report: Path, console: Console) -> str:
     for name, text in tables.items():
         write_text(run / name, text)
     with console.status("writing the report"):
-        page = write_report(merged, overall, report)
+        page = write_report(merged, overall, verdict, report)
     with console.capture() as shown:
         console.print(render_terminal(overall, console.width))
         if gaps:
@@ -411,10 +410,4 @@ def comparison_of(folder: Path, baseline: str) -> Comparison:
         raise UserError(f"{folder}: holds no codec to compare")
     name = baseline or merged.baseline or "@".join(ranked[0])
     numbers = compare(merged.records, merged.metrics, find_point(name, points), order=points, seed=merged.seed)
-    return Comparison(numbers, verdict_of(merged), merged.metrics)
-
-
-def verdict_of(merged: Merged) -> Verdict:
-    """The dynamic points of a run against its fixed family, by the margins of its suite."""
-    margins = (merged.runs[0]["suite"].get("regress") or {}).get("margins") or {}
-    return equal_bits(merged.records, merged.metrics, margins=margins, order=list(merged.points), seed=merged.seed)
+    return Comparison(numbers, equal_bits_report.verdict_of(merged), merged.metrics)

@@ -173,10 +173,11 @@ def test_a_codec_that_keeps_the_audio_is_refused(cheat, jobs, tmp_path) -> None:
         "return encoded.streams[0].tokens[0].float() / 31.5 - 1", give
     )
     codec = codec.replace("class Codec:", "TABLE = {}\n\n\nclass Codec:").replace("tokens[None]", "tokens[None, :1]")
-    frame = score(tmp_path, "fine", jobs=jobs, codec=codec)
-    assert len(refused := reasons(frame, "fine")) == 1
-    assert "a second decoder, in another process," in refused.pop()
-    assert frame[frame["point"] == "fine"]["mel_dac_train"].isna().all()
+    for _ in range(2):  # what it left behind does not make it honest
+        frame = score(tmp_path, "fine", jobs=jobs, codec=codec)
+        assert len(refused := reasons(frame, "fine")) == 1
+        assert "a second decoder, in another process," in refused.pop()
+        assert frame[frame["point"] == "fine"]["mel_dac_train"].isna().all()
 
 
 SCRIPT = """

@@ -13,6 +13,7 @@ import pytest
 from bench.analysis.summary import summary
 from bench.commands import comparison_of
 from bench.errors import UserError
+from bench.report.build import build
 from bench.report.comparison import render_json
 from bench.report.merge import merge
 from tests.runs import CODECS, METRICS, run_info, synthetic_records, write_run
@@ -118,3 +119,18 @@ def test_compare_as_json_is_valid_and_complete(first: Path) -> None:
     assert "fixed_40@1q" in found["pesq_wb", "bitrate"]
     defined = next(curve for curve in read["curves"] if not curve["undefined"])
     assert np.isfinite(defined["bd_rate"])
+
+
+def test_a_point_that_was_refused_is_reported_as_failed_though_its_files_are_there(tmp_path) -> None:
+    records = synthetic_records(num_utterances=4, num_speakers=4)
+    point = records.loc[records["codec"] == "slime", "point"].iloc[0]
+    refused = (records["codec"] == "slime") & (records["point"] == point)
+    records.loc[refused, ["sample_rate", "hop_length"]] = 0
+    records.loc[refused, "failures"] = json.dumps({"codec": "decode looked at the audio"})
+    records.loc[refused, [name for name in METRICS if name in records]] = np.nan
+    run = write_run(tmp_path / "run", records, audio_utterances=4)
+    data = (build([run], tmp_path / "out").parent / "data/utterances.js").read_text(encoding="utf-8")
+    heard = json.loads(data[data.index(", ") + 2 : data.rindex(");")])["audio"]
+    number = str(list(merge([run]).points).index(("slime", point)))
+    assert heard
+    assert all(points and number not in points for points in heard.values())

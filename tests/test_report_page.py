@@ -25,6 +25,7 @@ HEARD = 5  # utterances with audio
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = synthetic_records(num_utterances=24, num_speakers=12, codecs=CODECS_HERE)
+    records["family"] = np.where(records["codec"] == "fixed_40", "fixed", "")
     info = run_info(CODECS_HERE)
     info["metrics"] = {name: info["metrics"][name] for name in ("pesq_wb", "wer_pocketsphinx", "delay_ms")}
     info["metrics"]["wer_pocketsphinx"]["weights_sha256"] = ["cd" * 32]
@@ -57,20 +58,31 @@ def show(page: Any, view: str, **parts: Any) -> None:
     page.wait_for_selector(f"#{view}:not([hidden]) h2")
 
 
+def test_the_answer_leads_at_equal_bits_and_at_equal_tokens(page) -> None:
+    first, second = page.locator("#leaderboard h2").all_text_contents()
+    assert (first, second) == ("Dynamic against fixed frame rates", "Leaderboard")
+    assert "At equal bits, dynamic frame rates are better than fixed ones in" in page.locator("#verdict .lead").text_content()
+    by_bits = page.locator("#verdict tbody").text_content()
+    assert page.locator("#verdict tbody tr").count() == len(CODECS["slime"][1])
+    page.get_by_role("radio", name="equal tokens").click()
+    assert page.get_by_role("radio", name="equal tokens").get_attribute("aria-checked") == "true"
+    assert "tokens/s" in page.locator("#verdict tbody").text_content() != by_bits
+
+
 PLACES = 2  # of pesq_wb in this run: as its intervals allow
 
 
 def column(page: Any, number: int) -> list[str]:
-    return page.locator(f"#leaderboard tbody tr > :nth-child({number})").all_inner_texts()
+    return page.locator(f"#leaderboard .board tbody tr > :nth-child({number})").all_inner_texts()
 
 
 def point_names(page: Any) -> list[str]:
-    return page.locator("#leaderboard tbody .point").all_inner_texts()
+    return page.locator("#leaderboard .board tbody .point").all_inner_texts()
 
 
 def test_leaderboard_shows_what_python_computed(page: Any, table: Table) -> None:
     assert point_names(page) == [row.point for row in table.rows]
-    pesq = page.locator("#leaderboard tbody tr > :nth-child(8)")
+    pesq = page.locator("#leaderboard .board tbody tr > :nth-child(8)")
     for number, row in enumerate(table.rows):
         cell = row.cells["pesq_wb"]
         assert pesq.nth(number).locator(".value").inner_text() == f"{cell.mean:.{PLACES}f}"
@@ -103,7 +115,7 @@ def test_best_and_tied_marks_are_pythons(page: Any, table: Table) -> None:
     for number, metric in ((8, "pesq_wb"), (9, "wer_pocketsphinx")):
         marked = [
             {"●": "best", "≈": "tied"}.get(row.locator(".mark").inner_text() if row.locator(".mark").count() else "", "")
-            for row in page.locator(f"#leaderboard tbody tr > :nth-child({number})").all()
+            for row in page.locator(f"#leaderboard .board tbody tr > :nth-child({number})").all()
         ]
         assert marked == [row.cells[metric].mark.replace("untested", "") for row in table.rows]
 
@@ -112,9 +124,8 @@ def test_sorting_keeps_the_ceiling_on_top_and_puts_the_best_first(page: Any) -> 
     before = point_names(page)
     button = page.get_by_role("button", name="pesq_wb ↑ (MOS)", exact=True)  # the arrow of sorting is no part of its name
     button.click()
-    values = [
-        float(text.split()[0].split("\n")[0]) for text in page.locator("#leaderboard tbody tr > :nth-child(8) .value").all_inner_texts()
-    ]
+    shown = page.locator("#leaderboard .board tbody tr > :nth-child(8) .value").all_inner_texts()
+    values = [float(text.split()[0]) for text in shown]
     assert values[1:] == sorted(values[1:], reverse=True)
     assert column(page, 1)[0].startswith("reference")
     assert page.locator("th[aria-sort=descending]").count() == 1
@@ -127,7 +138,7 @@ def test_sorting_keeps_the_ceiling_on_top_and_puts_the_best_first(page: Any) -> 
 def test_filters_narrow_the_rows_and_mark_the_best_of_what_is_left(page: Any) -> None:
     page.fill("#filter-text", "fixed")
     assert point_names(page) == ["original", "1q", "2q", "4q", "8q"]
-    assert "●" in page.locator("#leaderboard tbody tr").last.inner_text()
+    assert "●" in page.locator("#leaderboard .board tbody tr").last.inner_text()
     page.fill("#filter-text", "")
     page.get_by_label("classical").uncheck()
     page.fill("#filter-from", "1")
@@ -143,7 +154,7 @@ def test_choosing_a_language_shows_its_own_means(page: Any, run: Path) -> None:
     records = pd.read_parquet(run / "records.parquet")
     german = records[(records["language"] == "de") & (records["point"] == "50hz")]["pesq_wb"].mean()
     page.locator("#filters select").select_option(label="language de")
-    shown = float(page.locator("#leaderboard tbody tr").nth(5).locator(".value").nth(4).inner_text())
+    shown = float(page.locator("#leaderboard .board tbody tr").nth(5).locator(".value").nth(4).inner_text())
     assert shown == pytest.approx(german, abs=0.5 * 10**-PLACES)
     assert column(page, 3)[1] == "6"
 
@@ -281,13 +292,15 @@ def test_compare_shows_pythons_difference_both_ways_round(page: Any, run: Path) 
     gap = (records["100hz"] - records["4q"]).mean()
     show(page, "compare", a=6, b=3)
     page.wait_for_selector("#scatter .dot")
-    assert f"+{gap:.{PLACES}f}" in page.locator("#compare tbody tr").first.inner_text()
+    rates = page.locator("#compare tbody tr.rate").all_inner_texts()
+    assert [text.split()[0] for text in rates] == ["kbps", "tokens/s", "Hz"]
+    assert f"+{gap:.{PLACES + 1}f}" in page.locator("#compare tbody tr:not(.rate)").first.inner_text()
     assert page.locator("#scatter .dot").count() == 24
     rate = page.locator("#compare tr", has_text="pesq_wb").nth(1).locator("b").first.inner_text()
     assert rate.startswith("−")
     assert rate.endswith("%")
     page.get_by_role("button", name="Swap").click()
-    page.wait_for_function(f"document.querySelector('#compare tbody tr').innerText.includes('−{gap:.{PLACES}f}')")
+    page.wait_for_function(f"document.querySelector('#compare tbody tr:not(.rate)').innerText.includes('−{gap:.{PLACES + 1}f}')")
     assert page.locator("#compare tr", has_text="pesq_wb").nth(1).locator("b").first.inner_text().startswith("+")
 
 

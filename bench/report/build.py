@@ -11,12 +11,14 @@ from pathlib import Path
 import pandas as pd
 
 from bench.analysis.comparison import AGAINST, Curves, resampled_curves
+from bench.analysis.equal_bits import Verdict
 from bench.analysis.grid import grid
 from bench.analysis.papers import Gap, against_papers
 from bench.analysis.summary import Table, summary
 from bench.published import Published
 from bench.record import MetricInfo, ranking
 from bench.report import media, papers, plot
+from bench.report.equal_bits import verdict_of
 from bench.report.leaderboard import SCRIPTS, STYLE, page_data, point_data, render_leaderboard, script, utterance_index
 from bench.report.merge import Merged, merge
 from bench.report.table import render_csv, render_latex, render_markdown
@@ -29,22 +31,22 @@ MAX_LISTENING = 60  # utterances with audio and drawings, the worst of every met
 def build(run_dirs: Sequence[Path], out: Path) -> Path:
     """The report of one run, or of several merged, in `out`; returns its index.html. UserError says what can not be reported, and why."""
     merged = merge(run_dirs)
-    return write(merged, table_of(merged), out)
+    return write(merged, table_of(merged), verdict_of(merged), out)
 
 
 def table_of(merged: Merged, by: tuple[str, ...] = ()) -> Table:
     return summary(merged.records, merged.metrics, by=by, nominal_frame_rates=merged.points, seed=merged.seed)
 
 
-def write(merged: Merged, table: Table, out: Path) -> Path:
-    """As `build`, of runs that are read and summed up already."""
+def write(merged: Merged, table: Table, verdict: Verdict, out: Path) -> Path:
+    """As `build`, of runs that are read, summed up and judged already."""
     laid_out = grid(merged.records, merged.metrics, list(merged.points), merged.seed)
     curves = resampled_curves(laid_out, merged.seed)
     gaps = _against_papers(merged, table)
     _write_tables(merged, table, gaps, out)
     _write_figures(merged, table, curves, out / "figures")
 
-    data = page_data(merged, table, laid_out, curves, gaps)
+    data = page_data(merged, table, verdict, laid_out, curves, gaps)
     units, utterances = utterance_index(merged.records)
     heard = _listening(merged.records, merged.metrics)
     numbers = {unit: number for number, unit in enumerate(units)}
@@ -93,7 +95,8 @@ def _write_figures(merged: Merged, table: Table, curves: Curves, folder: Path) -
 
 def _listening(records: pd.DataFrame, metrics: Mapping[str, MetricInfo]) -> list[tuple[str, str]]:
     """The utterances with audio to hear, at most MAX_LISTENING: the worst of each metric and point in turn."""
-    heard = records[(records["audio_file"] != "") & (records["kind"] != "ceiling")]
+    heard = _with_files(records)
+    heard = heard[heard["kind"] != "ceiling"]
     orders: list[Iterable[tuple[str, str]]] = []
     for name, info in metrics.items():
         if name in heard and not info.diagnostic:
@@ -105,9 +108,14 @@ def _listening(records: pd.DataFrame, metrics: Mapping[str, MetricInfo]) -> list
     return list(dict.fromkeys(itertools.chain(in_turn, everything)))[:MAX_LISTENING]
 
 
+def _with_files(records: pd.DataFrame) -> pd.DataFrame:
+    """Those that were decoded; of a codec that failed or was refused files may lie there that count for nothing."""
+    return records[(records["audio_file"] != "") & (records["sample_rate"] > 0)]
+
+
 def _with_audio(records: pd.DataFrame, unit: tuple[str, str], points: Sequence[tuple[str, str]]) -> dict[int, str]:
     """Point number -> suffix of the audio file, for the points at which the utterance can be heard."""
-    rows = records[(records["dataset"] == unit[0]) & (records["utterance"] == unit[1]) & (records["audio_file"] != "")]
+    rows = _with_files(records[(records["dataset"] == unit[0]) & (records["utterance"] == unit[1])])
     place = {point: number for number, point in enumerate(points)}
     return {
         place[codec, point]: Path(audio_file).suffix
@@ -118,7 +126,7 @@ def _with_audio(records: pd.DataFrame, unit: tuple[str, str], points: Sequence[t
 
 def _write_media(records: pd.DataFrame, point: int, heard: Mapping[tuple[str, str], int], out: Path) -> None:
     """Audio and drawings of the utterances to hear at one point, under their numbers: ids may hold what no file name can."""
-    for row in records[records["audio_file"] != ""].itertuples():
+    for row in _with_files(records).itertuples():
         unit = heard.get((str(row.dataset), str(row.utterance)))
         source = Path(str(row.audio_file))
         if unit is None or not source.is_file():

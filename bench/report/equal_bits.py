@@ -9,8 +9,9 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.analysis.equal_bits import AGAINST, ALPHA, TWIN, Finding, Verdict
+from bench.analysis.equal_bits import AGAINST, ALPHA, TWIN, Finding, Verdict, equal_bits
 from bench.record import MetricInfo
+from bench.report.merge import Merged
 from bench.report.table import (
     csv_cell,
     difference_decimals,
@@ -30,6 +31,12 @@ TITLE = "Dynamic against fixed frame rates"
 CSV = "verdict.csv"  # in a run's folder
 SHOWN_AGAINST = {"bitrate": "equal bits", "token_rate": "equal tokens"}
 _STYLES = {"better": "green", "same": "", "worse": "red", "undecided": "dim", "no verdict": "dim"}
+
+
+def verdict_of(merged: Merged) -> Verdict:
+    """The dynamic points of runs against their fixed families, by the margins of the first one's suite."""
+    margins = (merged.runs[0]["suite"].get("regress") or {}).get("margins") or {}
+    return equal_bits(merged.records, merged.metrics, margins=margins, order=list(merged.points), seed=merged.seed)
 
 
 def render_terminal(verdict: Verdict, metrics: Mapping[str, MetricInfo], width: int) -> Group:
@@ -107,6 +114,29 @@ def as_data(verdict: Verdict) -> dict[str, Any]:
     findings = [{**dataclasses.asdict(each), "points": list(map("@".join, each.points))} for each in verdict.findings]
     families = {name: list(codecs) for name, codecs in (verdict.families or {}).items()}
     return {"findings": findings, "families": families, "resampled": verdict.resampled, "note": verdict.note}
+
+
+def page_data(verdict: Verdict, metrics: Mapping[str, MetricInfo]) -> dict[str, Any]:
+    """What the page shows of it, as text: `rows` hold CODEC@POINT, the rate, the fixed counterpart, and of each metric word and numbers."""
+    if verdict.note:
+        return {"sentence": "", "note": verdict.note, "metrics": [], "rows": [], "notes": []}
+    heads, body = _cells(verdict, metrics)
+    rows = [
+        dict(zip(("name", "at", "rate", "fixed"), keys, strict=True))
+        | {"cells": [[each.word, text.removesuffix(f": {each.word}")] for text, each in cells]}
+        for keys, cells in body
+    ]
+    return {"sentence": sentence(verdict), "note": "", "metrics": heads[4:], "rows": rows, "notes": notes(verdict)}
+
+
+def sentence(verdict: Verdict) -> str:
+    """The answer to the question in plain English."""
+    words = [each.word for each in verdict.findings if each.against == AGAINST[0] and each.word != "no verdict"]
+    counted = {word: words.count(word) for word in ("better", "worse", "same", "undecided")}
+    return (
+        f"At equal bits, dynamic frame rates are better than fixed ones in {counted['better']} of {len(words)} comparisons, "
+        f"worse in {counted['worse']}, the same in {counted['same']}; {counted['undecided']} cannot be told on these data."
+    )
 
 
 def headline(verdict: Verdict) -> str:
@@ -209,6 +239,8 @@ def _places(verdict: Verdict) -> dict[str, int]:
 
 
 def _rate(rate: float, against: str) -> str:
+    if not math.isfinite(rate):
+        return "no rate"
     return f"{kbps(rate)} kbps" if against == "bitrate" else f"{rate:.3g} tokens/s"
 
 

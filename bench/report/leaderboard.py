@@ -15,11 +15,12 @@ import pandas as pd
 
 from bench.analysis import stats
 from bench.analysis.comparison import AGAINST, Curves, at_equal_rate, curve_difference, paired_differences
+from bench.analysis.equal_bits import Verdict
 from bench.analysis.grid import Grid, Point, grid
 from bench.analysis.papers import Gap
 from bench.analysis.summary import Row, Table, summary
 from bench.record import MetricInfo, detail_texts, failures_of, ranking
-from bench.report import papers
+from bench.report import equal_bits, papers
 from bench.report.merge import Merged
 from bench.report.style import looks
 from bench.report.table import decimals
@@ -27,11 +28,15 @@ from bench.report.table import decimals
 FLIPS_IN_PARTS = 1999  # of the tests within one language or data set, which decide marks only: p down to 5e-4 survives Holm over 40 points
 HISTOGRAM_BINS = 24
 TEMPLATE = Path(__file__).parent / "leaderboard.html.j2"
-SCRIPTS = ("core.js", "leaderboard.js", "papers.js", "charts.js", "rates.js", "listen.js", "compare.js", "provenance.js", "main.js")
+SCRIPTS = tuple(
+    f"{name}.js" for name in ("core", "verdict", "leaderboard", "papers", "charts", "rates", "listen", "compare", "provenance", "main")
+)
 STYLE = "report.css"
 
 
-def page_data(merged: Merged, table: Table, laid_out: Grid, curves: Curves, gaps: Sequence[Gap]) -> dict[str, Any]:
+def page_data(
+    merged: Merged, table: Table, verdict: Verdict, laid_out: Grid, curves: Curves, gaps: Sequence[Gap]
+) -> dict[str, Any]:
     """All that the page holds before anything is clicked.
 
     Points and metrics are told by their numbers; `pairs` are (i, j), i < j, in the order of itertools.combinations, minuend first.
@@ -59,6 +64,7 @@ def page_data(merged: Merged, table: Table, laid_out: Grid, curves: Curves, gaps
         "p": [_p_values(part, ranked, points, laid_out if kind == "all" else None, merged.seed) for kind, _, part in scopes],
         "pairs": _pairs(laid_out, ranked, merged.seed),
         "curves": _curve_pairs(curves, ranked, list(merged.codecs)),
+        "verdict": equal_bits.page_data(verdict, merged.metrics),
         "papers": _papers(gaps, merged.metrics),
         "tokens": {str(number): merged.tokens[name] for number, name in enumerate(map("@".join, points)) if name in merged.tokens},
         "frame_rates": _frame_rates(merged.records, points, kinds),

@@ -219,8 +219,9 @@ class _Run:
             has = set() if known is None else {*known.scores, *known.not_applicable}
             cell.columns = tuple(column for column in self._columns if column.key not in has)
             work.left[cell.point.name] += 1
-            audio = self._stored_audio(known) if known and cell.columns else None
-            stream = self._store.read_file(known.stream_file) if known and known.stream_file and cell.columns and audio is None else None
+            decoded = known is not None and _is_decoded(known) and cell.columns
+            audio = self._stored_audio(known) if known and decoded else None
+            stream = self._store.read_file(known.stream_file) if known and decoded and audio is None else None
             if not cell.columns:
                 self._progress.decoded(work.entry.label, 1)
                 self._done(work, cell)
@@ -245,8 +246,6 @@ class _Run:
 
     def _stored_audio(self, known: Record) -> bytes | Path | None:
         """What is kept of a record that was decoded before; None where it is gone."""
-        if not _is_decoded(known):
-            return None
         return Path(known.audio_file) if known.module == RECORDINGS else self._store.read_file(known.audio_file)
 
     def _queue_scores(self, work: _Work, decoded: Sequence[tuple[_Cell, bytes | Path]]) -> None:

@@ -17,7 +17,7 @@ bench.views.compare = (() => {
     const [width, height, middle] = [150, 18, 75];
     const x = (value) => middle + Math.max(-1, Math.min(1, value / reach)) * (middle - 6);
     const better = up * difference.mean > 0;
-    const sure = difference.low > 0 || difference.high < 0;
+    const sure = difference.adjusted < 0.05;
     return svg("svg", { class: `forest ${sure ? (better ? "good" : "bad") : ""}`, viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" },
       svg("line", { class: "axis", x1: middle, x2: middle, y1: 0, y2: height }),
       svg("line", { class: "span", x1: x(difference.low), x2: x(difference.high), y1: 9, y2: 9 }),
@@ -32,17 +32,38 @@ bench.views.compare = (() => {
       el("span", { class: "good", style: `width:${share(difference.better)}%` }), el("span", { class: "even", style: `width:${share(equal)}%` }), el("span", { class: "bad", style: `width:${share(difference.worse)}%` }));
   }
 
+  // How alike the two are in what they spend, before how they differ in what they give.
+  function rates(a, b) {
+    const shown = [["kbps", "bitrate", bench.kbps], ["tokens/s", "token_rate", digits], ["Hz", "frame_rate", digits]];
+    return shown.map(([name, rate, text]) => {
+      const [one, other] = [a, b].map((point) => bench.report.rows[0][point].rates[rate]);
+      const share = known(one) && known(other) && other ? `${signed(100 * (one / other - 1), 1)} %` : bench.missing;
+      return el("tr", { class: "rate" }, el("th", { scope: "row" }, name), el("td", { class: "num" }, text(one)), el("td", { class: "num" }, text(other)), el("td", { class: "num" }, share), el("td", { colspan: 7 }));
+    });
+  }
+
+  // Of two points, one dynamic where there is any, those nearest in kbps.
+  function nearest(own, b) {
+    const bitrate = (point) => bench.report.rows[0][point].rates.bitrate;
+    const others = own.filter((point) => point !== b && bench.codecOf(point) !== bench.codecOf(b));
+    const dynamic = others.filter((point) => bench.codecOf(point).kind === "dynamic");
+    const apart = (point) => Math.abs(Math.log((bitrate(point) || 1) / (bitrate(b) || 1)));
+    return (dynamic.length ? dynamic : others).sort((one, other) => apart(one) - apart(other))[0];
+  }
+
   function differences(a, b) {
     const all = bench.report.ranking.map((metric, order) => ({ metric, order, ...paired(a, b, order) })).filter((each) => each.n);
     const adjusted = bench.holm(all.map((each) => [each.metric, each.p]));
-    const row = (each) => {
+    const row = (found) => {
+      const each = { ...found, adjusted: adjusted.get(found.metric) ?? 1 };
       const info = bench.report.metrics[each.metric];
+      const places = info.decimals + 1;
       const [meanA, meanB] = [a, b].map((point) => bench.report.rows[0][point].cells[each.metric][0]);
-      const interval = known(each.low) ? `${signed(each.low, info.decimals)} to ${signed(each.high, info.decimals)}` : bench.missing;
+      const interval = known(each.low) ? `${signed(each.low, places)} to ${signed(each.high, places)}` : bench.missing;
       const reach = 1.15 * Math.max(Math.abs(each.low ?? 0), Math.abs(each.high ?? 0), Math.abs(each.mean ?? 0)) || 1;
       return el("tr", {}, el("th", { scope: "row" }, bench.metricHead(each.metric)),
         el("td", { class: "num" }, fixed(meanA, info.decimals)), el("td", { class: "num" }, fixed(meanB, info.decimals)),
-        el("td", { class: "num" }, el("b", {}, signed(each.mean, info.decimals))), el("td", { class: "num" }, interval),
+        el("td", { class: "num" }, el("b", {}, signed(each.mean, places))), el("td", { class: "num" }, interval),
         el("td", {}, known(each.low) ? forest(each, reach, info.higher_is_better ? 1 : -1) : null),
         el("td", { class: "num" }, probability(each.p)), el("td", { class: "num" }, probability(adjusted.get(each.metric) ?? null)),
         el("td", {}, wins(each)), el("td", { class: "num" }, `${digits((100 * each.better) / each.n, 3)} %`), el("td", { class: "num" }, String(each.n)));
@@ -51,8 +72,8 @@ bench.views.compare = (() => {
     const heads = ["A", "B", "A − B", "95 % interval", "", "p", "p, Holm", "better / equal / worse", "A wins", "n"];
     return el("div", { class: "scroll" }, el("table", { class: "plain-table" },
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Metric"), heads.map((text) => el("th", { scope: "col", class: "num" }, text)))),
-      el("tbody", {}, all.map(row))),
-el("p", { class: "legend" }, `Paired over the utterances that both have. Intervals: Student's t over ${units}; p: signs of whole ${units} flipped; Holm over the ${all.length} metrics of this table. Green lies on A's side, red on B's, where the interval leaves out zero. Each line has its own scale.`));
+      el("tbody", {}, rates(a, b), all.map(row))),
+el("p", { class: "legend" }, `Paired over the utterances that both have. Intervals: Student's t over ${units}; p: signs of whole ${units} flipped; Holm over the ${all.length} metrics of this table. Green lies on A's side, red on B's, where p after Holm is below 5 %. Each line has its own scale.`));
   }
 
   async function scatter(a, b, mine) {
@@ -123,7 +144,7 @@ el("p", { class: "legend" }, `Paired over the utterances that both have. Interva
     const valid = (text) => (/^\d+$/.test(text || "") && points.includes(Number(text)) ? Number(text) : null);
     const own = points.filter((point) => !bench.isCeiling(point));
     const b = valid(parts.b) ?? bench.report.baseline ?? own[0];
-    const a = valid(parts.a) ?? own.find((point) => bench.codecOf(point) !== bench.codecOf(b) && bench.codecOf(point).kind === "dynamic") ?? own.find((point) => point !== b);
+    const a = valid(parts.a) ?? nearest(own, b) ?? own.find((point) => point !== b);
     const section = document.getElementById("compare");
     const title = el("h2", { id: "compare-title" }, "Compare two");
     if (a === undefined || b === undefined) return section.replaceChildren(title, el("p", { class: "empty" }, "There is one point only."));

@@ -51,7 +51,7 @@ const bench = (() => {
   const signed = (value, decimals) => (known(value) ? (value > 0 ? "+" : value < 0 ? "−" : "") + fixed(Math.abs(value), decimals) : missing);
   const probability = (p) => (!known(p) ? missing : p < 0.001 ? "< 0.001" : p.toFixed(3));
 
-  const state = { view: "leaderboard", scope: 0, text: "", kinds: null, from: null, to: null, against: 0, log: true, hidden: new Set() };
+  const state = { view: "leaderboard", scope: 0, text: "", kinds: null, from: null, to: null, against: 0, log: true, hidden: new Set(), at: "equal bits" };
 
   const codecOf = (point) => report.codecs[report.points[point].codec];
   const nameOf = (point) => `${codecOf(point).label} · ${report.points[point].name}`;

@@ -193,6 +193,7 @@ bench.views.leaderboard = (() => {
       (choice) => { spread = choice ? "percentiles" : "interval"; draw(); });
     const scroller = document.querySelector("#leaderboard .scroll")?.scrollLeft || 0;
     document.getElementById("leaderboard").replaceChildren(
+      bench.verdict.section(draw),
       el("h2", { id: "leaderboard-title" }, "Leaderboard"),
       el("div", { class: "tools" }, spreads, el("span", { class: "checks" }, toggle("split", "bit split"), bench.report.metrics.some((info) => info.diagnostic) ? toggle("diagnostics", "diagnostics") : null, toggle("cost", "cost"))),
       points.some((point) => !bench.isCeiling(point))

@@ -1,0 +1,34 @@
+"use strict";
+// The answer first: every dynamic point against the fixed family at equal bits, or at equal tokens.
+bench.verdict = (() => {
+  const { el, state } = bench;
+
+  function cell([word, numbers]) {
+    const kind = { better: "good", worse: "bad" }[word] || "";
+    return el("td", { class: `verdict-cell ${kind}` }, el("b", {}, word), numbers === word ? null : numbers.split(", ").map((part) => el("span", { class: "spread" }, part)));
+  }
+
+  function table(rows, metrics) {
+    const heads = ["Dynamic", "Rate", "Against", ...metrics];
+    return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Verdict, scrolls sideways" }, el("table", { class: "plain-table verdict-table" },
+      el("thead", {}, el("tr", {}, heads.map((text) => el("th", { scope: "col" }, text)))),
+      el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row", dir: "auto" }, row.name), el("td", { class: "nowrap" }, row.rate), el("td", { dir: "auto" }, row.fixed), row.cells.map(cell))))));
+  }
+
+  // A section for the head of the first view; null where a run has nothing to compare.
+  function section(redraw) {
+    const { sentence, note, metrics, rows, notes } = bench.report.verdict;
+    if (note) return el("p", { class: "legend verdict-note" }, `No verdict on fixed against dynamic frame rates: ${note}`);
+    const choices = [...new Set(rows.map((row) => row.at))];
+    const at = choices.includes(state.at) ? state.at : choices[0];
+    const choice = (name) => el("button", { type: "button", role: "radio", "aria-checked": String(name === at), onclick: () => { state.at = name; redraw(); document.querySelector("#verdict [aria-checked=true]").focus(); } }, name);
+    return el("div", { id: "verdict", role: "group", "aria-labelledby": "verdict-title" },
+      el("h2", { id: "verdict-title" }, "Dynamic against fixed frame rates"),
+      el("p", { class: "lead" }, sentence),
+      el("div", { class: "switches", role: "radiogroup", "aria-label": "Compared at" }, choices.map(choice)),
+      table(rows.filter((row) => row.at === at), metrics),
+      el("details", {}, el("summary", {}, "How to read this"), notes.map((text) => el("p", { class: "legend" }, text))));
+  }
+
+  return { section };
+})();
