@@ -234,6 +234,27 @@ def check(
 
 
 @app.command()
+def listeners(
+    ratings: Annotated[Path, typer.Argument(metavar="RATINGS.csv", help="a row for each rated item, or for each rating")],
+    item: Annotated[str, typer.Option(help="column: the utterance")] = "item",
+    system: Annotated[str, typer.Option(help="column: CODEC, or CODEC@POINT")] = "system",
+    score: Annotated[str, typer.Option(help="column: what listeners gave")] = "score",
+    path: Annotated[str, typer.Option(help="column: file of the rated audio, from the CSV's folder")] = "",
+    reference: Annotated[str, typer.Option(help="column: file of the original audio")] = "",
+    prepare: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="write the manifests that suites/ears.yaml takes", show_default=False)
+    ] = None,
+    language: Annotated[str, typer.Option(help="of what is said, for the manifests: en, de ...")] = "",
+    run: Annotated[Path | None, typer.Option(metavar="RESULTS", help="correlate the metrics of this run", show_default=False)] = None,
+) -> None:
+    """How the metrics follow public listening scores."""
+    from bench.commands import follow_listeners
+    from bench.listeners import Columns
+
+    raise typer.Exit(follow_listeners(ratings, Columns(item, system, score, path, reference), prepare, language, run))
+
+
+@app.command()
 def encode(
     source: Annotated[Path, typer.Argument(metavar="IN.wav")],
     target: Annotated[Path, typer.Argument(metavar="OUT")],

@@ -21,6 +21,7 @@ from bench.codec import Codec, Encoded, OperatingPoint, check_audio
 from bench.datasets.specs import open_dataset, parse_spec
 from bench.errors import Unavailable, UserError, unknown
 from bench.files import read_json, write_atomically, write_json, write_text
+from bench.listeners import Columns, read_ratings, write_manifests
 from bench.recordings import TABLES
 from bench.registry import RECORDINGS, Registry, codec_module, codec_names
 from bench.report import equal_bits as equal_bits_report
@@ -183,6 +184,25 @@ def compare_run(folder: Path, baseline: str, as_json: bool) -> int:
     else:
         console = Console()
         console.print(render_terminal(comparison, console.width))
+    return 0
+
+
+def follow_listeners(ratings: Path, columns: Columns, prepare: Path | None, language: str, run: Path | None) -> int:
+    """`bench listeners`."""
+    from bench.analysis.listeners import correlations
+    from bench.report import listeners as report
+
+    rated = read_ratings(ratings, columns)
+    if prepare is not None:
+        write_manifests(rated, prepare, language)
+        print(f"{len(rated)} rated items in {prepare}: manifest.jsonl, recordings.jsonl")
+    if run is not None:
+        merged = merge([run])
+        found = correlations(merged.records, merged.metrics, rated, merged.seed)
+        report.write(found, run)
+        Console().print(report.render_markdown(found), markup=False)
+    if prepare is None and run is None:
+        raise UserError("say what to do: --prepare FOLDER makes the manifests that suites/ears.yaml takes, --run RESULTS correlates")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.analysis.listeners import correlations
 from bench.analysis.summary import Table, summary
+from bench.listeners import Rating
+from bench.report import listeners
 from bench.report.build import build
 from bench.report.merge import merge
 from bench.report.table import spread_text
@@ -413,3 +417,22 @@ def test_odd_runs_have_a_report_without_errors(what: str, browser: Any, tmp_path
             assert opened.locator(f"#{view} [role=alert]").count() == 0
         assert opened.locator("#leaderboard h2").is_visible()
         assert "Papers" not in opened.locator("#tabs").inner_text()
+
+
+def test_what_listeners_say_and_where_frames_went_are_shown_where_known(browser: Any, tmp_path: Path) -> None:
+    records = synthetic_records(num_utterances=8, num_speakers=4)
+    kinds = {f"frame_rate_{kind}": kind for kind in ("silence", "vowels", "consonants")}
+    infos = {name: {**asdict(METRICS["delay_ms"]), "name": name, "unit": "Hz", "key": name, "options": {}} for name in kinds}
+    records = records.assign(**{name: np.where(records["kind"] == "dynamic", 40.0 + number, np.nan) for number, name in enumerate(kinds)})
+    info = run_info()
+    info["metrics"] |= infos
+    run = write_run(tmp_path / "run", records, info)
+    ratings = [Rating(row.utterance, f"{row.codec}@{row.point}", row.pesq_wb, 3) for row in records.itertuples() if row.codec == "opus"]
+    listeners.write(correlations(records, {"pesq_wb": METRICS["pesq_wb"]}, ratings), run)
+    with opened_page(browser, build([run], tmp_path / "out")) as page:
+        show(page, "rates")
+        text = page.inner_text("#rates")
+        assert "Where the frames went" in text
+        assert page.locator("#rates .soundbar").count() == 3 * 3  # three points of the dynamic codec
+        show(page, "listeners")
+        assert page.inner_text("#listeners tbody tr").split()[:3] == ["pesq_wb", "items", "1.000"]

@@ -112,7 +112,11 @@ def test_a_codec_of_ones_own_is_a_file_beside_the_suite(tmp_path) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "suites").rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_suite_of_the_project_is_good(path) -> None:
-    assert load_suite(path).entries
+    if path.stem == "ears":  # of a listening test, which `bench listeners --prepare` lays out
+        with pytest.raises(UserError, match=r"manifest.jsonl: is not there"):
+            load_suite(path)
+    else:
+        assert load_suite(path).entries
 
 
 SWEEP = GOOD.replace("points: [6kbps, 24kbps]", "sweep: {bitrate_kbps: X}")

@@ -13,11 +13,12 @@ import pandas as pd
 from bench.analysis.comparison import AGAINST, Curves, resampled_curves
 from bench.analysis.equal_bits import Verdict
 from bench.analysis.grid import grid
+from bench.analysis.listeners import Correlation
 from bench.analysis.papers import Gap, against_papers
 from bench.analysis.summary import Table, summary
 from bench.published import Published
 from bench.record import MetricInfo, ranking
-from bench.report import media, papers, plot
+from bench.report import listeners, media, papers, plot
 from bench.report.equal_bits import verdict_of
 from bench.report.leaderboard import SCRIPTS, STYLE, page_data, point_data, render_leaderboard, script, utterance_index
 from bench.report.merge import Merged, merge
@@ -31,22 +32,23 @@ MAX_LISTENING = 60  # utterances with audio and drawings, the worst of every met
 def build(run_dirs: Sequence[Path], out: Path) -> Path:
     """The report of one run, or of several merged, in `out`; returns its index.html. UserError says what can not be reported, and why."""
     merged = merge(run_dirs)
-    return write(merged, table_of(merged), verdict_of(merged), out)
+    heard_by = [each for folder in run_dirs for each in listeners.read(folder)]
+    return write(merged, table_of(merged), verdict_of(merged), out, heard_by)
 
 
 def table_of(merged: Merged, by: tuple[str, ...] = ()) -> Table:
     return summary(merged.records, merged.metrics, by=by, nominal_frame_rates=merged.points, seed=merged.seed)
 
 
-def write(merged: Merged, table: Table, verdict: Verdict, out: Path) -> Path:
-    """As `build`, of runs that are read, summed up and judged already."""
+def write(merged: Merged, table: Table, verdict: Verdict, out: Path, heard_by: Sequence[Correlation] = ()) -> Path:
+    """As `build`, of runs that are read, summed up and judged already, with what `bench listeners` found of them."""
     laid_out = grid(merged.records, merged.metrics, list(merged.points), merged.seed)
     curves = resampled_curves(laid_out, merged.seed)
     gaps = _against_papers(merged, table)
-    _write_tables(merged, table, gaps, out)
+    _write_tables(merged, table, gaps, heard_by, out)
     _write_figures(merged, table, curves, out / "figures")
 
-    data = page_data(merged, table, verdict, laid_out, curves, gaps)
+    data = {**page_data(merged, table, verdict, laid_out, curves, gaps), "listeners": listeners.page_table(heard_by)}
     units, utterances = utterance_index(merged.records)
     heard = _listening(merged.records, merged.metrics)
     numbers = {unit: number for number, unit in enumerate(units)}
@@ -74,12 +76,15 @@ def _against_papers(merged: Merged, table: Table) -> list[Gap]:
     return [gap for found in gaps.values() for gap in ([each for each in found if each.n] or found[:1])]
 
 
-def _write_tables(merged: Merged, table: Table, gaps: Sequence[Gap], out: Path) -> None:
+def _write_tables(merged: Merged, table: Table, gaps: Sequence[Gap], heard_by: Sequence[Correlation], out: Path) -> None:
+    if heard_by:
+        listeners.write(heard_by, out)
     if gaps:
         _write(out / "against_papers.csv", papers.render_csv(gaps))
     parts = {by: table_of(merged, (by,)) for by in ("dataset", "language") if merged.records[by].nunique() > 1}
     for suffix, render in (("md", render_markdown), ("csv", render_csv), ("tex", render_latex)):
-        _write(out / f"table.{suffix}", render(table) + (papers.render_markdown(gaps, merged.metrics) if suffix == "md" else ""))
+        sections = papers.render_markdown(gaps, merged.metrics) + listeners.render_markdown(heard_by)
+        _write(out / f"table.{suffix}", render(table) + (sections if suffix == "md" else ""))
         for by, part in parts.items():
             _write(out / f"table_by_{by}.{suffix}", render(part))
 

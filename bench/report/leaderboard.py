@@ -29,7 +29,8 @@ FLIPS_IN_PARTS = 1999  # of the tests within one language or data set, which dec
 HISTOGRAM_BINS = 24
 TEMPLATE = Path(__file__).parent / "leaderboard.html.j2"
 SCRIPTS = tuple(
-    f"{name}.js" for name in ("core", "verdict", "leaderboard", "papers", "charts", "rates", "listen", "compare", "provenance", "main")
+    f"{name}.js"
+    for name in ("core", "verdict", "leaderboard", "papers", "listeners", "charts", "rates", "listen", "compare", "provenance", "main")
 )
 STYLE = "report.css"
 

@@ -13,7 +13,7 @@ import pandas as pd
 from bench.analysis.grid import Point
 from bench.errors import UserError
 from bench.published import Published, published_of
-from bench.record import MetricInfo, reasons_text
+from bench.record import MetricInfo, leading, reasons_text
 from bench.run.store import metrics_of, read_points, read_run
 
 SAME = ["codec", "point", "dataset", "utterance"]  # two records that agree in these are of one thing
@@ -72,7 +72,7 @@ def merge(folders: Sequence[Path]) -> Merged:
         frames.append(records)
         abouts.append(about)
         published.append(tuple(replace(figure, codec=labels.get(figure.codec, figure.codec)) for figure in published_of(about)))
-    metrics = {name: info for about in abouts for name, info in metrics_of(about).items()}
+    metrics = leading({name: info for about in abouts for name, info in metrics_of(about).items()})
     return Merged(
         _combine(frames),
         tuple(frames),

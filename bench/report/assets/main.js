@@ -71,9 +71,10 @@
     apply();
   }
 
-  if (!report.papers.lines.length) {
-    delete bench.views.papers;
-    document.getElementById("papers").remove();
+  for (const name of ["papers", "listeners"]) {
+    if (report[name].lines.length) continue;
+    delete bench.views[name];
+    document.getElementById(name).remove();
   }
   facts();
   tabs();
@@ -86,5 +87,5 @@
   window.addEventListener("keydown", (event) => { if (state.view === "listen") bench.views.listen.onKey(event); });
   window.addEventListener("keydown", (event) => { if (event.key === "Escape") bench.hideTooltip(); });
   // Paper gets every view that draws without a choice.
-  window.addEventListener("beforeprint", () => { for (const name of ["leaderboard", "papers", "curves", "rates", "provenance"]) bench.views[name]?.draw({}); });
+  window.addEventListener("beforeprint", () => { for (const name of ["leaderboard", "papers", "listeners", "curves", "rates", "provenance"]) bench.views[name]?.draw({}); });
 })();

@@ -1,20 +1,21 @@
 "use strict";
 // What papers printed beside what was measured, line by line as Python wrote it.
-bench.views.papers = (() => {
+bench.linesView = (name, heading, numbers, strong, file) => {
   const { el } = bench;
-  const NUMBERS = ["paper", "measured", "difference", "n"];
 
   function draw() {
-    const { title, note, lines } = bench.report.papers;
-    const names = Object.keys(lines[0]);
-    const cell = (line, name) => el("td", { class: NUMBERS.includes(name) ? "num" : null, dir: "auto" }, name === "difference" ? el("b", {}, line[name]) : line[name]);
-    document.getElementById("papers").replaceChildren(
-      el("h2", { id: "papers-title" }, title),
+    const { title, note, lines } = bench.report[name];
+    const columns = Object.keys(lines[0]);
+    const number = (column) => (numbers.includes(column) ? "num" : null);
+    const cell = (line, column) => el("td", { class: number(column), dir: "auto" }, column === strong ? el("b", {}, line[column]) : line[column]);
+    document.getElementById(name).replaceChildren(
+      el("h2", { id: `${name}-title` }, title),
       el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `${title}, scrolls sideways` }, el("table", { class: "plain-table" },
-        el("thead", {}, el("tr", {}, names.map((name) => el("th", { scope: "col", class: NUMBERS.includes(name) ? "num" : null }, name)))),
-        el("tbody", {}, lines.map((line) => el("tr", {}, names.map((name) => cell(line, name))))))),
-      el("p", { class: "legend" }, note, " Unrounded, with the intervals: ", el("a", { href: "against_papers.csv" }, "against_papers.csv"), "."));
+        el("thead", {}, el("tr", {}, columns.map((column) => el("th", { scope: "col", class: number(column) }, column)))),
+        el("tbody", {}, lines.map((line) => el("tr", {}, columns.map((column) => cell(line, column))))))),
+      el("p", { class: "legend" }, note, " Unrounded, with the intervals: ", el("a", { href: file }, file), "."));
   }
 
-  return { title: "Papers", filters: false, draw };
-})();
+  return { title: heading, filters: false, draw };
+};
+bench.views.papers = bench.linesView("papers", "Papers", ["paper", "measured", "difference", "n"], "difference", "against_papers.csv");

@@ -82,6 +82,27 @@ bench.views.rates = (() => {
     });
   }
 
+  // Token frames a second by the kind of sound, where the suite has those columns.
+  function bySound(points) {
+    const kinds = ["silence", "vowels", "consonants"].map((kind) => [kind, bench.report.metrics.findIndex((metric) => metric.name === `frame_rate_${kind}`)]);
+    const present = kinds.filter(([, metric]) => metric >= 0);
+    const counted = points.filter((point) => present.some(([, metric]) => known(bench.rowOf(point).cells[metric][0])));
+    if (!counted.length) return null;
+    const most = Math.max(...counted.flatMap((point) => present.map(([, metric]) => bench.rowOf(point).cells[metric][0] || 0)));
+    const bar = (point, kind, rate) => el("div", { class: "soundbar", role: "img", "aria-label": `${kind} ${digits(rate)} Hz` },
+      el("span", { style: `width:${(100 * rate) / most}%;background:${bench.codecOf(point).colour}` }));
+    const cells = (point, [kind, metric]) => {
+      const rate = bench.rowOf(point).cells[metric][0];
+      return [el("td", { class: "num" }, known(rate) ? digits(rate) : "–"), el("td", { class: "barcell" }, known(rate) ? bar(point, kind, rate) : null)];
+    };
+    return el("div", {}, el("div", { class: "scroll" }, el("table", { class: "plain-table" },
+      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Point"), present.map(([kind]) => el("th", { scope: "col", colspan: 2 }, kind)))),
+      el("tbody", {}, counted.map((point) => el("tr", {},
+        el("th", { scope: "row", class: "codec" }, bench.marker(bench.codecOf(point)), el("span", { dir: "auto" }, bench.nameOf(point))),
+        present.flatMap((kind) => cells(point, kind))))))),
+    el("p", { class: "legend" }, "Token frames a second (Hz) of each kind of sound, by forced alignment of the transcript. A fixed rate spends the same everywhere."));
+  }
+
   function codebooks(points) {
     const rows = points.flatMap((point) => (bench.report.tokens[point]?.codebooks || []).map((book) => el("tr", {},
       el("th", { scope: "row", class: "codec" }, bench.marker(bench.codecOf(point)), el("span", { dir: "auto" }, bench.nameOf(point))),
@@ -95,11 +116,12 @@ bench.views.rates = (() => {
 
   function draw() {
     const points = bench.visiblePoints().filter((point) => !bench.isCeiling(point));
-    const [rates, lengths] = [frameRates(points), durations(points)];
+    const [rates, lengths, sounds] = [frameRates(points), durations(points), bySound(points)];
     document.getElementById("rates").replaceChildren(...[
       el("h2", { id: "rates-title" }, "Bits and frames"),
       el("h3", {}, "Where the bits went"), bits(points),
       lengths.length ? el("h3", {}, "How long a frame lasts") : null, lengths.length ? el("div", { class: "figures small" }, lengths) : null,
+      sounds ? el("h3", {}, "Where the frames went") : null, sounds,
       rates.length ? el("h3", {}, "Frame rate from utterance to utterance") : null,
       rates.length ? el("div", { class: "figures small" }, rates) : null,
       rates.length ? el("p", { class: "legend" }, "The dotted line is the nominal frame rate, where it lies within.") : null,
