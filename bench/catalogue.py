@@ -43,10 +43,13 @@ def codecs() -> list[Row]:
 
 
 def points() -> list[Row]:
+    return [row for name in codec_names() for row in points_of(name)]
+
+
+def points_of(codec: str) -> list[Row]:
     return [
-        {"codec": name, "point": point.name, "Hz": point.frame_rate, "codebooks": point.n_q, "options": dict(point.options)}
-        for name in codec_names()
-        for point in codec_module(name).POINTS.values()
+        {"codec": Path(codec).name, "point": point.name, "Hz": point.frame_rate, "codebooks": point.n_q, "options": dict(point.options)}
+        for point in codec_module(codec).POINTS.values()
     ]
 
 

@@ -189,13 +189,20 @@ def cite(run_folder: Annotated[Path, typer.Argument(metavar="RUN")]) -> None:
 @app.command(name="list")
 def list_(
     what: Annotated[str, typer.Argument(metavar="codecs|points|metrics|suites|datasets")],
+    codec: Annotated[str | None, typer.Argument(metavar="[CODEC]", help="whose points: my_codec.py", show_default=False)] = None,
     json_: Annotated[bool, typer.Option("--json", help="for machines")] = False,
 ) -> None:
     """What there is, and whether it can run here now."""
     from bench import catalogue
 
     _one_of("bench list", what, tuple(catalogue.LISTS))
-    rows = catalogue.LISTS[what]()
+    if codec is None:
+        rows = catalogue.LISTS[what]()
+    else:
+        from bench.commands import known_codec
+
+        _one_of("bench list ... CODEC", what, ("points",))
+        rows = catalogue.points_of(known_codec(codec))
     print(json.dumps(rows, ensure_ascii=False, indent=1) if json_ else catalogue.as_text(rows))
 
 
@@ -223,7 +230,7 @@ def doctor(
 
 @app.command()
 def check(
-    codec: Annotated[str, typer.Argument(metavar="CODEC")],
+    codec: Annotated[str, typer.Argument(metavar="CODEC", help="a name, my_codec.py or my_package.codec")],
     checkpoint: Checkpoint = None,
     device: Device = "cpu",
 ) -> None:
@@ -258,27 +265,30 @@ def listeners(
 def encode(
     source: Annotated[Path, typer.Argument(metavar="IN.wav")],
     target: Annotated[Path, typer.Argument(metavar="OUT")],
-    codec: Annotated[str, typer.Option(help="see: bench list codecs")],
-    point: Annotated[str, typer.Option(help="see: bench list points")],
+    codec: Annotated[str, typer.Option(help="by name, see: bench list codecs; or my_codec.py, or my_package.codec")],
+    point: Annotated[str, typer.Option(help="see: bench list points", show_default=False)] = "",
     checkpoint: Checkpoint = None,
     device: Device = "cpu",
+    set_: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="a setting, in place of a point: frame_rate=40")] = [],  # noqa: B006
 ) -> None:
     """One audio file to a bitstream."""
     from bench.commands import encode_file
 
-    raise typer.Exit(encode_file(source, target, codec, checkpoint, point, _device(device)))
+    raise typer.Exit(encode_file(source, target, codec, checkpoint, point, set_, _device(device)))
 
 
 @app.command()
 def decode(
     source: Annotated[Path, typer.Argument(metavar="IN")],
     target: Annotated[Path, typer.Argument(metavar="OUT.wav")],
+    codec: Annotated[str | None, typer.Option(help="in place of what IN names; needed for a file of one's own", show_default=False)] = None,
+    checkpoint: Checkpoint = None,
     device: Device = "cpu",
 ) -> None:
     """A bitstream of `bench encode` back to audio."""
     from bench.commands import decode_file
 
-    raise typer.Exit(decode_file(source, target, _device(device)))
+    raise typer.Exit(decode_file(source, target, codec, checkpoint, _device(device)))
 
 
 @app.command()

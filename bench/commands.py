@@ -22,8 +22,9 @@ from bench.datasets.specs import open_dataset, parse_spec
 from bench.errors import Unavailable, UserError, unknown
 from bench.files import read_json, write_atomically, write_json, write_text
 from bench.listeners import Columns, read_ratings, write_manifests
+from bench.plugins import is_own
 from bench.recordings import TABLES
-from bench.registry import RECORDINGS, Registry, codec_module, codec_names
+from bench.registry import RECORDINGS, Registry, codec_module, codec_names, take_metrics
 from bench.report import equal_bits as equal_bits_report
 from bench.report import papers
 from bench.report.comparison import Comparison
@@ -260,7 +261,9 @@ def doctor(suite: Suite | None) -> int:
     if suite is None:
         rows = catalogue.everything()
     else:
-        rows = [catalogue.requirement_row(requirement) for requirement in preflight.requirements(suite, Registry())]
+        registry = Registry()
+        take_metrics(registry, suite.metrics)
+        rows = [catalogue.requirement_row(requirement) for requirement in preflight.requirements(suite, registry)]
     print(catalogue.as_text(rows))
     missing = sum(not row["here"] for row in rows)
     print(f"\n{missing} of {len(rows)} are not on this machine" if missing else "\nall of it is here")
@@ -273,7 +276,7 @@ def check_codec(name: str, checkpoint: str | None, device: str) -> int:
 
     from bench.conformance import check
 
-    checks = check(_known_codec(name), checkpoint, torch.device(device))
+    checks = check(known_codec(name), checkpoint, torch.device(device))
     for result in checks:
         print(f"{'pass' if result.passed else 'FAIL'}  {result.name}: {result.detail}")
     broken = sum(not result.passed for result in checks)
@@ -281,13 +284,15 @@ def check_codec(name: str, checkpoint: str | None, device: str) -> int:
     return 1 if broken else 0
 
 
-def encode_file(source: Path, target: Path, name: str, checkpoint: str | None, point_name: str, device: str) -> int:
-    """`bench encode`."""
+def encode_file(
+    source: Path, target: Path, name: str, checkpoint: str | None, point_name: str, settings: Sequence[str], device: str
+) -> int:
+    """`bench encode`: at a point by its name, or at one made of settings (`frame_rate=40`)."""
     import torch
 
-    name = _known_codec(name)
+    name = known_codec(name)
     module = codec_module(name)
-    point = _point(name, point_name)
+    point = _point(name, point_name, settings)
     samples, sample_rate = _read_audio(source)
     _available(name, checkpoint)
     codec = module.load(checkpoint, torch.device(device))
@@ -298,7 +303,8 @@ def encode_file(source: Path, target: Path, name: str, checkpoint: str | None, p
             _decoded(codec, bitstream.unpack(packed.data))
         except ValueError as error:
             raise UserError(f"{source}: codec '{name}' at {point.name}: {error}") from None
-    header = json.dumps({"codec": name, "checkpoint": checkpoint}).encode()
+    stated = Path(name).name if name.endswith(".py") else name  # where it lies is nobody else's business
+    header = json.dumps({"codec": stated, "checkpoint": checkpoint}).encode()
     data = _CODEC_FILE + len(header).to_bytes(4, "big") + header + packed.data
     write_atomically(target, lambda path: path.write_bytes(data))
     seconds = len(samples) / sample_rate
@@ -309,8 +315,10 @@ def encode_file(source: Path, target: Path, name: str, checkpoint: str | None, p
     return 0
 
 
-def decode_file(source: Path, target: Path, device: str) -> int:
-    """`bench decode`."""
+def decode_file(source: Path, target: Path, codec_name: str | None, checkpoint: str | None, device: str) -> int:
+    """`bench decode`: by the codec and checkpoint that the stream names, or those in their place. Code of one's own is never run on
+    the word of a stream alone.
+    """
     import torch
 
     _writable_audio(target)
@@ -328,12 +336,15 @@ def decode_file(source: Path, target: Path, device: str) -> int:
         encoded = bitstream.unpack(data[end:])
     except (ValueError, RecursionError) as error:
         raise UserError(f"{source}: {error}") from None
+    checkpoint = checkpoint or header["checkpoint"]
+    if codec_name is None and is_own(header["codec"]):
+        raise UserError(f"{source}: made by '{header['codec']}', a codec of somebody's own; if you trust it, name it: --codec PATH")
     try:
-        name = _known_codec(header["codec"])
+        name = known_codec(codec_name or header["codec"])
     except UserError as error:
-        raise UserError(f"{source}: {error}") from None
-    _available(name, header["checkpoint"])
-    codec = codec_module(name).load(header["checkpoint"], torch.device(device))
+        raise error if codec_name else UserError(f"{source}: {error}") from None
+    _available(name, checkpoint)
+    codec = codec_module(name).load(checkpoint, torch.device(device))
     try:
         with torch.inference_mode():
             samples = _decoded(codec, encoded)
@@ -377,22 +388,43 @@ def train_recipe(recipe: Path, data: Path | None, out: Path, smoke: bool, fresh:
     return 0
 
 
-def _known_codec(name: str) -> str:
-    """The name of a codec in codecs/, or the absolute path of a file of one's own."""
+def known_codec(name: str) -> str:
+    """The name of a codec in codecs/ or of a module, or the absolute path of a file of one's own."""
     if name.endswith(".py"):
         if not Path(name).is_file():
             raise UserError(f"codec '{name}': there is no such file")
         return str(Path(name).resolve())
+    if is_own(name):
+        return name
     if name not in codec_names():
-        raise UserError(unknown("codec", name, codec_names()))
+        raise UserError(unknown("codec", name, [*codec_names(), "a file: my_codec.py"]))
     return name
 
 
-def _point(codec: str, name: str) -> OperatingPoint:
-    points = codec_module(codec).POINTS
-    if name not in points:
-        raise UserError(unknown(f"point of {codec}", name, points))
-    return points[name]
+def _point(codec: str, name: str, settings: Sequence[str]) -> OperatingPoint:
+    module = codec_module(codec)
+    if settings:
+        if name:
+            raise UserError("--point and --set exclude each other")
+        try:
+            return module.point(**dict(map(_setting, settings)))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise UserError(f"--set {' --set '.join(settings)}: {error}") from None
+    if not name and len(module.POINTS) == 1:
+        return next(iter(module.POINTS.values()))
+    if name not in module.POINTS:
+        raise UserError(unknown(f"point of {Path(codec).name}", name, module.POINTS))
+    return module.POINTS[name]
+
+
+def _setting(text: str) -> tuple[str, float | str]:
+    key, equals, value = text.partition("=")
+    if not (key.isidentifier() and equals and value):
+        raise UserError(f"--set {text}: write it as key=value, such as frame_rate=40")
+    try:
+        return key, int(value) if value.lstrip("-").isdecimal() else float(value)
+    except ValueError:
+        return key, value
 
 
 def _available(codec: str, checkpoint: str | None) -> None:

@@ -4,59 +4,96 @@ bench/metrics/; found by listing the folders."""
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import pkgutil
-import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
+from bench import plugins
 from bench.errors import UserError
 from bench.metric import MetricModule
 from bench.record import MetricInfo
+from bench.simple import codec_of, metrics_of
 
 if TYPE_CHECKING:
     from bench.codec import CodecModule
+    from bench.suite import MetricSpec
 
 RECORDINGS = "recordings"  # no model: audio that was decoded elsewhere (bench/recordings.py)
 
 
 class Registry:
-    """Codecs and metrics by name. Modules of one's own are executed once for each registry."""
+    """Codecs and metrics by name. Files of one's own are executed once for each registry."""
 
     def __init__(self) -> None:
-        self._own: dict[str, ModuleType] = {}
+        self._own: dict[str, CodecModule] = {}
         self._metrics: dict[str, MetricModule] | None = None
+        self._sources: dict[str, str] = {}  # column -> the file or module of one's own that computes it
 
     def fresh(self) -> Registry:
-        """Another, which executes modules of one's own anew: nothing that they keep in themselves is in it."""
+        """Another, which executes files of one's own anew: nothing that they keep in themselves is in it."""
         return Registry()
 
     def codec_names(self) -> tuple[str, ...]:
-        return tuple(sorted((*_modules("bench.codecs"), *_in_series())))
+        """Of the project, and of installed packages (the entry points of `plugins.CODECS`)."""
+        return tuple(sorted({*_modules("bench.codecs"), *_in_series(), *plugins.installed(plugins.CODECS)}))
 
     def codec_module(self, name: str) -> CodecModule:
-        """The module of a codec in `codec_names()`, or of a file of one's own: "/path/to/my_codec.py"."""
+        """The module of a codec in `codec_names()`, of a file of one's own ("/path/to/my_codec.py") or of a module ("my_package.codec")."""
         if name in (series := _in_series()):
             return series[name]
-        if not name.endswith(".py"):
+        own = plugins.installed(plugins.CODECS).get(name)
+        if own is None and not plugins.is_own(name):
             return cast("CodecModule", cast(Any, importlib.import_module(f"bench.codecs.{name}")))
         if name not in self._own:
-            self._own[name] = _from_file(name)
-        return cast("CodecModule", cast(Any, self._own[name]))
+            place = name if own is None else own.module
+            self._own[name] = codec_of(plugins.load(place), place)
+        return self._own[name]
+
+    def codec_file(self, name: str) -> Path | None:
+        """The file of a codec of one's own, whose content tells whether it is still the same; None for one of the project."""
+        if name.endswith(".py"):
+            return Path(name)
+        own = plugins.installed(plugins.CODECS).get(name)
+        return plugins.file_of(name if own is None else own.module) if own is not None or plugins.is_own(name) else None
 
     def metric_modules(self) -> Mapping[str, MetricModule]:
-        """Column name -> the module that computes it."""
+        """Column name -> the module that computes it: of the project, of installed packages, and what was added."""
         if self._metrics is None:
             modules = {name: importlib.import_module(f"bench.metrics.{name}") for name in _modules("bench.metrics")}
             self._metrics = {column: cast(MetricModule, cast(Any, module)) for module in modules.values() for column in module.METRICS}
+            for point in plugins.installed(plugins.METRICS).values():
+                self.add_metrics(point.module)
         return self._metrics
+
+    def add_metrics(self, source: str) -> tuple[str, ...]:
+        """The columns of a file of one's own ("/path/to/my_metric.py") or a module, known from now on. UserError where one is known."""
+        known = cast("dict[str, MetricModule]", self.metric_modules())
+        if source not in self._sources.values():
+            module = metrics_of(plugins.load(source), source)
+            for column in module.METRICS:
+                if column in known:
+                    whose = self._sources.get(column, "this project")
+                    raise UserError(f"{source}: metric '{column}' is the name of a metric of {whose}; give it another")
+            for column in module.METRICS:
+                known[column], self._sources[column] = module, source
+        return tuple(column for column, place in self._sources.items() if place == source)
+
+    def metric_file(self, column: str) -> Path | None:
+        """The file of a metric of one's own; None for one of the project."""
+        source = self._sources.get(column, "")
+        return Path(source) if source.endswith(".py") else plugins.file_of(source) if source else None
 
     def metric_infos(self) -> dict[str, MetricInfo]:
         """Column name -> its facts."""
         return {name: module.METRICS[name].info for name, module in self.metric_modules().items()}
+
+
+def take_metrics(registry: Registry, specs: Iterable[MetricSpec]) -> None:
+    """Has `registry` know the metrics of one's own among those of a suite."""
+    for source in dict.fromkeys(spec.source for spec in specs if spec.source):
+        registry.add_metrics(source)
 
 
 @cache
@@ -70,24 +107,6 @@ def _in_series() -> dict[str, CodecModule]:
     """The codecs that a file of codecs/series/ lists in CODECS, by name."""
     modules = [importlib.import_module(f"bench.codecs.series.{name}") for name in _modules("bench.codecs.series")]
     return {name: codec for module in modules for name, codec in module.CODECS.items()}
-
-
-def _from_file(path: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"bench_plugin_{Path(path).stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise UserError(f"{error.filename or path}:{error.lineno or 1}: {type(error).__name__}: {error.msg}") from error
-    except (Exception, SystemExit) as error:
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(f"{path}:{lines[-1] if lines else 1}: {reason}") from error
-    if missing := [name for name in ("INFO", "VERSION", "POINTS", "point", "needs", "load") if not hasattr(module, name)]:
-        raise UserError(f"{path}: a codec module needs `{missing[0]}`; see CodecModule in bench/codec.py")
-    return module
 
 
 _SHARED = Registry()

@@ -18,9 +18,10 @@ from bench.datasets.manifest import resolved
 from bench.datasets.specs import DatasetSpec, FolderSet, ManifestSet, parse_spec
 from bench.errors import UserError, unknown
 from bench.folders import audio_files
+from bench.plugins import is_own
 from bench.published import Published, read_published
 from bench.recordings import RecordedFolder, read_systems
-from bench.registry import RECORDINGS, codec_module, codec_names, metric_infos
+from bench.registry import RECORDINGS, Registry
 
 REFERENCE = "reference"  # always scored: the ceiling of every metric
 SPENT = ("bitrate", "frame_rate", "encode_rtf", "decode_rtf")  # what `bench regress` checks beside the metrics
@@ -72,7 +73,7 @@ Label = Annotated[str, Field(min_length=1, max_length=_MAX_LABEL, pattern=r"^[^\
 class CodecSpec(_Strict):
     """One codec with the points to run it at: named `points`, or a `sweep` whose every combination is a point, or both.
 
-    codec   a file in codecs/, `recordings`, or a file of one's own, relative to the suite: my_codec.py
+    codec   a file in codecs/, `recordings`, a file of one's own, relative to the suite: my_codec.py, or a module: my_package.codec
     """
 
     codec: str
@@ -113,9 +114,14 @@ class CodecSpec(_Strict):
 
 
 class MetricSpec(_Strict):
-    """A column; options (an ASR checkpoint, say) are handed to the metric."""
+    """A column; options (an ASR checkpoint, say) are handed to the metric.
+
+    metric    its name; or a file of one's own, relative to the suite, or a module, for all of its columns
+    source    the file or module where `metric` is one column of it
+    """
 
     metric: str
+    source: str = ""
     options: Mapping[str, str] = {}
 
 
@@ -227,28 +233,31 @@ def load_suite(path: Path, overrides: Sequence[str] = ()) -> Suite:
         raise UserError(f"{path}:1: a suite is a mapping with the keys {', '.join(SuiteFile.model_fields)}")
     for override in overrides:
         _apply(data, override, lines)
-    suite = _checked(data, path.parent, text, _Mistakes(path, lines))
+    suite = _checked(data, path.parent, text, _Mistakes(path, lines), Registry())
     return replace(suite, source=str(path), published=read_published(path.with_suffix(".published.csv")))
 
 
 def suite_of(data: Mapping[str, Any], base_dir: Path, source: str) -> Suite:
     """The suite with the keys and values of a YAML file. Relative paths start at `base_dir`; messages call it `source`."""
-    return replace(_checked(data, base_dir, yaml.safe_dump(data, sort_keys=False), _Mistakes(Path(source), {(): source})), source=source)
+    text = yaml.safe_dump(data, sort_keys=False)
+    return replace(_checked(data, base_dir, text, _Mistakes(Path(source), {(): source}), Registry()), source=source)
 
 
-def _checked(data: Mapping[str, Any], base_dir: Path, text: str, mistakes: _Mistakes) -> Suite:
+def _checked(data: Mapping[str, Any], base_dir: Path, text: str, mistakes: _Mistakes, registry: Registry) -> Suite:
     try:
         file = SuiteFile.model_validate(data)
     except ValidationError as error:
         mistakes.add_all((), error)
         raise mistakes.error() from None
-    suite = _resolve(file, base_dir.resolve(), text, data, mistakes)
+    suite = _resolve(file, base_dir.resolve(), text, data, mistakes, registry)
     if mistakes.found:
         raise mistakes.error()
     return suite
 
 
-def _resolve(file: SuiteFile, base_dir: Path, text: str, data: Mapping[str, Any], mistakes: _Mistakes) -> Suite:
+def _resolve(
+    file: SuiteFile, base_dir: Path, text: str, data: Mapping[str, Any], mistakes: _Mistakes, registry: Registry
+) -> Suite:
     datasets = []
     for index, raw in enumerate(file.datasets):
         try:
@@ -259,33 +268,33 @@ def _resolve(file: SuiteFile, base_dir: Path, text: str, data: Mapping[str, Any]
             mistakes.add_all(("datasets", index), error)
         except ValueError as error:
             mistakes.add(("datasets", index), str(error))
-    infos = metric_infos()
+    metrics: list[MetricSpec] = []
     for index, metric in enumerate(file.metrics):
-        if metric.metric not in infos:
-            mistakes.add(("metrics", index), unknown("metric", metric.metric, infos))
-        elif metric in file.metrics[:index]:
-            mistakes.add(("metrics", index), f"metric '{metric.metric}' comes twice")
+        for column in _columns(metric, base_dir, ("metrics", index), mistakes, registry):
+            if column.metric in [known.metric for known in metrics if known == column or column.source]:
+                mistakes.add(("metrics", index), f"metric '{column.metric}' comes twice")
+            metrics.append(column)
+    infos = registry.metric_infos()
     entries: list[Entry] = []
     for index, spec in enumerate(file.codecs):
         module = spec.codec
-        if module.endswith(".py"):
-            module = str(_place(base_dir, module))
+        if is_own(module):
             try:
-                if not Path(module).is_file():
-                    raise UserError(f"no file {module}")
-                codec_module(module)
+                module = _own(base_dir, module)
+                registry.codec_module(module)
             except UserError as error:
                 mistakes.add(("codecs", index, "codec"), str(error))
                 continue
-        elif module != RECORDINGS and module not in codec_names():
-            mistakes.add(("codecs", index, "codec"), unknown("codec", module, [*codec_names(), RECORDINGS, "a file: my_codec.py"]))
+        elif module != RECORDINGS and module not in registry.codec_names():
+            choices = [*registry.codec_names(), RECORDINGS, "a file: my_codec.py"]
+            mistakes.add(("codecs", index, "codec"), unknown("codec", module, choices))
             continue
         where = ("codecs", index)
-        label = spec.name or Path(module).stem
+        label = spec.name or (Path(module).stem if module.endswith(".py") else module)
         if module == RECORDINGS:
             found = _recorded(spec, file, base_dir, where, mistakes)
         else:
-            found = [_entry(spec, label, module, base_dir, where, mistakes)]
+            found = [_entry(spec, label, module, base_dir, where, mistakes, registry)]
         for entry in found:
             if _with_points_of(entries, entry):
                 continue
@@ -294,7 +303,7 @@ def _resolve(file: SuiteFile, base_dir: Path, text: str, data: Mapping[str, Any]
             else:
                 entries.append(entry)
     if REFERENCE not in (entry.module for entry in entries):
-        entries.insert(0, Entry(REFERENCE, REFERENCE, None, tuple(codec_module(REFERENCE).POINTS.values())))
+        entries.insert(0, Entry(REFERENCE, REFERENCE, None, tuple(registry.codec_module(REFERENCE).POINTS.values())))
     for index, spec in enumerate(file.codecs):
         if spec.family in (entry.label for entry in entries if entry.family != spec.family):
             mistakes.add(("codecs", index, "family"), f"'{spec.family}' is the name of a codec that is not of this family")
@@ -309,7 +318,7 @@ def _resolve(file: SuiteFile, base_dir: Path, text: str, data: Mapping[str, Any]
         file.name,
         tuple(datasets),
         tuple(entries),
-        tuple(_with_absolute_paths(metric, base_dir) for metric in file.metrics),
+        tuple(metrics),
         base_dir,
         file.regress,
         file.seed,
@@ -318,17 +327,19 @@ def _resolve(file: SuiteFile, base_dir: Path, text: str, data: Mapping[str, Any]
     )
 
 
-def _entry(spec: CodecSpec, label: str, module: str, base_dir: Path, where: _Path, mistakes: _Mistakes) -> Entry:
+def _entry(
+    spec: CodecSpec, label: str, module: str, base_dir: Path, where: _Path, mistakes: _Mistakes, registry: Registry
+) -> Entry:
     checkpoint = spec.checkpoint
     if checkpoint is not None and _exists(stated := _place(base_dir, checkpoint)):
         checkpoint = str(stated)
-    elif checkpoint is not None and module.endswith(".py") and _WEIGHTS.fullmatch(checkpoint):
+    elif checkpoint is not None and is_own(module) and _WEIGHTS.fullmatch(checkpoint):
         # a file of one's own need not say in needs() that it reads a checkpoint
         mistakes.add((*where, "checkpoint"), f"no file {stated}")
     for key in ("manifest", "folder"):
         if getattr(spec, key) is not None:
             mistakes.add((*where, key), f"only `codec: {RECORDINGS}` takes a {key}")
-    known = dict(codec_module(module).POINTS)
+    known = dict(registry.codec_module(module).POINTS)
     points: dict[str, OperatingPoint] = {}
     for index, name in enumerate(spec.points):
         if name in known:
@@ -337,7 +348,7 @@ def _entry(spec: CodecSpec, label: str, module: str, base_dir: Path, where: _Pat
             mistakes.add((*where, "points", index), unknown(f"point of {label}", name, known))
     for settings in _combinations(spec.sweep):
         try:
-            point = codec_module(module).point(**settings)
+            point = registry.codec_module(module).point(**settings)
             points[point.name] = point
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             mistakes.add((*where, "sweep"), f"{', '.join(f'{k}={v}' for k, v in settings.items())}: {error}")
@@ -408,9 +419,35 @@ def _recorded(spec: CodecSpec, file: SuiteFile, base_dir: Path, where: _Path, mi
     return entries
 
 
-def _with_absolute_paths(metric: MetricSpec, base_dir: Path) -> MetricSpec:
+def _columns(metric: MetricSpec, base_dir: Path, where: _Path, mistakes: _Mistakes, registry: Registry) -> list[MetricSpec]:
+    """The columns that an item of `metrics:` asks for, with absolute paths."""
     options = {key: str(place) if _exists(place := _place(base_dir, value)) else value for key, value in metric.options.items()}
-    return MetricSpec(metric=metric.metric, options=options)
+    stated = metric.source or (metric.metric if is_own(metric.metric) else "")
+    source, found = "", tuple(registry.metric_infos())
+    if stated:
+        try:
+            source = _own(base_dir, stated)
+            found = registry.add_metrics(source)
+        except UserError as error:
+            mistakes.add(where, str(error))
+            return []
+        if not metric.source:
+            return [MetricSpec(metric=column, source=source, options=options) for column in found]
+    if metric.metric not in found:
+        choices = found if source else [*found, "a file: my_metric.py"]
+        mistakes.add(where, unknown("metric", metric.metric, choices))
+        return []
+    return [MetricSpec(metric=metric.metric, source=source, options=options)]
+
+
+def _own(base_dir: Path, stated: str) -> str:
+    """The absolute path of a file of one's own, or the path of a module."""
+    if not stated.endswith(".py"):
+        return stated
+    place = _place(base_dir, stated)
+    if not (_exists(place) and place.is_file()):
+        raise UserError(f"no file {place}")
+    return str(place)
 
 
 def _place(base_dir: Path, stated: str) -> Path:

@@ -107,7 +107,7 @@ def test_a_codec_of_ones_own_is_a_file_beside_the_suite(tmp_path) -> None:
     assert suite.entries[1].label == "mine"
     assert suite.entries[1].module == str(tmp_path / "mine.py")
     (tmp_path / "half.py").write_text("VERSION = 1\n")
-    assert "a codec module needs `INFO`" in mistakes(tmp_path, GOOD.replace("codec: opus", "codec: half.py"))[0]
+    assert "a codec needs `INFO`" in mistakes(tmp_path, GOOD.replace("codec: opus", "codec: half.py"))[0]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "suites").rglob("*.yaml")), ids=lambda path: path.stem)

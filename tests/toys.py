@@ -152,11 +152,11 @@ def install(monkeypatch: Any, codecs: dict[str, Any], metrics: Iterable[Any]) ->
     from bench.run import session
 
     toys = ToyRegistry(codecs, list(metrics))
-    for place in (registry, suite, baseline):
+    for place in (registry,):
         for name in ("codec_module", "codec_names", "metric_modules", "metric_infos"):
             if hasattr(place, name):
                 monkeypatch.setattr(place, name, getattr(toys, name))
-    for module in (session, baseline, candidate):
+    for module in (session, suite, baseline, candidate):
         monkeypatch.setattr(module, "Registry", lambda: toys)
     run_in_this_process(monkeypatch)
 

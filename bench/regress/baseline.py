@@ -16,7 +16,7 @@ from bench.dataset import Dataset
 from bench.errors import UserError, unknown
 from bench.files import read_table, without_nan, write_table
 from bench.record import detail_column
-from bench.registry import Registry, metric_infos
+from bench.registry import Registry, take_metrics
 from bench.run.identity import codec_identity, record_key
 from bench.run.store import SCHEMA, read_run
 from bench.suite import REFERENCE, Entry, Suite
@@ -181,9 +181,11 @@ def _suite_differences(about: Mapping[str, Any], suite: Suite, label: str) -> li
 
 def _metric_differences(about: Mapping[str, Any], suite: Suite) -> list[str]:
     found = []
+    registry = Registry()
+    take_metrics(registry, suite.metrics)
     for spec in suite.metrics:
         known = about["metrics"].get(spec.metric)
-        version = metric_infos()[spec.metric].version
+        version = registry.metric_infos()[spec.metric].version
         if known is None:
             found.append(f"metric '{spec.metric}': not in the baseline")
         elif known["version"] != version:

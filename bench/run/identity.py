@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from bench import audio
 from bench.checkpoint import find, sha256
 from bench.codec import OperatingPoint
 from bench.dataset import Entry as Source
+from bench.plugins import sources_of
 from bench.record import Column
 from bench.recordings import Recording
 from bench.suite import Entry, MetricSpec
@@ -23,11 +22,11 @@ _KEY_DIGITS = 24
 def codec_identity(entry: Entry, registry: Any) -> list[Any]:
     """What a codec's results follow from beside point and audio: its code, and its weights by their content.
 
-    The version of a codec of the project; of one's own the file and all that it imports from its folder. The checkpoint is hashed here,
-    file or folder, whatever the codec says of it: one that is overwritten in place is another one.
+    The version of a codec of the project; of one's own the file and all that it imports from its folder or package. The checkpoint is
+    hashed here, file or folder, whatever the codec says of it: one that is overwritten in place is another one.
     """
-    own = Path(entry.module)
-    code = [[path.name, sha256(path)] for path in sources_of(own)] if own.suffix == ".py" else [entry.module]
+    own = registry.codec_file(entry.module)
+    code = [entry.module] if own is None else _code(own)
     return [code, registry.codec_module(entry.module).VERSION, weights_of(entry, registry) or entry.checkpoint]
 
 
@@ -40,27 +39,8 @@ def weights_of(entry: Entry, registry: Any) -> list[str]:
     return sorted({sha256(file) for file in files})
 
 
-def sources_of(file: Path) -> list[Path]:
-    """A Python file and all files of its folder that it imports, directly or through one another, wherever the import stands."""
-    found = [file]
-    for path in found:  # grows while it is walked
-        found += [other for other in _imported(path) if other not in found]
-    return sorted(found)
-
-
-def _imported(path: Path) -> Iterator[Path]:
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [node.module or "", *(f"{node.module or ''}.{alias.name}".strip(".") for alias in node.names)]
-        else:
-            continue
-        for name in names:
-            steps = name.split(".") if name else []
-            for end in range(1, len(steps) + 1):
-                place = path.parent.joinpath(*steps[:end])
-                yield from (file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file())
+def _code(file: Path) -> list[list[str]]:
+    return [[path.name, sha256(path)] for path in sources_of(file)]
 
 
 def record_key(codec: list[Any], point: OperatingPoint, source: Source, recording: Recording | None) -> str:
@@ -75,8 +55,10 @@ def record_key(codec: list[Any], point: OperatingPoint, source: Source, recordin
 
 
 def column_of(spec: MetricSpec, registry: Any) -> Column:
-    """The column of a metric; its key holds the metric with its version and options, weights by their content."""
+    """The column of a metric; its key holds the metric with its version and options, weights and code of one's own by their content."""
     paths = {name: Path(value) for name, value in spec.options.items() if name.startswith("checkpoint")}
     options = {**spec.options, **{name: sha256(path) for name, path in paths.items() if path.exists()}}
+    if (own := registry.metric_file(spec.metric)) is not None:
+        options["code"] = json.dumps(_code(own))
     suffix = ":" + hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8] if options else ""
     return Column(spec.metric, f"{spec.metric}#{registry.metric_infos()[spec.metric].version}{suffix}")

@@ -19,7 +19,7 @@ from bench.datasets.specs import open_dataset
 from bench.errors import Unavailable, UserError
 from bench.needs import Requirement
 from bench.recordings import pairing, points_of
-from bench.registry import RECORDINGS, Registry
+from bench.registry import RECORDINGS, Registry, take_metrics
 from bench.run import preflight
 from bench.run.engine import DEFAULT_TIMEOUT_S, Engine, open_engine
 from bench.run.progress import RunProgress
@@ -58,6 +58,7 @@ def score(suite: Suite, options: Options, console: Console, engine: Engine | Non
     engine, registry   in place of what `options` name, and of all that is installed; an engine that is given is not closed
     """
     registry = registry or Registry()
+    take_metrics(registry, suite.metrics)
     # What is not here counts only as far as the limit asks for it.
     found = preflight.requirements(limited(suite, options.limit), registry)
     lacking = [requirement for requirement in found if not requirement.need.available]

@@ -27,6 +27,7 @@ from bench.dataset import Utterance
 from bench.metric import Metric, MetricFailure, MetricModule, NotApplicable, Sent
 from bench.record import Column, Score
 from bench.recordings import Recording, check_length
+from bench.registry import take_metrics
 from bench.run.failure import BrokenContract, attempt
 from bench.run.process import CALL, LOAD
 from bench.run.surroundings import Surroundings
@@ -65,6 +66,7 @@ class Worker:
         self._beat = beat
         self._codec: tuple[tuple[str, str | None], Codec] | None = None
         self._packer: Packer | None = None  # of that codec
+        take_metrics(registry, metrics)
         self._groups = _groups(registry, metrics)
         self._utterances: OrderedDict[Source, Utterance] = OrderedDict()
         self._references: OrderedDict[str, dict[Any, Any]] = OrderedDict()

@@ -1,0 +1,271 @@
+"""Codecs and metrics of one's own: files, modules and installed packages, in suites and in every command that takes a name."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+from typer.testing import CliRunner
+
+from bench.cli import app
+from bench.errors import UserError
+from bench.plugins import sources_of
+from bench.registry import Registry
+from bench.run import session
+from bench.run.identity import codec_identity, column_of
+from bench.run.session import Options
+from bench.simple import codec, metric
+from bench.suite import load_suite
+from tests import toys
+from tests.test_score import tone, toys_console
+
+CODEC = """
+import my_numbers
+import torch
+from bench.simple import codec
+
+
+@codec(sample_rate=8000, hop_length=1, codebook_size=64, points={"loud": {"gain": 1.0}, "soft": {"gain": 0.5}})
+class SixBits:
+    def __init__(self, checkpoint=None):
+        self.offset = 0 if checkpoint is None else int(torch.load(checkpoint)["offset"])
+
+    def encode(self, audio, gain):
+        return ((audio.clamp(-1, 1) * gain + 1) * my_numbers.HALF).round().long()
+
+    def decode(self, tokens):
+        return tokens[0] / my_numbers.HALF - 1 + self.offset
+"""
+METRIC = """
+import numpy as np
+from bench.simple import metric
+
+
+@metric(unit="dB", higher_is_better=False, sample_rate=8000)
+def level_gap(reference, degraded, sample_rate):
+    "How much louder or softer."
+    return abs(20 * np.log10(np.std(degraded) / np.std(reference)))
+"""
+SUITE = """
+name: own
+datasets: [{folder: ref}]
+codecs: [{codec: my_codec.py}]
+metrics: [my_metric.py]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a file of one's own puts on the path, or into the modules, is gone after a test."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("my_numbers", "my_package", "my_package.codec"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "my_codec.py").write_text(CODEC, encoding="utf-8")
+    (tmp_path / "my_numbers.py").write_text("HALF = 31.5\n", encoding="utf-8")
+    (tmp_path / "my_metric.py").write_text(METRIC, encoding="utf-8")
+    (tmp_path / "own.yaml").write_text(SUITE, encoding="utf-8")
+    tone(tmp_path / "ref" / "a.wav", 8000, level=0.9)
+    monkeypatch.chdir(tmp_path)
+    toys.run_in_this_process(monkeypatch)
+    return tmp_path
+
+
+def package(folder: Path, group: str, name: str) -> None:
+    """`my_package` with a codec and a metric, as an installed distribution that brings `name`."""
+    inside = folder / "site" / "my_package"
+    inside.mkdir(parents=True)
+    (inside / "__init__.py").touch()
+    (inside / "numbers.py").write_text("HALF = 31.5\n", encoding="utf-8")
+    (inside / "codec.py").write_text(CODEC.replace("import my_numbers", "from my_package import numbers as my_numbers"), encoding="utf-8")
+    (inside / "measure.py").write_text(METRIC, encoding="utf-8")
+    about = folder / "site" / "my_package-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n", encoding="utf-8")
+    module = {"codecs": "codec", "metrics": "measure"}[group]
+    (about / "entry_points.txt").write_text(f"[speech_codec_bench.{group}]\n{name} = my_package.{module}\n", encoding="utf-8")
+    sys.path.insert(0, str(folder / "site"))
+
+
+def test_a_codec_and_a_metric_in_files_are_run_by_a_suite(folder) -> None:
+    frame = session.score(load_suite(folder / "own.yaml"), Options(folder / "run"), toys_console())
+    gaps = frame.set_index(["codec", "point"])["level_gap"]
+    assert gaps["my_codec", "loud"] == pytest.approx(0, abs=0.3)
+    assert gaps["my_codec", "soft"] == pytest.approx(6.0, abs=0.3)
+    assert set(frame["failures"]) == {"{}"}
+
+
+def test_the_kept_results_of_a_codec_or_metric_follow_from_all_of_its_files(folder) -> None:
+    def keys() -> tuple[object, str]:
+        suite, registry = load_suite(folder / "own.yaml"), Registry()
+        registry.add_metrics(str(folder / "my_metric.py"))
+        return codec_identity(suite.entries[1], registry), column_of(suite.metrics[0], registry).key
+
+    before = keys()
+    assert keys() == before
+    (folder / "my_numbers.py").write_text("HALF = 31.4\n", encoding="utf-8")
+    after = keys()
+    assert after[0] != before[0]
+    assert after[1] == before[1]
+    (folder / "my_metric.py").write_text(METRIC.replace("20 *", "10 *"), encoding="utf-8")
+    assert keys()[1] != before[1]
+
+
+def test_files_beside_a_codec_are_its_own_whatever_another_calls_the_same(folder) -> None:
+    other = folder / "other"
+    other.mkdir()
+    (other / "my_codec.py").write_text(CODEC, encoding="utf-8")
+    (other / "my_numbers.py").write_text("HALF = 15.5\n", encoding="utf-8")
+    registry, audio = Registry(), torch.ones(4)
+    made = {}
+    for place in (folder, other):
+        module = registry.codec_module(str(place / "my_codec.py"))
+        made[place] = module.load(None, torch.device("cpu")).encode(audio, module.POINTS["loud"]).streams[0].tokens
+    assert made[folder].tolist() == [[63] * 4]
+    assert made[other].tolist() == [[31] * 4]
+
+
+def test_every_command_takes_a_file_and_points_made_of_settings(folder) -> None:
+    torch.save({"offset": 0}, folder / "a.pt")
+    own = ["--codec", "my_codec.py", "--checkpoint", "a.pt"]
+    listed = CliRunner().invoke(app, ["list", "points", "my_codec.py"])
+    assert "loud" in listed.output
+    assert "soft" in listed.output
+    encoded = CliRunner().invoke(app, ["encode", "ref/a.wav", "a.scb", *own, "--set", "gain=0.25"])
+    assert encoded.exit_code == 0, encoded.output
+    assert str(folder).encode() not in (folder / "a.scb").read_bytes()
+    refused = CliRunner().invoke(app, ["decode", "a.scb", "a.wav"])
+    assert isinstance(refused.exception, UserError)
+    assert "if you trust it, name it" in str(refused.exception)
+    decoded = CliRunner().invoke(app, ["decode", "a.scb", "a.wav", "--codec", "my_codec.py"])
+    assert decoded.exit_code == 0, decoded.output
+    assert soundfile.read("a.wav")[0].std() == pytest.approx(0.25 * soundfile.read("ref/a.wav")[0].std(), rel=0.1)
+    mistakes = {"--point=loudd": "did you mean 'loud'", "--set=gian=1": "did you mean 'gain'", "--point=": "known: loud, soft"}
+    for wrong, told in mistakes.items():
+        shown = CliRunner().invoke(app, ["encode", "ref/a.wav", "b.scb", *own, wrong])
+        assert told in str(shown.exception)
+
+
+def test_a_module_and_an_installed_package_are_codecs(folder) -> None:
+    package(folder, "codecs", "six_bits")
+    registry = Registry()
+    assert "six_bits" in registry.codec_names()
+    names = ["six_bits", "my_package.codec"]
+    assert {registry.codec_module(name).INFO.title for name in names} == {"SixBits"}
+    (folder / "own.yaml").write_text(SUITE.replace("{codec: my_codec.py}", ", ".join(f"{{codec: {name}}}" for name in names)))
+    suite = load_suite(folder / "own.yaml")
+    assert [entry.label for entry in suite.entries[1:]] == names
+    for entry in suite.entries[1:]:
+        assert [name for name, _ in codec_identity(entry, registry)[0]] == ["__init__.py", "codec.py", "numbers.py"]
+
+
+def test_a_module_and_an_installed_package_are_metrics(folder) -> None:
+    package(folder, "metrics", "any")
+    assert "level_gap" in Registry().metric_infos()
+    (folder / "own.yaml").write_text(SUITE.replace("my_metric.py", "my_package.measure"), encoding="utf-8")
+    suite = load_suite(folder / "own.yaml")
+    assert [(spec.metric, spec.source) for spec in suite.metrics] == [("level_gap", "my_package.measure")]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("metrics: [my_metric.py]", "metrics: [my_metric.py, twin.py]"), "twin.py: metric 'level_gap' is the name of a metric of "),
+        (("metrics: [my_metric.py]", "metrics: [stoi, stoic.py]"), "stoic.py: metric 'stoi' is the name of a metric of this project"),
+        (("metrics: [my_metric.py]", "metrics: [my_metric.py, my_metric.py]"), "metric 'level_gap' comes twice"),
+        (("metrics: [my_metric.py]", "metrics: [my_numbers.py]"), "my_numbers.py: holds no metric: a function with the decorator"),
+        (("metrics: [my_metric.py]", "metrics: [nosuch.py]"), "no file "),
+        (("metrics: [my_metric.py]", "metrics: [nosuch.module]"), "nosuch.module: No module named 'nosuch'; install its package"),
+        (("codec: my_codec.py", "codec: my_metric.py"), "my_metric.py: a codec needs `INFO`, or a class with the decorator"),
+        (("codec: my_codec.py", "codec: nosuch.module"), "No module named 'nosuch'"),
+    ],
+)
+def test_mistakes_are_told_with_the_line_of_the_suite(change, told, folder) -> None:
+    (folder / "twin.py").write_text(METRIC, encoding="utf-8")
+    (folder / "stoic.py").write_text(METRIC.replace("level_gap", "stoi"), encoding="utf-8")
+    (folder / "own.yaml").write_text(SUITE.replace(*change), encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        load_suite(folder / "own.yaml")
+    assert told in str(caught.value)
+    assert str(caught.value).startswith(f"{folder / 'own.yaml'}:{4 if 'codec' in change[0] else 5}: ")
+
+
+def test_what_a_metric_raises_or_gives_that_is_no_number_is_a_recorded_failure(folder) -> None:
+    (folder / "my_metric.py").write_text(METRIC.replace("return abs", "return float('nan')\n    return abs"), encoding="utf-8")
+    frame = session.score(load_suite(folder / "own.yaml"), Options(folder / "run"), toys_console())
+    assert frame["level_gap"].isna().all()
+    assert all("gave nan" in failures for failures in frame["failures"])
+
+
+def test_a_dynamic_codec_of_few_lines_sends_its_durations() -> None:
+    @codec(sample_rate=8000, hop_length=80, codebook_size=4, max_duration=4)
+    class Halves:
+        def encode(self, audio):
+            frames = -(-len(audio) // 160)
+            return torch.zeros(frames, dtype=torch.int32), torch.full((frames,), 2)
+
+        def decode(self, tokens, durations):
+            return torch.zeros(int(durations.sum()) * 80)
+
+    module = vars(Halves)["_bench_codec"]
+    loaded = module.load(None, torch.device("cpu"))
+    encoded = loaded.encode(loaded.analyse(torch.zeros(1000)), module.POINTS["default"])
+    assert encoded.streams[0].durations.tolist() == [2] * 7
+    assert loaded.decode(encoded).shape == (1000,)
+    assert module.INFO.kind == "dynamic"
+    with pytest.raises(UserError, match="takes no checkpoint"):
+        module.needs("a.pt")
+
+
+@pytest.mark.parametrize(
+    ("encode", "decode", "told"),
+    [
+        (lambda self, audio: audio, None, "tokens of torch.float32; they are integers"),
+        (lambda self, audio: (audio.long(), audio.long()), None, "of any other tokens alone"),
+        (lambda self, audio: audio.long(), lambda self, tokens: torch.zeros(3), "decode() gave 3 samples of 1000"),
+    ],
+)
+def test_what_is_wrong_with_a_codec_of_few_lines_is_said(encode, decode, told) -> None:
+    made = type("Wrong", (), {"encode": encode, "decode": decode or (lambda self, tokens: tokens[0])})
+    module = vars(codec(sample_rate=8000, hop_length=1, codebook_size=4)(made))["_bench_codec"]
+    loaded = module.load(None, torch.device("cpu"))
+    with pytest.raises((TypeError, ValueError)) as caught:
+        loaded.decode(loaded.encode(torch.zeros(1000), module.POINTS["default"]))
+    assert told in str(caught.value)
+
+
+def test_the_modules_of_a_class_are_counted_and_set_to_eval() -> None:
+    @codec(sample_rate=8000, hop_length=1, codebook_size=4)
+    class Model:
+        def __init__(self):
+            self.layer = torch.nn.Linear(3, 4)
+
+        def encode(self, audio): ...
+
+        def decode(self, tokens): ...
+
+    loaded = vars(Model)["_bench_codec"].load(None, torch.device("cpu"))
+    assert loaded.parameters == 16
+    assert not loaded._codec.layer.training
+
+
+def test_a_decorated_function_is_still_a_function() -> None:
+    @metric(higher_is_better=True)
+    def likeness(reference, degraded, sample_rate):
+        return 1.0
+
+    assert likeness(0, 0, 0) == 1
+
+
+def test_sources_stop_at_libraries(tmp_path) -> None:
+    libraries = tmp_path / "site-packages"
+    libraries.mkdir()
+    (libraries / "single.py").write_text("import heavy\n", encoding="utf-8")
+    (libraries / "heavy.py").touch()
+    assert sources_of(libraries / "single.py") == [libraries / "single.py"]
