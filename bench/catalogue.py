@@ -15,10 +15,13 @@ from bench.datasets.corpora import LAYOUTS
 from bench.datasets.known import KNOWN_SETS
 from bench.datasets.specs import BUNDLED, parse_spec
 from bench.datasets.specs import needs as dataset_needs
+from bench.errors import UserError, unknown
 from bench.needs import Need, Requirement
 from bench.registry import codec_module, codec_names, metric_infos, metric_modules
+from bench.suite import packaged_suites
 
 Row = dict[str, Any]
+_RECIPES = Path(__file__).parent / "codecs" / "training" / "recipes"
 
 
 def codecs() -> list[Row]:
@@ -76,11 +79,29 @@ def suites() -> list[Row]:
     import yaml
 
     rows = []
-    for path in sorted(Path("suites").rglob("*.yaml")):
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        codecs = [codec["codec"] for codec in data.get("codecs", [])]
-        rows.append({"suite": str(path), "description": data.get("description", ""), "codecs": ", ".join(dict.fromkeys(codecs))})
+    for name, path in {**packaged_suites(), **{str(path): path for path in sorted(Path().glob("*.yaml"))}}.items():
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+            codecs = [codec["codec"] for codec in data.get("codecs", [])]
+        except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError):
+            continue  # a file of this folder that is no suite
+        if codecs:
+            rows.append({"suite": name, "description": data.get("description", ""), "codecs": ", ".join(dict.fromkeys(codecs))})
     return rows
+
+
+def recipes() -> list[Row]:
+    return [{"recipe": path.stem, "codec": path.stem.split("_")[0]} for path in sorted(_RECIPES.glob("*.yaml"))]
+
+
+def find_recipe(name: str) -> Path:
+    """The file of a recipe: a path, or the name of one that comes with the package."""
+    path, packaged = Path(name), _RECIPES / f"{Path(name).stem}.yaml"
+    if path.is_file() or path.suffix in (".yaml", ".yml"):
+        return path if path.is_file() or not packaged.is_file() else packaged
+    if not packaged.is_file():
+        raise UserError(unknown("recipe", name, [row["recipe"] for row in recipes()]))
+    return packaged
 
 
 def datasets() -> list[Row]:
@@ -102,6 +123,7 @@ LISTS: dict[str, Callable[[], list[Row]]] = {
     "points": points,
     "metrics": metrics,
     "suites": suites,
+    "recipes": recipes,
     "datasets": datasets,
     "corpora": corpora,
 }

@@ -28,7 +28,7 @@ app = typer.Typer(
 baseline_app = typer.Typer(no_args_is_help=True, help="Keeps the scores that `bench regress` compares with.")
 app.add_typer(baseline_app, name="baseline")
 
-SuitePath = Annotated[Path, typer.Argument(metavar="SUITE.yaml", help="what to run; see suites/", show_default=False)]
+SuitePath = Annotated[str, typer.Argument(metavar="SUITE", help="a file, or a name of `bench list suites`", show_default=False)]
 Set = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="override a key of the suite, e.g. metrics=[stoi]")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1")]
 Checkpoint = Annotated[str | None, typer.Option(help="a shipped name, a path, a hub file or a URL", show_default=False)]
@@ -159,7 +159,7 @@ def save_baseline(
 @app.command()
 def watch(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="where training writes its checkpoints")],
-    suite: Annotated[Path, typer.Option(metavar="SUITE.yaml", help="what to score them on")],
+    suite: Annotated[str, typer.Option(metavar="SUITE", help="what to score them on")],
     codec: Annotated[str, typer.Option(metavar="NAME", help="of the suite; its weights are replaced")],
     out: Annotated[Path | None, typer.Option(help="by default results/watch/<suite>-<codec>", show_default=False)] = None,
     match: Annotated[str, typer.Option(metavar="GLOB", help="which files are checkpoints")] = "*.safetensors",
@@ -188,7 +188,7 @@ def cite(run_folder: Annotated[Path, typer.Argument(metavar="RUN")]) -> None:
 
 @app.command(name="list")
 def list_(
-    what: Annotated[str, typer.Argument(metavar="codecs|points|metrics|suites|datasets")],
+    what: Annotated[str, typer.Argument(metavar="codecs|points|metrics|suites|recipes|datasets|corpora")],
     codec: Annotated[str | None, typer.Argument(metavar="[CODEC]", help="whose points: my_codec.py", show_default=False)] = None,
     json_: Annotated[bool, typer.Option("--json", help="for machines")] = False,
 ) -> None:
@@ -218,8 +218,18 @@ def fetch(
 
 
 @app.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="FILE.yaml")] = Path("my_suite.yaml"),
+) -> None:
+    """Writes a suite of one's own, with a comment on every key, to be changed."""
+    from bench.commands import write_template
+
+    raise typer.Exit(write_template(file))
+
+
+@app.command()
 def doctor(
-    suite: Annotated[Path | None, typer.Argument(metavar="[SUITE.yaml]", show_default=False)] = None,
+    suite: Annotated[str | None, typer.Argument(metavar="[SUITE]", show_default=False)] = None,
     set_: Set = [],  # noqa: B006
 ) -> None:
     """What is installed, what is downloaded, what is missing and how to get it."""
@@ -304,7 +314,7 @@ def strip(
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="see codecs/training/recipes/")],
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="a file, or a name of `bench list recipes`")],
     data: Annotated[
         Path | None, typer.Option(metavar="MANIFEST|FOLDER", help="speech, in place of what the recipe names", show_default=False)
     ] = None,
@@ -340,10 +350,10 @@ def _complain(error: object, code: int) -> None:
     sys.exit(code)
 
 
-def _load(suite: Path, overrides: list[str]) -> Any:
-    from bench.suite import load_suite
+def _load(suite: str, overrides: list[str]) -> Any:
+    from bench.suite import find_suite, load_suite
 
-    return load_suite(suite, overrides)
+    return load_suite(find_suite(suite), overrides)
 
 
 def _one_of(what: str, value: str, choices: tuple[str, ...]) -> None:

@@ -107,7 +107,7 @@ def folder_suite(
                 codec[key] = values[0 if len(values) == 1 else index]
         codecs.append(codec)
     stems = "_".join(place.resolve().stem for place in (reference, *generated))
-    name = f"score_{re.sub(r'[^A-Za-z0-9._-]+', '-', stems)}"[:_MAX_NAME]
+    name = _plain_name(f"score_{stems}")
     suite = {"name": name, "datasets": [data], "codecs": codecs, "metrics": list(metrics)}
     return suite_of(suite, Path(), "bench score")
 
@@ -294,7 +294,7 @@ def encode_file(
     module = codec_module(name)
     point = _point(name, point_name, settings)
     samples, sample_rate = _read_audio(source)
-    _available(name, checkpoint)
+    require(name, checkpoint)
     codec = module.load(checkpoint, torch.device(device))
     with torch.inference_mode():
         latent = codec.analyse(check_audio(torch.from_numpy(audio.resample(samples, sample_rate, codec.sample_rate))))
@@ -343,7 +343,7 @@ def decode_file(source: Path, target: Path, codec_name: str | None, checkpoint: 
         name = known_codec(codec_name or header["codec"])
     except UserError as error:
         raise error if codec_name else UserError(f"{source}: {error}") from None
-    _available(name, checkpoint)
+    require(name, checkpoint)
     codec = codec_module(name).load(checkpoint, torch.device(device))
     try:
         with torch.inference_mode():
@@ -376,15 +376,31 @@ def _writable_audio(target: Path) -> None:
         raise UserError(f"{target}: is a folder")
 
 
-def train_recipe(recipe: Path, data: Path | None, out: Path, smoke: bool, fresh: bool) -> int:
+def write_template(file: Path) -> int:
+    """`bench init`."""
+    if file.exists():
+        raise UserError(f"{file}: is there already; name another file")
+    write_text(file, (Path(__file__).parent / "template.yaml").read_text(encoding="utf-8").replace("NAME", _plain_name(file.stem)))
+    print(f"{file}: change it, then: bench run {file}")
+    return 0
+
+
+def _plain_name(text: str) -> str:
+    """What can be the name of a suite, and so of a folder."""
+    return re.sub(r"^[^A-Za-z0-9]+", "", re.sub(r"[^A-Za-z0-9._-]+", "-", text))[:_MAX_NAME] or "suite"
+
+
+def train_recipe(recipe: str, data: Path | None, out: Path, smoke: bool, fresh: bool) -> int:
     """`bench train`."""
+    from bench import catalogue
+
     try:
         import lightning  # noqa: F401
     except ImportError:
         raise Unavailable("training needs Lightning; get it with: pip install 'speech-codec-bench[train]'") from None
     from bench.codecs.training.train import train
 
-    print(train(recipe, out, smoke=smoke, resume=not fresh, data=data))
+    print(train(catalogue.find_recipe(recipe), out, smoke=smoke, resume=not fresh, data=data))
     return 0
 
 
@@ -427,7 +443,8 @@ def _setting(text: str) -> tuple[str, float | str]:
         return key, value
 
 
-def _available(codec: str, checkpoint: str | None) -> None:
+def require(codec: str, checkpoint: str | None) -> None:
+    """Unavailable where the codec can not be loaded here."""
     lacking = [need for need in codec_module(codec).needs(checkpoint) if not need.available]
     if lacking:
         raise Unavailable("\n".join(f"codec '{codec}': {need.name} is not on this machine; get it with: {need.how}" for need in lacking))

@@ -24,6 +24,7 @@ from bench.recordings import RecordedFolder, read_systems
 from bench.registry import RECORDINGS, Registry
 
 REFERENCE = "reference"  # always scored: the ceiling of every metric
+PACKAGED = Path(__file__).parent / "suites"
 SPENT = ("bitrate", "frame_rate", "encode_rtf", "decode_rtf")  # what `bench regress` checks beside the metrics
 _WEIGHTS = re.compile(r"(?!hf:|https?:).*\.(pt|pth|ckpt|bin|safetensors|nemo|onnx|th|npz)")  # what can only be the name of a file
 MAX_POINTS = 1000  # of one codec; a sweep beyond that is a slip
@@ -215,6 +216,22 @@ class Suite:
     @property
     def metric_names(self) -> tuple[str, ...]:
         return tuple(spec.metric for spec in self.metrics)
+
+
+def find_suite(name: str) -> Path:
+    """The file of a suite: a path, or the name of one that comes with the package (`low_rate`, `papers/lfsc`)."""
+    path = Path(name)
+    packaged = PACKAGED / f"{name.removesuffix('.yaml').removeprefix('suites/')}.yaml"
+    if path.is_file() or not packaged.is_file():
+        if not path.is_file() and path.suffix not in (".yaml", ".yml"):
+            raise UserError(unknown("suite", name, [*packaged_suites(), "a file: my_suite.yaml"]))
+        return path
+    return packaged
+
+
+def packaged_suites() -> dict[str, Path]:
+    """Name -> file of the suites that come with the package."""
+    return {path.relative_to(PACKAGED).with_suffix("").as_posix(): path for path in sorted(PACKAGED.rglob("*.yaml"))}
 
 
 def load_suite(path: Path, overrides: Sequence[str] = ()) -> Suite:

@@ -1,0 +1,173 @@
+"""The Python interface, which `import bench` offers: runs, and codecs and metrics on arrays. Heavy imports wait for a call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from bench.codec import Codec, CodecModule
+
+
+def run(
+    suite: str | Path | Mapping[str, Any], out: str | Path | None = None, jobs: int | None = None, device: str = "cpu", **options: Any
+) -> pd.DataFrame:
+    """Runs what is missing of a suite, and returns its records: a row for each utterance at each point, metrics as columns.
+
+    suite      the path of a file, the name of a suite that comes with the package, or the keys of a suite; paths start in this folder then
+    out        folder of the results, as those of `bench run`; by default results/<suite>
+    jobs       workers; 1 for none, everything in this process
+    options    further ones of `bench.run.session.Options` (limit, timeout_s, skip_unavailable ...)
+
+    What fails is recorded in the column `failures`. Works in notebooks and in scripts, with or without `if __name__ == "__main__"`.
+    """
+    from rich.console import Console
+
+    from bench.run.session import Options, score
+    from bench.suite import find_suite, load_suite, suite_of
+
+    loaded = suite_of(suite, Path(), "suite") if isinstance(suite, Mapping) else load_suite(find_suite(str(suite)))
+    folder = Path(out) if out is not None else Path("results") / loaded.name
+    return score(loaded, Options(folder, device, jobs, **options), Console(stderr=True, quiet=True))
+
+
+def load_run(folder: str | Path) -> pd.DataFrame:
+    """The records of a finished run; `bench.record` says what the columns are."""
+    from bench.run.store import read_run
+
+    return read_run(Path(folder))[0]
+
+
+def compare(folder: str | Path, baseline: str = "") -> pd.DataFrame:
+    """Every point of a run against `baseline` (CODEC@POINT; else the suite's, else the first): paired differences with intervals and tests.
+
+    The columns are those of `bench.analysis.comparison.Difference`.
+    """
+    import pandas as pd
+
+    from bench.commands import comparison_of
+
+    return pd.DataFrame(comparison_of(Path(folder), baseline).numbers.differences)
+
+
+def load_metric(name: str, device: str = "cpu", **options: str) -> Callable[..., float]:
+    """A metric that is loaded once, called as `score_pair` without the first argument. `name`: of `bench list metrics`, or my_metric.py."""
+    import torch
+
+    from bench import audio
+    from bench.dataset import Utterance
+    from bench.errors import Unavailable, UserError, unknown
+    from bench.plugins import is_own
+    from bench.registry import Registry
+
+    registry = Registry()
+    if is_own(name):
+        columns = registry.add_metrics(str(Path(name).resolve()) if name.endswith(".py") else name)
+        if len(columns) > 1:
+            raise UserError(f"{name}: holds several metrics: {', '.join(columns)}")
+        name = columns[0]
+    if name not in registry.metric_modules():
+        raise UserError(unknown("metric", name, registry.metric_modules()))
+    module = registry.metric_modules()[name]
+    if lacking := [need for need in module.needs([name], options) if not need.available]:
+        raise Unavailable(f"metric '{name}': {lacking[0].name} is not on this machine; get it with: {lacking[0].how}")
+    (metric,) = module.load([name], torch.device(device), options)
+
+    def score(reference: np.ndarray, degraded: np.ndarray, sample_rate: int, text: str | None = None, language: str = "") -> float:
+        signals = [_mono(signal) for signal in (reference, degraded)]
+        first, second = (audio.resample(signal, sample_rate, metric.sample_rate) for signal in signals)
+        prepared = metric.prepare(Utterance("", signals[0], sample_rate, text, language=language), first)
+        return metric.score(prepared, audio.fit_length(second, len(first)))[name].value
+
+    return score
+
+
+def score_pair(
+    metric: str, reference: np.ndarray, degraded: np.ndarray, sample_rate: int, text: str | None = None, language: str = ""
+) -> float:
+    """One metric of one pair of signals, float [T] in [-1, 1], both at `sample_rate` Hz. Raises what kept it from a score.
+
+    text, language    transcript of the reference and its BCP-47 tag, for metrics such as WER
+    """
+    return load_metric(metric)(reference, degraded, sample_rate, text, language)
+
+
+@dataclass(frozen=True)
+class Coded:
+    """What a codec made of a signal.
+
+    data        the bitstream: all that the decoder receives
+    bitrate     bit/s, of tokens and side information
+    """
+
+    data: bytes
+    bitrate: float
+
+
+class LoadedCodec:
+    """A codec with its weights, on arrays.
+
+    points         names at which it encodes
+    sample_rate    Hz, of what it decodes
+    """
+
+    def __init__(self, module: CodecModule, codec: Codec) -> None:
+        self.points, self.sample_rate = dict(module.POINTS), codec.sample_rate
+        self._module, self._codec = module, codec
+
+    def encode(self, audio: np.ndarray, sample_rate: int, point: str = "", **settings: float | str) -> Coded:
+        """`audio` float [T] in [-1, 1] at a point by its name, or by its settings (frame_rate=40); without either at the only one."""
+        import torch
+
+        from bench.audio import resample
+        from bench.bitstream import pack
+        from bench.codec import check_audio
+        from bench.errors import UserError, unknown
+
+        if not settings and not point and len(self.points) == 1:
+            (point,) = self.points
+        if not settings and point not in self.points:
+            raise UserError(unknown("point", point, self.points))
+        chosen = self._module.point(**settings) if settings else self.points[point]
+        samples = resample(_mono(audio), sample_rate, self.sample_rate or sample_rate)
+        with torch.inference_mode():
+            encoded = self._codec.encode(self._codec.analyse(check_audio(torch.from_numpy(samples))), chosen)
+        packed = pack(encoded)
+        return Coded(packed.data, (packed.bits_tokens + packed.bits_side) * sample_rate / len(audio))
+
+    def decode(self, coded: Coded) -> np.ndarray:
+        """float32 [T] at `sample_rate`."""
+        import torch
+
+        from bench.bitstream import unpack
+
+        with torch.inference_mode():
+            return self._codec.decode(unpack(coded.data)).numpy()
+
+
+def load_codec(name: str, checkpoint: str | None = None, device: str = "cpu") -> LoadedCodec:
+    """A codec by its name, file (my_codec.py) or module, with a checkpoint: a shipped name, a path, a hub file or a URL."""
+    import torch
+
+    from bench.commands import known_codec, require
+    from bench.registry import codec_module
+
+    name = known_codec(name)
+    require(name, checkpoint)
+    module = codec_module(name)
+    return LoadedCodec(module, module.load(checkpoint, torch.device(device)))
+
+
+def _mono(signal: Any) -> np.ndarray:
+    """float32 [T]; ValueError on anything but one channel of finite numbers."""
+    import numpy as np
+
+    samples = np.ascontiguousarray(signal, np.float32)
+    if samples.ndim != 1 or not len(samples) or not np.isfinite(samples).all():
+        raise ValueError(f"audio is one channel of finite numbers, [T] in [-1, 1]; got the shape {list(samples.shape)}")
+    return samples

@@ -1,0 +1,75 @@
+"""`import bench` is light, and does from Python what the commands do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import bench
+from bench.errors import UserError
+from bench.suite import find_suite, packaged_suites
+from tests.test_plugins import METRIC
+from tests.test_score import tone
+
+RATE = 16000
+
+
+def noise(seed: int = 0) -> np.ndarray:
+    return 0.1 * np.random.default_rng(seed).standard_normal(RATE).astype(np.float32)
+
+
+def test_it_loads_nothing_heavy_and_is_whole_whatever_is_imported_before() -> None:
+    code = (
+        "import sys, bench; heavy = {'torch', 'pandas', 'scipy', 'typer', 'bench.analysis'} & set(sys.modules); assert not heavy, heavy\n"
+        "import bench.run.session; assert callable(bench.run); bench.run({'name': 'x'})"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "UserError: suite: codecs: is missing" in ended.stderr
+
+
+def test_a_metric_scores_a_pair() -> None:
+    assert bench.score_pair("si_sdr", noise(), noise() + 0.1 * noise(1), RATE) == pytest.approx(20, abs=0.5)
+    with pytest.raises(UserError, match="did you mean 'si_sdr'"):
+        bench.score_pair("si_sd", noise(), noise(), RATE)
+    with pytest.raises(ValueError, match="one channel"):
+        bench.score_pair("si_sdr", noise(), noise()[None], RATE)
+
+
+def test_a_metric_of_ones_own_scores_a_pair(tmp_path) -> None:
+    (tmp_path / "my_metric.py").write_text(METRIC, encoding="utf-8")
+    assert bench.score_pair(str(tmp_path / "my_metric.py"), noise(), 0.5 * noise(), RATE) == pytest.approx(6.02, abs=0.01)
+
+
+def test_a_codec_codes_arrays() -> None:
+    codec = bench.load_codec("opus")
+    coded = codec.encode(noise(), RATE, "12kbps")
+    assert coded.bitrate == pytest.approx(12000, rel=0.3)
+    assert len(codec.decode(coded)) == codec.sample_rate
+    with pytest.raises(UserError, match="point '' unknown; known: "):
+        codec.encode(noise(), RATE)
+
+
+def test_a_run_is_a_table_and_so_is_its_comparison(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for index in range(2):
+        tone(tmp_path / "ref" / f"u{index}.wav")
+        soundfile.write(tmp_path / "ref" / f"u{index}.wav", noise(index), RATE)
+    codecs = [{"codec": "opus", "points": ["6kbps", "12kbps"]}]
+    suite = {"name": "mine", "datasets": [{"folder": "ref"}], "codecs": codecs, "metrics": ["si_sdr"]}
+    frame = bench.run(suite, jobs=1)
+    assert set(frame["point"]) == {"original", "6kbps", "12kbps"}
+    assert len(bench.load_run("results/mine")) == len(frame) == 6
+    differences = bench.compare("results/mine", "opus@6kbps")
+    assert differences.set_index("point").loc["12kbps", "mean"] > 0
+
+
+def test_suites_of_the_package_are_found_by_name() -> None:
+    assert find_suite("low_rate").name == "low_rate.yaml"
+    assert find_suite("suites/papers/lfsc.yaml") == packaged_suites()["papers/lfsc"] or Path("suites/papers/lfsc.yaml").is_file()
+    with pytest.raises(UserError, match="did you mean 'low_rate'"):
+        find_suite("lowrate")
