@@ -22,11 +22,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
+from pydantic import model_validator
 from torch import Tensor
 
 from bench.checkpoint import config_of, find, load_safetensors, load_strictly, named_config, resolve, sha256
 from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream
 from bench.codecs.bases.searched import ORACLE, searched
+from bench.codecs.bases.settings import Number, Settings, Whole, read_settings
 from bench.codecs.bases.single import Latent, SingleCodec
 from bench.codecs.nn.bigcodec import BigCodec, Variant, unfilled
 from bench.codecs.nn.schedule import by_rate, num_segments_for
@@ -46,7 +48,6 @@ HOP_LENGTH = 200
 BASE_FRAME_RATE = SAMPLE_RATE / HOP_LENGTH
 LOWEST_FRAME_RATE = 36.0  # the released code's limit, of quality: 20 Hz would still fit segments of 4
 MAX_DURATION = 4
-SETTINGS = ("frame_rate", "target_frame_rate", "scheduler", "seed")
 
 INFO = CodecInfo(
     kind="dynamic",
@@ -112,28 +113,38 @@ def _check_frame_rate(frame_rate: float) -> None:
         raise ValueError(f"frame_rate must be {LOWEST_FRAME_RATE:g} to {BASE_FRAME_RATE:g} Hz, got {frame_rate:g}")
 
 
+class PointSettings(Settings):
+    frame_rate: Number | None = None
+    target_frame_rate: Number | None = None
+    scheduler: str = "schedfr"
+    seed: Whole | None = None
+
+    @model_validator(mode="after")
+    def _fit(self) -> PointSettings:
+        if len(self.given("frame_rate", "target_frame_rate")) != 1:
+            raise ValueError("give one number as frame_rate or target_frame_rate")
+        _check_frame_rate(self.rate)
+        if self.scheduler not in (*SCHEDULERS, ORACLE):
+            raise ValueError(unknown("scheduler", self.scheduler, (*SCHEDULERS, ORACLE)))
+        if self.seed is not None and self.scheduler != "random":
+            raise ValueError(f"seed: only the scheduler 'random' has one, not '{self.scheduler}'")
+        return self
+
+    @property
+    def rate(self) -> float:
+        """Hz; a target is met exactly."""
+        return float((self.frame_rate if self.target_frame_rate is None else self.target_frame_rate) or 0)
+
+
 def point(**settings: float | str) -> OperatingPoint:
     """The point of `frame_rate` (or `target_frame_rate`: it is met exactly), `scheduler` and, for the scheduler "random", `seed`."""
-    for name in settings:
-        if name not in SETTINGS:
-            raise ValueError(unknown("setting", name, SETTINGS))
-    rates = [settings[name] for name in ("frame_rate", "target_frame_rate") if name in settings]
-    if len(rates) != 1 or isinstance(rates[0], str):
-        raise ValueError(f"give one number as frame_rate or target_frame_rate, got {rates}")
-    frame_rate, scheduler = float(rates[0]), str(settings.get("scheduler", "schedfr"))
-    _check_frame_rate(frame_rate)
-    if scheduler not in (*SCHEDULERS, ORACLE):
-        raise ValueError(unknown("scheduler", scheduler, (*SCHEDULERS, ORACLE)))
-    if "seed" in settings and scheduler != "random":
-        raise ValueError(f"seed: only the scheduler 'random' has one, not '{scheduler}'")
-    if not isinstance(settings.get("seed", 0), int):
-        raise ValueError(f"seed must be a whole number, got {settings['seed']!r}")
-
+    read = read_settings(PointSettings, settings)
+    frame_rate, scheduler = read.rate, read.scheduler
     name, options = f"{frame_rate:g}hz", dict[str, float | str]()
     if scheduler != "schedfr":
         name, options["scheduler"] = f"{name}_{scheduler}", scheduler
-    if "seed" in settings:
-        name, options["seed"] = f"{name}_seed{settings['seed']}", settings["seed"]
+    if read.seed is not None:
+        name, options["seed"] = f"{name}_seed{read.seed}", read.seed
     return OperatingPoint(name, frame_rate, n_q=1, options=options)
 
 

@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
@@ -50,6 +51,7 @@ from bench.checkpoint import (
 from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream, check_audio
 from bench.codecs.bases.received import check_length, only_stream
 from bench.codecs.bases.searched import ORACLE, searched
+from bench.codecs.bases.settings import Number, Settings, read_settings
 from bench.codecs.nn.conv import WNConv1d
 from bench.codecs.nn.convnext import ConvNeXtBlock
 from bench.codecs.nn.dac import DACDecoder, DACEncoder
@@ -61,7 +63,7 @@ from bench.codecs.nn.sensevoice import SenseVoice
 from bench.codecs.nn.spectral import SpectralDecoder, SpectralEncoder
 from bench.codecs.nn.transformer import QueryAggregator, Transformer
 from bench.codecs.nn.vq import ResidualVQ
-from bench.errors import Unavailable, UserError, unknown
+from bench.errors import Unavailable, UserError
 from bench.needs import Need, weights
 
 SAMPLE_RATE = 16000
@@ -365,8 +367,6 @@ PUBLISHED_RATES = {0.7: 3.0, 0.75: 3.6, 0.8: 4.5, 0.867: 6.25, 0.9: 7.9, 0.91: 8
 
 # Controls that ignore the threshold and meet the rate in every utterance; each takes features [F, D], the groups wanted, and a seed.
 CONTROLS: Mapping[str, Callable[[Tensor, int, int], Tensor]] = by_rate(MAX_DURATION)
-SETTINGS = ("n_q", "threshold", "target_frame_rate", "frame_rate", "scheduler", "seed", "similarity")
-WORDS = ("scheduler", "similarity")
 NUM_CODEBOOKS = 1 + Sizes.rvq_codebooks
 
 
@@ -385,6 +385,37 @@ def _check_n_q(n_q: float, num_codebooks: int) -> None:
         raise ValueError(f"n_q must be a whole number from 1 to {num_codebooks}, got {n_q:g}")
 
 
+class PointSettings(Settings):
+    n_q: Number = 8
+    threshold: Number | None = None
+    target_frame_rate: Number | None = None
+    frame_rate: Number | None = None
+    scheduler: str | None = None
+    seed: Number | None = None
+    similarity: str | None = None
+
+    @model_validator(mode="after")
+    def _fit(self) -> PointSettings:
+        _check_n_q(self.n_q, NUM_CODEBOOKS)
+        if len(self.given("threshold", "target_frame_rate", "frame_rate")) != 1:
+            raise ValueError("give one of threshold, target_frame_rate, frame_rate")
+        aims = self.target_frame_rate is not None
+        if self.scheduler is not None and (self.scheduler not in (*CONTROLS, ORACLE) or not aims):
+            raise ValueError("scheduler: needs target_frame_rate, and is one of " + ", ".join(sorted((*CONTROLS, ORACLE))))
+        if self.similarity is not None and (self.similarity != "mfcc" or not aims or self.scheduler is not None):
+            raise ValueError("similarity: is mfcc, with a target_frame_rate and no scheduler")
+        if self.seed is not None and self.scheduler != "random":
+            raise ValueError("seed: only the scheduler 'random' has one")
+        if self.frame_rate is not None and not 0 < self.frame_rate <= BASE_FRAME_RATE:
+            raise ValueError(f"frame_rate must be above 0 and up to {BASE_FRAME_RATE:g} Hz, got {self.frame_rate:g}")
+        if self.threshold is not None and not -1.0 <= self.threshold <= 1.0:
+            raise ValueError(f"threshold is a cosine, -1 to 1, got {self.threshold:g}")
+        lowest = BASE_FRAME_RATE / MAX_DURATION
+        if self.target_frame_rate is not None and not lowest <= self.target_frame_rate <= BASE_FRAME_RATE:
+            raise ValueError(f"target_frame_rate must be {lowest:g} to {BASE_FRAME_RATE:g} Hz, got {self.target_frame_rate:g}")
+        return self
+
+
 def point(**settings: float | str) -> OperatingPoint:
     """The point of a `threshold`, or of a `target_frame_rate` (Hz) that `tune` finds the threshold for, with `n_q` codebooks (8).
 
@@ -392,44 +423,21 @@ def point(**settings: float | str) -> OperatingPoint:
     With `similarity` mfcc, another control, cepstra are compared in place of the recogniser's features. A `frame_rate` merges nothing
     and sends no durations: it is the checkpoint's own, 12.5 Hz or that of a fixed-rate twin.
     """
-    for name in settings:
-        if name not in SETTINGS:
-            raise ValueError(unknown("setting", name, SETTINGS))
-    numbers = {name: value for name, value in settings.items() if name not in WORDS}
-    for name, value in numbers.items():
-        if isinstance(value, str):
-            raise ValueError(f"{name} must be a number, got '{value}'")
-    n_q = float(numbers.pop("n_q", 8))
-    _check_n_q(n_q, NUM_CODEBOOKS)
-    if len(numbers.keys() & {"threshold", "target_frame_rate", "frame_rate"}) != 1:
-        raise ValueError("give one of threshold, target_frame_rate, frame_rate")
-    scheduler, similarity = settings.get("scheduler"), settings.get("similarity")
-    if scheduler is not None and (scheduler not in (*CONTROLS, ORACLE) or "target_frame_rate" not in numbers):
-        raise ValueError("scheduler: needs target_frame_rate, and is one of " + ", ".join(sorted((*CONTROLS, ORACLE))))
-    if similarity is not None and (similarity != "mfcc" or "target_frame_rate" not in numbers or scheduler is not None):
-        raise ValueError("similarity: is mfcc, with a target_frame_rate and no scheduler")
-    if "seed" in numbers and scheduler != "random":
-        raise ValueError("seed: only the scheduler 'random' has one")
-
-    if "frame_rate" in numbers:
-        rate = float(numbers["frame_rate"])
-        if not 0 < rate <= BASE_FRAME_RATE:
-            raise ValueError(f"frame_rate must be above 0 and up to {BASE_FRAME_RATE:g} Hz, got {rate:g}")
-        return OperatingPoint(f"fixed{rate:.3g}hz_q{n_q:g}", rate, int(n_q), {"merging": "none"})
-    if "threshold" in numbers:
-        threshold = float(numbers["threshold"])
-        if not -1.0 <= threshold <= 1.0:
-            raise ValueError(f"threshold is a cosine, -1 to 1, got {threshold:g}")
-        return OperatingPoint(f"threshold{threshold:g}_q{n_q:g}", _published_rate(threshold), int(n_q), {"threshold": threshold})
-    rate = float(numbers["target_frame_rate"])
-    if not BASE_FRAME_RATE / MAX_DURATION <= rate <= BASE_FRAME_RATE:
-        raise ValueError(f"target_frame_rate must be {BASE_FRAME_RATE / MAX_DURATION:g} to {BASE_FRAME_RATE:g} Hz, got {rate:g}")
-    if scheduler is None:
-        compared = {} if similarity is None else {"similarity": similarity}
-        return OperatingPoint(f"{similarity or 'target'}{rate:g}hz_q{n_q:g}", rate, int(n_q), {"target_frame_rate": rate, **compared})
-    seed = {"seed": numbers["seed"]} if "seed" in numbers else {}
-    name = f"{scheduler}{seed.get('seed', '')}_{rate:g}hz_q{n_q:g}"
-    return OperatingPoint(name, rate, int(n_q), {"scheduler": scheduler, **seed})
+    read = read_settings(PointSettings, settings)
+    n_q = int(read.n_q)
+    if read.frame_rate is not None:
+        return OperatingPoint(f"fixed{read.frame_rate:.3g}hz_q{n_q}", read.frame_rate, n_q, {"merging": "none"})
+    if read.threshold is not None:
+        options = {"threshold": read.threshold}
+        return OperatingPoint(f"threshold{read.threshold:g}_q{n_q}", _published_rate(read.threshold), n_q, options)
+    assert read.target_frame_rate is not None
+    rate = read.target_frame_rate
+    if read.scheduler is None:
+        compared = {} if read.similarity is None else {"similarity": read.similarity}
+        return OperatingPoint(f"{read.similarity or 'target'}{rate:g}hz_q{n_q}", rate, n_q, {"target_frame_rate": rate, **compared})
+    seed = {} if read.seed is None else {"seed": int(read.seed)}
+    name = f"{read.scheduler}{seed.get('seed', '')}_{rate:g}hz_q{n_q}"
+    return OperatingPoint(name, rate, n_q, {"scheduler": read.scheduler, **seed})
 
 
 POINTS: Mapping[str, OperatingPoint] = {

@@ -29,11 +29,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from bench.checkpoint import config_of, load_safetensors, load_strictly, named_config, resolve, sha256
 from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream, check_audio
 from bench.codecs.bases.received import check_length, only_stream
+from bench.codecs.bases.settings import Number, Settings, read_settings
 from bench.codecs.nn.conv import Snake, WNConv1d, WNConvTranspose1d
 from bench.codecs.nn.dac import DACDecoder, DACEncoder
 from bench.codecs.nn.schedule import RULES, check_ratios, temporal_entropy, tfc_masks
@@ -335,7 +337,6 @@ RATIOS: Mapping[str, Ratios] = {
     "training": (0.4, 0.3, 0.3),
     "mixed": (0.1, 0.7, 0.2),  # the paper's example for 37.5 Hz, which prints the triple the other way round
 }
-SETTINGS = ("ratios", "r_f", "r_m", "r_c", "frame_rate", "target_frame_rate", "n_q", "rule")
 
 
 def ratios_for(frame_rate: float, fine_frame_rate: float) -> Ratios:
@@ -354,6 +355,47 @@ def _mean_frame_rate(ratios: Ratios, fine_frame_rate: float) -> float:
     return round(fine_frame_rate * (ratios[0] + ratios[1] / 2 + ratios[2] / 4), 6)
 
 
+class PointSettings(Settings):
+    ratios: str | None = None
+    r_f: Number | None = None
+    r_m: Number | None = None
+    r_c: Number | None = None
+    frame_rate: Number | None = None
+    target_frame_rate: Number | None = None
+    n_q: Number = 8
+    rule: str = "rank"
+
+    @model_validator(mode="after")
+    def _fit(self) -> PointSettings:
+        if self.n_q != int(self.n_q) or self.n_q < 1:
+            raise ValueError(f"n_q must be a whole number from 1 on, got {self.n_q:g}")
+        if self.rule not in RULES:
+            raise ValueError(unknown("rule", self.rule, RULES))
+        if self.chosen not in _CHOICES:
+            told = ", ".join(self.chosen) or "none"
+            raise ValueError(f"give ratios, or r_f, r_m and r_c, or frame_rate, or target_frame_rate; got {told}")
+        if (rate := self.rate) is not None and rate <= 0:
+            raise ValueError(f"{self.chosen[0]} must be above 0 Hz, got {rate:g}")
+        return self
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        return self.given("ratios", "r_f", "r_m", "r_c", "frame_rate", "target_frame_rate")
+
+    @property
+    def rate(self) -> float | None:
+        """Hz, None where shares were given."""
+        return self.frame_rate if self.target_frame_rate is None else self.target_frame_rate
+
+    @property
+    def shares(self) -> str:
+        """A name, or the three shares between slashes."""
+        return self.ratios if self.ratios is not None else "/".join(str(share) for share in (self.r_f, self.r_m, self.r_c))
+
+
+_CHOICES = (("ratios",), ("r_f", "r_m", "r_c"), ("frame_rate",), ("target_frame_rate",))
+
+
 def point(**settings: float | str) -> OperatingPoint:
     """The point of one choice of rates, `n_q` (8 unless given) and `rule` ("rank", or the paper's "threshold").
 
@@ -361,34 +403,20 @@ def point(**settings: float | str) -> OperatingPoint:
     `frame_rate` (the same as `target_frame_rate`), for which `ratios_for` finds the shares. A point of shares states the frame rate that
     it has at the paper's 75 Hz, until a loaded checkpoint says its own (`at_own_rate`).
     """
-    for name in settings:
-        if name not in SETTINGS:
-            raise ValueError(unknown("setting", name, SETTINGS))
-    n_q, rule = float(settings.get("n_q", 8)), str(settings.get("rule", "rank"))
-    if n_q != int(n_q) or n_q < 1:
-        raise ValueError(f"n_q must be a whole number from 1 on, got {n_q:g}")
-    if rule not in RULES:
-        raise ValueError(unknown("rule", rule, RULES))
-
+    read = read_settings(PointSettings, settings)
     options: dict[str, float | str] = {}
-    chosen = tuple(name for name in SETTINGS if name in settings and name not in ("n_q", "rule"))
-    if chosen in (("frame_rate",), ("target_frame_rate",)):
-        frame_rate = float(settings[chosen[0]])
-        if frame_rate <= 0:
-            raise ValueError(f"{chosen[0]} must be above 0 Hz, got {frame_rate:g}")
-        label = f"{frame_rate:g}hz"
-    elif chosen in (("ratios",), ("r_f", "r_m", "r_c")):
-        text = "/".join(str(settings[name]) for name in chosen)
+    if read.rate is not None:
+        frame_rate, label = float(read.rate), f"{read.rate:g}hz"
+    else:
+        text = read.shares
         ratios = RATIOS[text] if text in RATIOS else _parse_ratios(text)
         label = text if text in RATIOS else "-".join(f"{share:g}" for share in ratios)
         frame_rate = _mean_frame_rate(ratios, PAPER_FRAME_RATE)
         options = dict(zip(("r_f", "r_m", "r_c"), ratios, strict=True))
-    else:
-        raise ValueError(f"give ratios, or r_f, r_m and r_c, or frame_rate, or target_frame_rate; got {', '.join(chosen) or 'none'}")
-    name = f"{label}_{n_q:g}q"
-    if rule != "rank":
-        name, options = f"{name}_{rule}", {**options, "rule": rule}
-    return OperatingPoint(name, frame_rate, int(n_q), options)
+    name = f"{label}_{read.n_q:g}q"
+    if read.rule != "rank":
+        name, options = f"{name}_{read.rule}", {**options, "rule": read.rule}
+    return OperatingPoint(name, frame_rate, int(read.n_q), options)
 
 
 def _parse_ratios(text: str) -> Ratios:
