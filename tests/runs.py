@@ -106,6 +106,7 @@ def synthetic_records(num_utterances: int = 24, num_speakers: int = 12, codecs: 
                         "encode_s": duration_s * 0.1,
                         "decode_s": duration_s * 0.05,
                         "peak_memory_mb": 300.0,
+                        "length_error": 0,
                         "audio_file": "",
                         "stream_file": "",
                         "failures": np.where(pesq_failed, json.dumps({"pesq_wb": "no speech found"}), "{}"),

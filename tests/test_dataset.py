@@ -373,6 +373,15 @@ def test_bad_rows_are_named(tmp_path):
             entry.read()
 
 
+@pytest.mark.parametrize("cell", [["one", "two"], {"en": "one"}, [], b"bytes"], ids=str)
+@pytest.mark.parametrize("column", ["text", "speaker", "id"])
+def test_a_cell_that_is_no_text_is_named_with_file_row_and_column(column, cell, tmp_path):
+    write_parquet(tmp_path / "rows.parquet", [{"audio": {"bytes": encoded(), "path": "a.flac"}, column: cell}])
+    value = {"hf": "some/set", "data_files": "rows.parquet", column: column}
+    with pytest.raises(UserError, match=rf"^{tmp_path}/rows\.parquet: row 0: column '{column}' is no text: "):
+        open_dataset(parse_spec(value), tmp_path, seed=0)
+
+
 def test_rows_that_hold_only_paths_say_so(tmp_path):
     rows = [{"audio": {"bytes": None, "path": f"/elsewhere/{i}.wav"}, "id": f"spk{i}/001.wav"} for i in (1, 2)]
     write_parquet(tmp_path / "rows.parquet", rows)

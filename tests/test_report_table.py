@@ -201,3 +201,37 @@ def test_a_metric_with_a_caveat_stands_last_and_the_report_says_why(records: pd.
     printed = render_markdown(summary(records, metrics_of(about)))
     assert "stoi stands last: listeners disagree." in printed
     assert printed.splitlines()[0].rindex("stoi") > printed.splitlines()[0].rindex("wer")
+
+
+@pytest.fixture
+def recorded(records: pd.DataFrame) -> Table:
+    """Opus as recordings whose rates are stated, one of them 12.5 ms short."""
+    opus = records["codec"] == "opus"
+    changed = records.assign(
+        bits_total=records["bits_total"].where(~opus, 0), length_error=np.where(opus & (records["utterance"] == "utt/00003"), -200, 0)
+    )
+    return summary(changed, METRICS, nominal_frame_rates=NOMINAL)
+
+
+def test_rates_that_are_stated_and_not_counted_are_marked_wherever_they_stand(recorded: Table) -> None:
+    texts = [render_markdown(recorded), render_latex(recorded), "\n".join(printed(recorded, 200))]
+    for text in texts:
+        assert "stated: as whoever made the recordings says; not counted." in text
+        rates = [line for line in text.splitlines() if "(stated)" in line]
+        assert len(rates) == 2  # the two points of opus, whose three rates stand in one line
+        assert all("opus" in line and line.count("stated") == 3 for line in rates)
+    rows = list(csv.DictReader(io.StringIO(render_csv(recorded))))
+    assert {row["codec"] for row in rows if row["rates_are_stated"] == "True"} == {"opus"}
+
+
+def test_recordings_of_another_length_are_told(recorded: Table) -> None:
+    assert "furthest off: opus@6kbps -12.5 ms, opus@12kbps -12.5 ms." in render_markdown(recorded).replace("\\", "")
+    rows = {row["point"]: row["length_error_s"] for row in csv.DictReader(io.StringIO(render_csv(recorded)))}
+    assert float(rows["6kbps"]) == -0.0125
+    assert float(rows["original"]) == 0
+
+
+def test_why_a_metric_does_not_apply_is_told(table: Table, records: pd.DataFrame) -> None:
+    assert "wer_pocketsphinx does not apply to some utterances: English only." in render_markdown(table)
+    everywhere = records.assign(not_applicable="{}")
+    assert "does not apply" not in render_markdown(summary(everywhere, METRICS))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -78,8 +79,10 @@ class Rates:
 class Row:
     """One codec at one point, over everything or over one group.
 
-    family  of the codec, "" where it has none
-    group   {"language": "de"} and the like; empty overall
+    family          of the codec, "" where it has none
+    group           {"language": "de"} and the like; empty overall
+    is_stated       the rates are what whoever made the recordings says of them: nothing was counted
+    length_error_s  by which a recording is longer than its reference, of the one that is furthest off; negative where it is shorter
     """
 
     codec: str
@@ -91,15 +94,21 @@ class Row:
     duration_s: float
     rates: Rates
     cells: Mapping[str, Cell]
+    is_stated: bool = False
+    length_error_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows in the order of the suite, group after group; `metrics` in the order of their columns."""
+    """Rows in the order of the suite, group after group; `metrics` in the order of their columns.
+
+    reasons   metric -> why it does not apply to some utterances, the usual reason first
+    """
 
     rows: tuple[Row, ...]
     metrics: Mapping[str, MetricInfo]
     by: tuple[str, ...] = ()
+    reasons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def summary(
@@ -120,7 +129,16 @@ def summary(
     rows: list[Row] = []
     for values, group in groups:
         rows += _rows(group, metrics, dict(zip(by, map(str, values), strict=True)), nominal, seed)
-    return Table(tuple(rows), dict(metrics), tuple(by))
+    return Table(tuple(rows), dict(metrics), tuple(by), _reasons(records, metrics))
+
+
+def _reasons(records: pd.DataFrame, metrics: Mapping[str, MetricInfo]) -> dict[str, tuple[str, ...]]:
+    """Metric -> the reasons for which it does not apply to some of `records`, the usual one first."""
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for reasons in not_applicable_of(records):
+        for metric, reason in reasons.items():
+            counts[metric][reason] += 1
+    return {name: tuple(reason for reason, _ in counts[name].most_common()) for name in metrics if name in counts}
 
 
 def _rows(
@@ -167,6 +185,8 @@ def _rows(
             float(by_point[point]["duration_s"].sum()),
             _rates(by_point[point], totals[number], nominal.get(point, float("nan"))),
             {metric: cells[number][metric] for metric in metrics},
+            kinds[number] != "ceiling" and bool(((by_point[point]["bits_total"] == 0) & (by_point[point]["bitrate"] > 0)).any()),
+            _length_error_s(by_point[point]),
         )
         for number, point in enumerate(points)
     ]
@@ -211,6 +231,12 @@ def _rates(records: pd.DataFrame, total: Mapping[str, float], nominal_frame_rate
         peak_memory_mb=float(records["peak_memory_mb"].max()),
         **{f"utterance_mean_{name}": rate for name, rate in per_utterance.items()},
     )
+
+
+def _length_error_s(records: pd.DataFrame) -> float:
+    decoded = records[records["sample_rate"] > 0]
+    errors_s = floats(decoded, "length_error") / decoded["sample_rate"].to_numpy(np.float64)
+    return float(errors_s[np.argmax(np.abs(errors_s))]) if len(errors_s) else 0.0
 
 
 def _per_second(amounts: pd.Series, seconds: pd.Series) -> float:

@@ -19,7 +19,7 @@ def given(value: Any) -> str | None:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ValueError(f"is no text: {json.dumps(value, default=str)[:80]}")
+        raise ValueError(f"is no text: {json.dumps(value, default=str, skipkeys=True)[:80]}")
     text = str(value).strip("\ufeff")
     return None if text.strip() in _EMPTY else text
 

@@ -172,7 +172,7 @@ class Split:
                     rows = [row for batch in batches for row in batch.to_pylist()]
                     files.append({"place": place, "row_groups": _sizes(parquet.metadata, f"{self.source.audio}.bytes")})
                 for row, number in zip(rows, numbers):
-                    manifest.write(json.dumps(_facts(self.source, columns, row, number), ensure_ascii=False) + "\n")
+                    manifest.write(json.dumps(_facts(self.source, columns, row, number, place), ensure_ascii=False) + "\n")
         about = {**self.source.model_dump(), "commit": commit, "files": files}
         (folder / "source.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
@@ -265,9 +265,15 @@ def _columns(source: HubSource, schema: Any, place: str) -> dict[str, str]:
     return {**columns, "audio": f"{source.audio}.path"} if "path" in fields else columns
 
 
-def _facts(source: HubSource, columns: dict[str, str], row: dict[str, Any], number: int) -> dict[str, Any]:
+def _facts(source: HubSource, columns: dict[str, str], row: dict[str, Any], number: int, place: str) -> dict[str, Any]:
     """The line of the manifest."""
-    known = {ours: given(row[theirs]) for ours, theirs in columns.items() if ours != "audio"}
+    known = {}
+    for ours, theirs in columns.items():
+        if ours != "audio":
+            try:
+                known[ours] = given(row[theirs])
+            except ValueError as error:
+                raise UserError(f"{place}: row {number}: column '{theirs}' {error}") from None
     suffix = PurePosixPath((row.get(source.audio) or {}).get("path") or "").suffix
     return {
         "id": _stem(known.get("id") or f"{number:06d}"),

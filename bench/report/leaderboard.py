@@ -173,7 +173,9 @@ def _row(row: Row) -> dict[str, Any]:
         for cell in row.cells.values()
     ]
     rates = {name: _number(value) for name, value in asdict(row.rates).items()}
-    return {"utterances": row.utterances, "duration_s": _number(row.duration_s), "rates": rates, "cells": cells}
+    off_s = _number(row.length_error_s)
+    facts = {"utterances": row.utterances, "duration_s": _number(row.duration_s), "is_stated": row.is_stated, "length_error_s": off_s}
+    return {**facts, "rates": rates, "cells": cells}
 
 
 def _p_values(

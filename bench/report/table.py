@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.grid import HALLUCINATION
 from bench.analysis.stats import MIN_CLUSTERS, MIN_RESAMPLED
-from bench.analysis.summary import Cell, Table
+from bench.analysis.summary import Cell, Row, Table
 from bench.record import MetricInfo
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ARROW = {True: "↑", False: "↓"}
 MISSING = "–"
+_SHOWN_REASONS = 3
 SKEWED = 0.2  # of the shorter half: an interval more uneven than that is shown by its bounds
 
 
@@ -130,14 +131,18 @@ def lay_out(table: Table) -> Layout:
             Entry(row.codec),
             Entry(row.point),
             Entry(str(row.utterances)),
-            Entry(hertz(row.rates.nominal_frame_rate, row.rates.frame_rate)),
-            Entry(kbps(row.rates.bitrate)),
-            Entry(kbps(row.rates.nominal_bitrate)),
+            _rate(hertz(row.rates.nominal_frame_rate, row.rates.frame_rate), row),
+            _rate(kbps(row.rates.bitrate), row),
+            _rate(kbps(row.rates.nominal_bitrate), row),
             *(column[position] for column in columns),
         )
         for position, row in enumerate(table.rows)
     )
     return Layout(tuple(heads), body, len(table.by) + 2, tuple(_notes(table)))
+
+
+def _rate(text: str, row: Row) -> Entry:
+    return Entry(text, note="stated" if row.is_stated and text != MISSING else "")
 
 
 def _entry(cell: Cell, places: int, expected_n: int) -> Entry:
@@ -159,6 +164,13 @@ def _notes(table: Table) -> list[str]:
         "kbps: tokens and side information, counted in the packed stream; nominal: as the papers count. "
         "The original audio counts as 16-bit PCM.",
     ]
+    if any(row.is_stated for row in table.rows):
+        notes.append("stated: as whoever made the recordings says; not counted.")
+    if off := {f"{row.codec}@{row.point}": row.length_error_s for row in table.rows if row.length_error_s}:
+        told = [f"{name} {signed(1000 * seconds, 1)} ms" for name, seconds in off.items()]
+        notes.append(f"Recordings of another length than their reference, the furthest off: {', '.join(told)}.")
+    for name, reasons in table.reasons.items():
+        notes.append(f"{name} does not apply to some utterances: {'; '.join(reasons[:_SHOWN_REASONS])}.")
     for caveat in dict.fromkeys(info.caveat for info in table.metrics.values() if info.caveat):
         names = [name for name, info in table.metrics.items() if info.caveat == caveat]
         notes.append(f"{', '.join(names)} stands last: {caveat}.")
@@ -311,7 +323,8 @@ def render_csv(table: Table) -> str:
     writer = csv.writer(out, lineterminator="\n")
     for position, row in enumerate(table.rows):
         facts = {name: getattr(row, name) for name in ("codec", "point", "kind", "family", "utterances", "duration_s")}
-        record: dict[str, object] = {**row.group, **facts, **asdict(row.rates)}
+        offs = {"rates_are_stated": row.is_stated, "length_error_s": row.length_error_s}
+        record: dict[str, object] = {**row.group, **facts, **asdict(row.rates), **offs}
         for metric, cell in row.cells.items():
             record |= {metric if name == "mean" else f"{metric}:{name}": value for name, value in asdict(cell).items()}
         if position == 0:

@@ -139,11 +139,21 @@ bench.views.leaderboard = (() => {
       el("span", { class: "spread" }, about), counted, published(point, info.name));
   }
 
+  // Recordings made elsewhere say themselves what they cost.
+  function stated(point, rate) {
+    return bench.rowOf(point).is_stated && known(rate) && rate > 0 ? el("span", { class: "note", title: "As whoever made the recordings says; not counted." }, "stated") : null;
+  }
+
+  function lengthError(point) {
+    const seconds = bench.rowOf(point).length_error_s;
+    return seconds ? el("span", { class: "note", title: "The recording whose length is furthest off its reference's." }, `${bench.signed(1000 * seconds, 1)} ms`) : null;
+  }
+
   function rateCell(point, column) {
     const rates = bench.rowOf(point).rates;
     const text = column.text(rates[column.rate]);
     const nominal = column.rate === "frame_rate" && rates.nominal_frame_rate ? digits(rates.nominal_frame_rate) : null;
-    return el("td", { class: "num" }, el("span", { class: "value" }, text), nominal && nominal !== text ? el("span", { class: "spread" }, `of ${nominal}`) : null, published(point, column.rate));
+    return el("td", { class: "num" }, el("span", { class: "value" }, text), nominal && nominal !== text ? el("span", { class: "spread" }, `of ${nominal}`) : null, stated(point, rates[column.rate]), published(point, column.rate));
   }
 
   // What stands behind a point's name: a threshold that was solved for, say.
@@ -160,7 +170,7 @@ bench.views.leaderboard = (() => {
       const codec = bench.codecOf(point);
       return el("tr", { class: codec.kind === "ceiling" ? "ceiling" : null, "data-point": point },
         el("th", { scope: "row", class: "key codec" }, bench.marker(codec), el("span", { dir: "auto" }, codec.label), el("span", { class: "kind" }, codec.kind)),
-        el("td", { class: "key point" }, el("a", { href: `#view=listen&point=${point}`, dir: "auto", title: settings(point) }, bench.report.points[point].name)),
+        el("td", { class: "key point" }, el("a", { href: `#view=listen&point=${point}`, dir: "auto", title: settings(point) }, bench.report.points[point].name), lengthError(point)),
         el("td", { class: "num" }, String(bench.rowOf(point).utterances)),
         all.map((column) => (column.metric === undefined ? rateCell(point, column) : metricCell(point, column, found.get(column.metric).get(point), usual.get(column.metric)))),
       );
