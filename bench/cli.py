@@ -259,7 +259,7 @@ def listeners(
     path: Annotated[str, typer.Option(help="column: file of the rated audio, from the CSV's folder")] = "",
     reference: Annotated[str, typer.Option(help="column: file of the original audio")] = "",
     prepare: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="write the manifests that suites/ears.yaml takes", show_default=False)
+        Path | None, typer.Option(metavar="FOLDER", help="write the suite `ears` over the rated audio", show_default=False)
     ] = None,
     language: Annotated[str, typer.Option(help="of what is said, for the manifests: en, de ...")] = "",
     run: Annotated[Path | None, typer.Option(metavar="RESULTS", help="correlate the metrics of this run", show_default=False)] = None,

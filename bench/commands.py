@@ -196,14 +196,14 @@ def follow_listeners(ratings: Path, columns: Columns, prepare: Path | None, lang
     rated = read_ratings(ratings, columns)
     if prepare is not None:
         write_manifests(rated, prepare, language)
-        print(f"{len(rated)} rated items in {prepare}: manifest.jsonl, recordings.jsonl")
+        print(f"{len(rated)} rated items in {prepare}; score them with: bench run {prepare / 'ears.yaml'}")
     if run is not None:
         merged = merge([run])
         found = correlations(merged.records, merged.metrics, rated, merged.seed)
         report.write(found, run)
         Console().print(report.render_markdown(found), markup=False)
     if prepare is None and run is None:
-        raise UserError("say what to do: --prepare FOLDER makes the manifests that suites/ears.yaml takes, --run RESULTS correlates")
+        raise UserError("say what to do: --prepare FOLDER writes a suite over the rated audio, --run RESULTS correlates")
     return 0
 
 

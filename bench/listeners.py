@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import UserError, unknown
-from bench.files import write_atomically
+from bench.files import write_atomically, write_text
+from bench.suite import PACKAGED
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def read_ratings(path: Path, columns: Columns) -> list[Rating]:
 
 
 def write_manifests(ratings: Sequence[Rating], folder: Path, language: str) -> None:
-    """manifest.jsonl of the references and recordings.jsonl of the systems, as suites/ears.yaml takes them, in `folder`."""
+    """manifest.jsonl of the references, recordings.jsonl of the systems, and the packaged suite `ears` over the two, in `folder`."""
     references: dict[str, Path] = {}
     for rating in ratings:
         if rating.path is None or rating.reference is None:
@@ -70,6 +71,8 @@ def write_manifests(ratings: Sequence[Rating], folder: Path, language: str) -> N
     folder.mkdir(parents=True, exist_ok=True)
     _write_lines(folder / "manifest.jsonl", [{"id": item, "path": str(path), "language": language} for item, path in references.items()])
     _write_lines(folder / "recordings.jsonl", heard)
+    suite = (PACKAGED / "ears.yaml").read_text(encoding="utf-8").replace("../ears/", "")
+    write_text(folder / "ears.yaml", suite)
 
 
 def _rows(path: Path, columns: Columns) -> list[tuple[int, dict[str, str]]]:

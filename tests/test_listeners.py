@@ -136,12 +136,7 @@ def test_a_listening_test_from_its_csv_to_the_page(tmp_path, monkeypatch):
         return done.output
 
     assert "18 rated items" in call("listeners", str(ratings), *NAMES, *AUDIO, "--prepare", "ears")
-    (tmp_path / "ears.yaml").write_text(
-        "name: ears\ndatasets: [{manifest: ears/manifest.jsonl}]\n"
-        "codecs: [{codec: recordings, manifest: ears/recordings.jsonl}]\nmetrics: [mel_dac_train, delay_ms]\n",
-        encoding="utf-8",
-    )
-    call("run", "ears.yaml", "--out", "results/ears")
+    call("run", "ears/ears.yaml", "--set", "metrics=[mel_dac_train, delay_ms]", "--out", "results/ears")
     told = call("listeners", str(ratings), *NAMES, "--run", "results/ears")
     assert "mel\\_dac\\_train | items" in told
     found = by_row(report.read(tmp_path / "results/ears"))
