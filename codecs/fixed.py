@@ -39,7 +39,7 @@ def needs(checkpoint: str | None) -> list[Need]:
 
 
 def load(checkpoint: str | None, device: torch.device) -> SingleCodec:
-    """`tiny_80hz` (the default), `tiny_40hz`, `tiny_20hz`, or whatever bench/checkpoint.py resolves."""
+    """`tiny_80hz` (the default), `tiny_40hz_649bps`, `tiny_20hz`, or whatever bench/checkpoint.py resolves."""
     path = resolve(checkpoint or "tiny_80hz", "fixed")
     tensors, metadata = load_safetensors(path)
     config = config_of(metadata, path)

@@ -336,7 +336,7 @@ TINY = """
 name: tiny
 datasets: [{name: bundled, limit: 14}]
 codecs:
-  - {codec: fixed, checkpoint: tiny_40hz, points: [40hz]}
+  - {codec: fixed, checkpoint: tiny_40hz_649bps, points: [40hz]}
   - {codec: codecslime, checkpoint: tiny, points: [40hz]}
 metrics: [mel_dac_train, stoi]
 """
@@ -361,7 +361,7 @@ def shuffled_codebook(tensors: dict, rng: np.random.Generator) -> dict:
 
 @pytest.fixture(scope="module")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not find("tiny_40hz", "fixed") or not find("tiny", "codecslime"):
+    if not find("tiny_40hz_649bps", "fixed") or not find("tiny", "codecslime"):
         pytest.skip("the tiny checkpoints are not in codecs/checkpoints")
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "tiny.yaml").write_text(TINY, encoding="utf-8")
@@ -387,7 +387,7 @@ def test_a_damaged_checkpoint_is_caught(damage, regressed, tmp_path) -> None:
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file
 
-    source = find("tiny_40hz", "fixed")
+    source = find("tiny_40hz_649bps", "fixed")
     assert source is not None
     with safe_open(source, "pt") as file:
         metadata = file.metadata()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +135,11 @@ def test_a_point_that_was_refused_is_reported_as_failed_though_its_files_are_the
     number = str(list(merge([run]).points).index(("slime", point)))
     assert heard
     assert all(points and number not in points for points in heard.values())
+
+
+def test_the_folder_of_figures_has_a_page_that_shows_every_one(tmp_path) -> None:
+    figures = build([write_run(tmp_path / "run", synthetic_records(num_utterances=4, num_speakers=4))], tmp_path / "out").parent / "figures"
+    text = (figures / "index.html").read_text(encoding="utf-8")
+    assert {path.name for path in figures.glob("*.svg")} == set(re.findall(r'src="([^"]+)"', text))
+    assert all((figures / name).is_file() for name in re.findall(r'href="([^"/]+\.(?:svg|pdf|png))"', text))
+    assert (figures.parent / "table.tex").read_text(encoding="utf-8").startswith("% needs \\usepackage{booktabs}")

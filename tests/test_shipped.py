@@ -37,7 +37,8 @@ def mean_stoi(codec: Codec, points: list[OperatingPoint], speech: list[torch.Ten
 
 
 def test_fixed_is_intelligible_and_better_at_higher_rates(speech):
-    means = [mean_stoi(fixed.load(f"tiny_{rate}hz", CPU), [fixed.POINTS[f"{rate}hz"]], speech)[0] for rate in (80, 40, 20)]
+    models = {"80hz": "tiny_80hz", "40hz": "tiny_40hz_649bps", "20hz": "tiny_20hz"}
+    means = [mean_stoi(fixed.load(model, CPU), [fixed.POINTS[rate]], speech)[0] for rate, model in models.items()]
     assert means[0] > 0.85
     assert means == sorted(means, reverse=True)
 

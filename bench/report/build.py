@@ -20,7 +20,7 @@ from bench.published import Published
 from bench.record import MetricInfo, ranking
 from bench.report import listeners, media, papers, plot
 from bench.report.equal_bits import verdict_of
-from bench.report.leaderboard import SCRIPTS, STYLE, page_data, point_data, render_leaderboard, script, utterance_index
+from bench.report.leaderboard import SCRIPTS, STYLE, figures_page, page_data, point_data, render_leaderboard, script, utterance_index
 from bench.report.merge import Merged, merge
 from bench.report.table import render_csv, render_latex, render_markdown
 from bench.run.store import write_atomically
@@ -91,11 +91,11 @@ def _write_tables(merged: Merged, table: Table, gaps: Sequence[Gap], heard_by: S
 
 def _write_figures(merged: Merged, table: Table, curves: Curves, folder: Path) -> None:
     ranked = ranking(merged.metrics)
-    for against in AGAINST:
-        if ranked:
-            plot.save(plot.plot_metrics(table, curves, ranked, against), folder, f"all_{against}")
-    for info in ranked.values():
-        plot.save(plot.plot_metrics(table, curves, {info.name: info}, "bitrate"), folder, f"{info.name}_bitrate")
+    figures = {f"all_{against}": (ranked, against) for against in AGAINST if ranked}
+    figures |= {f"{info.name}_bitrate": ({info.name: info}, "bitrate") for info in ranked.values()}
+    for name, (metrics, against) in figures.items():
+        plot.save(plot.plot_metrics(table, curves, metrics, against), folder, name)
+    _write(folder / "index.html", figures_page(list(figures)))
 
 
 def _listening(records: pd.DataFrame, metrics: Mapping[str, MetricInfo]) -> list[tuple[str, str]]:

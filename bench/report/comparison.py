@@ -131,7 +131,8 @@ def _curve_notes(numbers: Numbers) -> list[str]:
         elif curve.dropped:
             dropped.setdefault(tuple(map("@".join, curve.dropped)), []).append(place)
     notes = [f"No BD-rate of {codec}: {reason} ({', '.join(places)})." for (codec, reason), places in reasons.items()]
-    notes += [f"Left out, as cheaper points are no worse: {', '.join(points)} ({', '.join(places)})." for points, places in dropped.items()]
+    for points, places in dropped.items():
+        notes.append(f"Left out, as a cheaper point is no worse or there is no score: {', '.join(points)} ({', '.join(places)}).")
     return notes or ([] if numbers.curves else ["No other codec has a curve: no BD-rate."])
 
 

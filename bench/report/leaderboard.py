@@ -98,11 +98,19 @@ def point_data(records: pd.DataFrame, units: Mapping[tuple[str, str], int], metr
 
 def render_leaderboard(data: Mapping[str, Any]) -> str:
     """index.html; the data and the code stand in files beside it."""
+    return _rendered(TEMPLATE, title=data["title"], description=data["description"], scripts=SCRIPTS, style=STYLE)
+
+
+def figures_page(names: Sequence[str]) -> str:
+    """figures/index.html: every figure, with its files to take away."""
+    return _rendered(TEMPLATE.with_name("figures.html.j2"), names=names, style=STYLE)
+
+
+def _rendered(template: Path, **values: Any) -> str:
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(title=data["title"], description=data["description"], scripts=SCRIPTS, style=STYLE)
+    return environment.from_string(template.read_text(encoding="utf-8")).render(**values)
 
 
 def script(name: str, data: Any) -> str:

@@ -281,7 +281,8 @@ def render_latex(table: Table) -> str:
         shown += f" {{\\scriptsize {_latex(entry.spread)}}}" if entry.spread else ""
         return shown + (f" {{\\scriptsize ({_latex(entry.note)})}}" if entry.note else "")
 
-    lines = [f"% {note}" for note in layout.notes]
+    needs = "needs \\usepackage{booktabs}; \\resizebox{\\linewidth}{!}{\\input{table}} of graphicx fits it to the page"
+    lines = [f"% {note}" for note in (needs, *layout.notes)]
     lines += [f"\\begin{{tabular}}{{{'l' * layout.keys}{'r' * (len(layout.heads) - layout.keys)}}}", "\\toprule"]
     lines += [" & ".join(_latex(title) for title in layout.heads) + " \\\\", "\\midrule"]
     for position, row in enumerate(layout.body):

@@ -51,7 +51,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        source = resolve("tiny_40hz", "fixed")
+        source = resolve("tiny_40hz_649bps", "fixed")
         entries = [{"codec": "fixed", "name": "baseline", "checkpoint": str(source), "points": ["40hz"]}]
         for strength in STRENGTHS:
             damaged = noisy(source, folder / f"{strength}.safetensors", strength)
