@@ -39,7 +39,7 @@ from bench.run import preflight
 from bench.run.runner import failures
 from bench.run.session import Options, score
 from bench.run.store import RECORDS, read_run
-from bench.suite import Suite, suite_of
+from bench.suite import Suite, checkpoint_mistake, suite_of
 
 _SHOWN_FAILURES = 20
 SHOWN = "shown.json"  # what the terminal showed of a run, and of which state of it
@@ -276,7 +276,9 @@ def check_codec(name: str, checkpoint: str | None, device: str) -> int:
 
     from bench.conformance import check
 
-    checks = check(known_codec(name), checkpoint, torch.device(device))
+    name = known_codec(name)
+    require(name, checkpoint)
+    checks = check(name, checkpoint, torch.device(device))
     for result in checks:
         print(f"{'pass' if result.passed else 'FAIL'}  {result.name}: {result.detail}")
     broken = sum(not result.passed for result in checks)
@@ -296,6 +298,8 @@ def encode_file(
     samples, sample_rate = _read_audio(source)
     require(name, checkpoint)
     codec = module.load(checkpoint, torch.device(device))
+    if not codec.sample_rate:
+        raise UserError(f"codec '{name}' has no sample rate of its own, which a file needs; take another")
     with torch.inference_mode():
         latent = codec.analyse(check_audio(torch.from_numpy(audio.resample(samples, sample_rate, codec.sample_rate))))
         try:
@@ -444,7 +448,9 @@ def _setting(text: str) -> tuple[str, float | str]:
 
 
 def require(codec: str, checkpoint: str | None) -> None:
-    """Unavailable where the codec can not be loaded here."""
+    """Unavailable where the codec can not be loaded here, UserError where its checkpoint is none."""
+    if checkpoint is not None and (mistake := checkpoint_mistake(codec_module(codec), codec, checkpoint, Path(checkpoint))):
+        raise UserError(f"--checkpoint {checkpoint}: {mistake}")
     lacking = [need for need in codec_module(codec).needs(checkpoint) if not need.available]
     if lacking:
         raise Unavailable("\n".join(f"codec '{codec}': {need.name} is not on this machine; get it with: {need.how}" for need in lacking))

@@ -25,7 +25,7 @@ from bench import audio
 from bench.bitstream import Packer, entropy_pack, entropy_unpack, pack, unpack
 from bench.codec import Codec, Encoded, OperatingPoint, check_audio, nominal_bitrate
 from bench.datasets.specs import BUNDLED, open_dataset, parse_spec
-from bench.errors import Unavailable
+from bench.errors import Unavailable, UserError
 from bench.latency import algorithmic_latency
 from bench.registry import codec_module
 
@@ -56,7 +56,12 @@ def check(name: str, checkpoint: str | None, device: torch.device) -> list[Check
     for need in module.needs(checkpoint):
         if not need.available:
             raise Unavailable(f"codec '{name}': {need.name} is not on this machine; get it with: {need.how}")
-    codec = module.load(checkpoint, device)
+    try:
+        codec = module.load(checkpoint, device)
+    except (UserError, Unavailable):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a codec raises is the finding
+        return [Check("loads", False, _first_line(error))]
     clips = [entry.read() for entry in open_dataset(parse_spec({"name": BUNDLED, "limit": 3}), Path(), seed=0).entries]
     rate = codec.sample_rate or _RATE_WITHOUT_ONE
     speech = np.concatenate([audio.resample(clip.audio, clip.sample_rate, rate) for clip in clips])
@@ -128,7 +133,11 @@ def _checked(name: str, rule: Callable[[], str]) -> Check:
     except Broken as broken:
         return Check(name, False, str(broken))
     except Exception as error:  # noqa: BLE001 - whatever a codec raises is the finding
-        return Check(name, False, f"{type(error).__name__}: {error}".splitlines()[0])
+        return Check(name, False, _first_line(error))
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 class _Trial:
@@ -369,7 +378,7 @@ class _Elsewhere:
             except Broken as broken:
                 decoded.append(str(broken))
             except Exception as error:  # noqa: BLE001 - whatever a codec raises is the finding
-                decoded.append(f"{type(error).__name__}: {error}".splitlines()[0])
+                decoded.append(_first_line(error))
         return decoded
 
 

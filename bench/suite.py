@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from bench.codec import Kind, OperatingPoint
+from bench.codec import CodecModule, Kind, OperatingPoint
 from bench.datasets.manifest import resolved
 from bench.datasets.specs import DatasetSpec, FolderSet, ManifestSet, parse_spec
 from bench.errors import UserError, unknown
@@ -344,15 +344,27 @@ def _resolve(
     )
 
 
+def checkpoint_mistake(codec: CodecModule, name: str, checkpoint: str, place: Path) -> str:
+    """What is wrong with a checkpoint that no need of the codec tells; "" where nothing is.
+
+    place   where it would be, as a file
+    """
+    if is_own(name):  # which need not say in needs() that it reads one
+        return f"no file {place}" if _WEIGHTS.fullmatch(checkpoint) and not _exists(place) else ""
+    needs = codec.needs(checkpoint)
+    of_weights = [need for need in needs if need.kind == "weights"]
+    is_file = bool(_WEIGHTS.fullmatch(checkpoint)) or _exists(place)
+    return f"codec '{name}' takes no checkpoint" if not of_weights or (is_file and needs == codec.needs(None)) else ""
+
+
 def _entry(
     spec: CodecSpec, label: str, module: str, base_dir: Path, where: _Path, mistakes: _Mistakes, registry: Registry
 ) -> Entry:
     checkpoint = spec.checkpoint
     if checkpoint is not None and _exists(stated := _place(base_dir, checkpoint)):
         checkpoint = str(stated)
-    elif checkpoint is not None and is_own(module) and _WEIGHTS.fullmatch(checkpoint):
-        # a file of one's own need not say in needs() that it reads a checkpoint
-        mistakes.add((*where, "checkpoint"), f"no file {stated}")
+    if checkpoint is not None and (mistake := checkpoint_mistake(registry.codec_module(module), module, checkpoint, stated)):
+        mistakes.add((*where, "checkpoint"), mistake)
     for key in ("manifest", "folder"):
         if getattr(spec, key) is not None:
             mistakes.add((*where, key), f"only `codec: {RECORDINGS}` takes a {key}")

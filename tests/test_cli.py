@@ -76,6 +76,77 @@ def test_a_mistake_is_one_clear_line_and_an_exit_code(arguments, code, told, ben
     assert not (tmp_path / "results").exists()
 
 
+OWN = {
+    "broken.py": ("x = 1\ndef f(:\n", 2, "broken.py:2: SyntaxError"),
+    "imports.py": ("import no_such_package\n", 2, "imports.py:1: ModuleNotFoundError"),
+    "half.py": ("VERSION = 1\n", 2, "half.py: a codec needs `INFO`"),
+    "raises.py": (
+        "from bench.codecs.pcm import INFO, POINTS, VERSION, needs, point\ndef load(checkpoint, device):\n    return checkpoint.no_such\n",
+        1,
+        "FAIL  loads: AttributeError: 'NoneType' object has no attribute 'no_such'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_codec_file_that_is_wrong_is_one_line_in_check_encode_and_decode(name, bench) -> None:
+    code, exit_code, told = OWN[name]
+    Path(name).write_text(code)
+    soundfile.write("in.wav", np.zeros(2400), 24000)
+    bench("encode", "in.wav", "in.scb", "--codec", "pcm", "--point", "16bit_24khz")
+    done = bench("check", name)
+    assert done.code == exit_code
+    assert told in done.err + done.out
+    assert "Traceback" not in done.err + done.out
+    for call in (("encode", "in.wav", "x.scb", "--codec", name, "--point", "16bit_24khz"), ("decode", "in.scb", "x.wav", "--codec", name)):
+        if exit_code == 2:
+            done = bench(*call)
+            assert (done.code, told in done.err) == (2, True)
+            assert len(done.err.splitlines()) == 1
+
+
+OUT = {
+    "a file": ("taken", "a file is in its place"),
+    "below a file": ("taken/deep/er", "a file is in its place"),
+    "not writable": ("/proc/out", "/proc/out"),
+}
+
+
+@pytest.mark.parametrize("case", OUT)
+def test_a_folder_of_results_that_cannot_be_is_told_before_any_work(case, bench) -> None:
+    out, told = OUT[case]
+    Path("taken").touch()
+    done = bench("run", SMOKE, "--out", out)
+    assert done.code == 2
+    assert told in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_what_encode_and_decode_cannot_write_or_take_is_one_line(bench) -> None:
+    soundfile.write("in.wav", np.zeros(2400), 24000)
+    pcm = ("--codec", "pcm", "--point", "16bit_24khz")
+    assert bench("encode", "in.wav", "in.scb", *pcm).code == 0
+    Path("taken").touch()
+    Path("folder.wav").mkdir()
+    Path("here.pt").touch()
+    calls = {
+        "suffix 'xyz' unknown": ("decode", "in.scb", "out.xyz"),
+        "suffix '' unknown": ("decode", "in.scb", "out"),
+        "folder.wav: is a folder": ("decode", "in.scb", "folder.wav"),
+        "taken/out.wav: cannot be written": ("decode", "in.scb", "taken/out.wav"),
+        "taken/x.scb: cannot be written": ("encode", "in.wav", "taken/x.scb", *pcm),
+        "no_such.wav: is not there": ("encode", "no_such.wav", "x.scb", *pcm),
+        "codec 'reference' has no sample rate": ("encode", "in.wav", "x.scb", "--codec", "reference", "--point", "original"),
+        "--checkpoint no_such.pt: codec 'pcm' takes no checkpoint": ("encode", "in.wav", "x.scb", *pcm, "--checkpoint", "no_such.pt"),
+        "--checkpoint here.pt: codec 'opus' takes no checkpoint": ("check", "opus", "--checkpoint", "here.pt"),
+    }
+    for told, call in calls.items():
+        done = bench(*call)
+        assert (done.code, told in done.err) == (2, True), done
+        assert len(done.err.splitlines()) == 1
+    assert not Path("x.scb").exists()
+
+
 @pytest.mark.parametrize("what", ["codecs", "points", "metrics", "datasets"])
 def test_lists_say_what_can_run_here(what, bench) -> None:
     listed = bench("list", what)

@@ -231,6 +231,15 @@ def test_a_checkpoint_that_is_not_there_is_told_though_the_codec_needs_nothing(t
     assert load(tmp_path, text.replace("ours/best.pt", "a_name_that_load_knows")).entries
 
 
+@pytest.mark.parametrize("checkpoint", ["no_such.pt", "tiny", "here.pt"])
+@pytest.mark.parametrize("codec", ["opus", "pcm"])
+def test_a_codec_without_weights_takes_no_checkpoint(codec, checkpoint, tmp_path) -> None:
+    (tmp_path / "here.pt").touch()
+    text = f"name: s\ndatasets: [bundled]\ncodecs: [{{codec: {codec}, checkpoint: {checkpoint}}}]\nmetrics: [stoi]\n"
+    (told,) = mistakes(tmp_path, text)
+    assert told == f"{tmp_path}/suite.yaml:3: codecs[0].checkpoint: codec '{codec}' takes no checkpoint"
+
+
 @pytest.mark.parametrize(
     "override", ["metrics=" + "[" * 5000, "name=[*a]", "seed=" + "9" * 9000, "datasets.²=1", "name=&a [*a]"], ids=ascii
 )
