@@ -31,9 +31,12 @@ def browser() -> Iterator[Any]:
 
 
 @contextmanager
-def opened_page(browser: Any, index: Path) -> Iterator[Any]:
-    """The page, opened from the file system; fails the test if it ever complains, or asks for more than files beside it."""
-    context = browser.new_context(viewport={"width": 1360, "height": 900})
+def opened_page(browser: Any, index: Path, **options: Any) -> Iterator[Any]:
+    """The page, opened from the file system; fails the test if it ever complains, or asks for more than files beside it.
+
+    options   of the browser's context (color_scheme, viewport, ...)
+    """
+    context = browser.new_context(**{"viewport": {"width": 1360, "height": 900}, **options})
     opened = context.new_page()
     wrong: list[str] = []
     opened.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)

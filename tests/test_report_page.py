@@ -436,3 +436,14 @@ def test_what_listeners_say_and_where_frames_went_are_shown_where_known(browser:
         assert page.locator("#rates .soundbar").count() == 3 * 3  # three points of the dynamic codec
         show(page, "listeners")
         assert page.inner_text("#listeners tbody tr").split()[:3] == ["pesq_wb", "items", "1.000"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_any_view(browser: Any, index: Path, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python").Axe()
+    with opened_page(browser, index, color_scheme=scheme) as page:
+        for view in ("leaderboard", "papers", "curves", "rates", "listen", "compare", "provenance"):
+            show(page, view)
+            page.wait_for_timeout(100)
+            found = axe.run(page, options={"preload": False}).response["violations"]
+            assert not found, [(view, each["id"], each["nodes"][0]["html"]) for each in found]

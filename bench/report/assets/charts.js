@@ -81,7 +81,7 @@ bench.charts = (() => {
   function dot(series, point, x, y) {
     const shape = svg("path", {
       class: "dot", d: bench.markerPath(series.marker, series.small ? 2.6 : 4.2), transform: `translate(${x} ${y})`, stroke: series.colour,
-      fill: series.marker === "cross" ? "none" : series.colour, tabindex: series.small ? null : 0, role: series.small ? null : "link", "aria-label": point.lines.join(", "),
+      fill: series.marker === "cross" ? "none" : series.colour, tabindex: series.small ? null : 0, role: series.small ? "img" : "link", "aria-label": point.lines.join(", "),
       onmousemove: (event) => bench.tooltip(event, point.lines), onmouseleave: bench.hideTooltip,
       onfocus: (event) => bench.tooltip(event, point.lines), onblur: bench.hideTooltip,
       onclick: () => { bench.hideTooltip(); point.open(); },

@@ -69,7 +69,7 @@ bench.views.compare = (() => {
         el("td", {}, wins(each)), el("td", { class: "num" }, `${digits((100 * each.better) / each.n, 3)} %`), el("td", { class: "num" }, String(each.n)));
     };
     const units = [...new Set(all.map((each) => `${bench.report.clustered_by[0][each.metric]}s`))].join(" or ");
-    const heads = ["A", "B", "A − B", "95 % interval", "", "p", "p, Holm", "better / equal / worse", "A wins", "n"];
+    const heads = ["A", "B", "A − B", "95 % interval", "drawn", "p", "p, Holm", "better / equal / worse", "A wins", "n"];
     return el("div", { class: "scroll" }, el("table", { class: "plain-table" },
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Metric"), heads.map((text) => el("th", { scope: "col", class: "num" }, text)))),
       el("tbody", {}, rates(a, b), all.map(row))),

@@ -152,7 +152,7 @@ bench.views.listen = (() => {
     const now = current();
     for (const slot of slots.values()) slot.audio.muted = slot !== now;
     if (before && Math.abs(now.audio.currentTime - before.audio.currentTime) > 0.02) now.audio.currentTime = before.audio.currentTime;
-    for (const button of document.querySelectorAll("#player [data-slot]")) button.setAttribute("aria-checked", String(button.dataset.slot === name));
+    for (const button of document.querySelectorAll("#player button[data-slot]")) button.setAttribute("aria-checked", String(button.dataset.slot === name));
     for (const track of document.querySelectorAll("#player .track")) track.classList.toggle("heard", track.dataset.slot === name);
   }
 
