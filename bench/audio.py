@@ -55,8 +55,8 @@ def read(path: Path | str) -> tuple[np.ndarray, int]:
 def probe(path: Path | str) -> tuple[int, int]:
     """Number of samples and sample rate in Hz; from the header where that is to be trusted, else decoded. ValueError where read() would."""
     path = _regular(path)
-    if _by_header(path):
-        with _sound_file(path) as file:
+    if _by_header(path) and (file := _sound_file(path)) is not None:
+        with file:
             _check_header(file)
             if 0 < file.frames < 2**62:
                 return _true_length(path, file), file.samplerate
@@ -108,20 +108,17 @@ def _by_header(path: Path) -> bool:
     return not (is_mp3 or head.startswith(_CONTAINERS) or head[4:8] == b"ftyp" or head.startswith(b"#!AMR"))
 
 
-def _sound_file(path: Path) -> soundfile.SoundFile:
+def _sound_file(path: Path) -> soundfile.SoundFile | None:
+    """None where libsndfile does not know it: FFmpeg may."""
     try:
         return soundfile.SoundFile(str(path))
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"no readable audio ({error.error_string.strip().rstrip('.')})") from None
+    except soundfile.LibsndfileError:
+        return None
 
 
 def _open(path: Path) -> tuple[np.ndarray, int] | None:
     """float32 [T, channels] by libsndfile; None where PyAV has to decode it: other containers, MP3, and a length that is not stated."""
-    if not _by_header(path):
-        return None
-    try:
-        file = _sound_file(path)
-    except ValueError:
+    if not _by_header(path) or (file := _sound_file(path)) is None:
         return None
     with file:
         _check_header(file)
@@ -194,6 +191,8 @@ def _decode_all(path: Path) -> tuple[np.ndarray, int]:
             if not container.streams.audio:
                 raise ValueError("holds no audio")
             stream = container.streams.audio[0]
+            if stream.codec_context is None:
+                raise ValueError("holds audio in a coding that is unknown here")
             _check_rate(stream.rate or 0)
             announced_s = _announced_s(path, container, stream)
             if announced_s is not None and announced_s > MAX_SECONDS:

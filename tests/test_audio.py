@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import struct
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -156,3 +157,33 @@ def test_the_reported_flac_lasts_as_long_as_ffmpeg_says(tmp_path) -> None:
     shutil.copy(CASES / "07-flac-unknown-length/wav/b.flac", tmp_path / "b.flac")
     read, rate = audio.read(tmp_path / "b.flac")
     assert len(read) / rate == pytest.approx(2.685, abs=0.001)
+
+
+@pytest.mark.parametrize("coding", [0x5843, 0xC810, 0x1B811])
+def test_a_wav_in_a_coding_that_nobody_knows_is_refused(coding: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros(8000), 16000)
+    content = bytearray(path.read_bytes())
+    content[20:22] = (coding & 0xFFFF).to_bytes(2, "little")
+    path.write_bytes(content)
+    for read in (audio.read, audio.probe):
+        with pytest.raises(ValueError, match=r"coding that is unknown|no readable audio"):
+            read(path)
+
+
+def test_the_length_of_a_header_is_the_length_that_is_read(tmp_path: Path) -> None:
+    """Of a WAV that libsndfile refuses and FFmpeg reads: the bits a sample are not those of the block."""
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros(8000), 16000)
+    content = bytearray(path.read_bytes())
+    content[34:36] = (51216).to_bytes(2, "little")
+    path.write_bytes(content)
+
+    def outcome(read: Callable[[Path], tuple[object, int]]) -> tuple[int, int] | str:
+        try:
+            samples, rate = read(path)
+        except ValueError:
+            return "refused"
+        return (samples if isinstance(samples, int) else len(samples)), rate  # type: ignore[arg-type]
+
+    assert outcome(audio.read) == outcome(audio.probe)
