@@ -15,6 +15,7 @@ from types import ModuleType
 from bench.errors import UserError
 
 CODECS, METRICS = "speech_codec_bench.codecs", "speech_codec_bench.metrics"  # groups of entry points
+_OURS = __name__.split(".")[0]
 _LIBRARIES = ("site-packages", "dist-packages")  # folders whose files are not beside one another for a purpose
 
 
@@ -95,6 +96,8 @@ def _imported(path: Path) -> Iterator[Path]:
         beside = path.parent if level < 2 else path.parents[level - 1]
         for name in names:
             steps = name.split(".") if name else []
+            if not level and steps[:1] == [_OURS]:
+                continue  # has versions of its own, and may lie beside the file in a clone
             if not level and steps and steps[0] == package.name and (package / "__init__.py").is_file():
                 beside = package.parent
             elif beside.name in _LIBRARIES:

@@ -263,6 +263,14 @@ def test_a_decorated_function_is_still_a_function() -> None:
     assert likeness(0, 0, 0) == 1
 
 
+def test_a_file_in_a_clone_takes_this_package_for_no_sibling(folder) -> None:
+    (folder / "bench").symlink_to(Path(sys.modules["bench"].__path__[0]))
+    assert [path.name for path in sources_of(folder / "my_codec.py")] == ["my_codec.py", "my_numbers.py"]
+    before = sys.modules["bench.codec"]
+    Registry().codec_module(str(folder / "my_codec.py"))
+    assert sys.modules["bench.codec"] is before
+
+
 def test_sources_stop_at_libraries(tmp_path) -> None:
     libraries = tmp_path / "site-packages"
     libraries.mkdir()

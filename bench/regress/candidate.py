@@ -74,6 +74,21 @@ def judge(
     baseline     a run's folder, a file of `bench baseline save`, or its name; read, never written to
     checkpoint   a path, or whatever else bench/checkpoint.py resolves
     engine, registry   in place of what `options` name, and of all that is installed
+
+    In pytest:
+
+        # test_checkpoint.py
+        from pathlib import Path
+
+        from bench.regress.candidate import judge
+        from bench.run.session import Options
+        from bench.suite import load_suite
+
+        def test_the_new_checkpoint_is_not_worse(tmp_path):
+            suite = load_suite(Path("my_suite.yaml"))
+            checkpoint = "codecs/checkpoints/codecslime_tiny.safetensors"
+            result = judge(suite, "my_suite", "codecslime", checkpoint, Options(tmp_path / "run"))
+            assert result.passed(), result.failing()
     """
     known = read_baseline(baseline)
     if options.out.resolve() == known.source.resolve():
