@@ -327,6 +327,8 @@ def decode_file(source: Path, target: Path, codec_name: str | None, checkpoint: 
 
     _writable_audio(target)
     try:
+        if source.exists() and not source.is_file():
+            raise UserError(f"{source}: is no regular file")  # a FIFO would wait for ever
         data = source.read_bytes()
     except OSError as error:
         raise UserError(f"{source}: {error.strerror}") from None

@@ -129,12 +129,16 @@ def test_what_encode_and_decode_cannot_write_or_take_is_one_line(bench) -> None:
     Path("taken").touch()
     Path("folder.wav").mkdir()
     Path("here.pt").touch()
+    os.mkfifo("pipe")
     calls = {
         "suffix 'xyz' unknown": ("decode", "in.scb", "out.xyz"),
         "suffix '' unknown": ("decode", "in.scb", "out"),
         "folder.wav: is a folder": ("decode", "in.scb", "folder.wav"),
         "taken/out.wav: cannot be written": ("decode", "in.scb", "taken/out.wav"),
         "taken/x.scb: cannot be written": ("encode", "in.wav", "taken/x.scb", *pcm),
+        "/dev/zero: is no regular file": ("decode", "/dev/zero", "out.wav"),
+        "folder.wav: is no regular file": ("decode", "folder.wav", "out.wav"),
+        "pipe: is no regular file": ("decode", "pipe", "out.wav"),
         "no_such.wav: is not there": ("encode", "no_such.wav", "x.scb", *pcm),
         "codec 'reference' has no sample rate": ("encode", "in.wav", "x.scb", "--codec", "reference", "--point", "original"),
         "--checkpoint no_such.pt: codec 'pcm' takes no checkpoint": ("encode", "in.wav", "x.scb", *pcm, "--checkpoint", "no_such.pt"),
