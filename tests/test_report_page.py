@@ -447,3 +447,16 @@ def test_axe_finds_nothing_in_any_view(browser: Any, index: Path, scheme: str) -
             page.wait_for_timeout(100)
             found = axe.run(page, options={"preload": False}).response["violations"]
             assert not found, [(view, each["id"], each["nodes"][0]["html"]) for each in found]
+
+
+def test_stated_rates_and_lengths_that_are_off_are_marked(browser: Any, tmp_path: Path) -> None:
+    records = synthetic_records(num_utterances=8, num_speakers=8)
+    is_made = records["codec"] == "opus"
+    records["bits_total"] = records["bits_total"].where(~is_made, 0)
+    records["length_error"] = np.where(is_made, 200, 0)
+    index = build([write_run(tmp_path / "run", records, run_info(CODECS))], tmp_path / "out")
+    with opened_page(browser, index) as page:
+        show(page, "leaderboard")
+        rows = page.locator("#leaderboard tbody tr").all_inner_texts()
+    assert {("stated" in row, "+12.5 ms" in row) for row in rows if "opus" in row} == {(True, True)}
+    assert not any("stated" in row or "12.5 ms" in row for row in rows if "opus" not in row)
