@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,13 @@ import pytest
 import torch
 
 from bench import audio, bitstream
-from bench.analysis.comparison import resampled_curves
+from bench.analysis.comparison import pareto_points, resampled_curves
 from bench.analysis.grid import grid
 from bench.analysis.summary import summary
 from bench.codec import Encoded, Stream
 from bench.report import media, plot
 from bench.report.style import COLOURS, looks
-from tests.runs import METRICS, synthetic_records
+from tests.runs import METRICS, Codecs, synthetic_records
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,28 @@ def test_colours_are_those_of_the_page(records: pd.DataFrame, tmp_path: Path) ->
     style = looks({"fixed_40": "fixed", "slime": "dynamic"})
     assert style["fixed_40"].colour in picture
     assert style["slime"].colour in picture
+
+
+def test_of_many_codecs_those_on_the_front_are_named_and_the_others_counted(tmp_path: Path) -> None:
+    codecs: Codecs = {
+        "reference": ("ceiling", {"original": (0.0, 0)}),
+        **{f"codec_{n}": (("fixed", "dynamic")[n % 2], {"1q": (12.5 + n, 1)}) for n in range(40)},
+    }
+    records = synthetic_records(codecs=codecs)
+    metrics = {name: METRICS[name] for name in ("pesq_wb", "stoi")}
+    curves = resampled_curves(grid(records, metrics), seed=0)
+    figure = plot.plot_metrics(summary(records, metrics), curves, metrics, "bitrate")
+    plot.save(figure, tmp_path, "figure")
+    labels = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert len(labels) <= plot.MAX_CODECS + 2
+    assert "reference" in labels
+    assert any(label.endswith(" others") for label in labels)
+    named = {label for label in labels if label.startswith("codec_")}
+    front = pareto_points(curves, METRICS["pesq_wb"], "bitrate", [codec for codec in codecs if codec != "reference"])
+    assert named & {codec for codec, _ in front}
+    many = {f"metric_{n}": replace(METRICS["pesq_wb"], name="pesq_wb") for n in range(40)}
+    drawn_axes = plot.plot_metrics(summary(records, metrics), curves, many, "bitrate").axes
+    assert len(drawn_axes) == plot.MAX_PANELS
 
 
 def test_looks_tell_kinds_apart_without_colour_and_never_run_out() -> None:

@@ -90,12 +90,13 @@ def _write_tables(merged: Merged, table: Table, gaps: Sequence[Gap], heard_by: S
 
 
 def _write_figures(merged: Merged, table: Table, curves: Curves, folder: Path) -> None:
-    ranked = ranking(merged.metrics)
+    leading = list(ranking(merged.metrics).items())
+    ranked, left_out = dict(leading[: plot.MAX_PANELS]), [name for name, _ in leading[plot.MAX_PANELS :]]
     figures = {f"all_{against}": (ranked, against) for against in AGAINST if ranked}
     figures |= {f"{info.name}_bitrate": ({info.name: info}, "bitrate") for info in ranked.values()}
     for name, (metrics, against) in figures.items():
         plot.save(plot.plot_metrics(table, curves, metrics, against), folder, name)
-    _write(folder / "index.html", figures_page(list(figures)))
+    _write(folder / "index.html", figures_page(list(figures), left_out))
 
 
 def _listening(records: pd.DataFrame, metrics: Mapping[str, MetricInfo]) -> list[tuple[str, str]]:

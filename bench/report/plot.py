@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,15 @@ from bench.analysis.comparison import AGAINST, Curves, pareto_points
 from bench.analysis.summary import Row, Table
 from bench.files import disk_errors
 from bench.record import MetricInfo
-from bench.report.style import Look, looks
+from bench.report.style import COLOURS, Look, looks
 from bench.report.table import ARROW
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MAX_CODECS = len(COLOURS)  # named in a legend; of more, those on the fronts, in colours of the figure's own, and the others as grey points
+MAX_PANELS = 12  # metrics of one figure
 AXIS_LABEL = {
     "bitrate": "Bitrate (kbit/s), tokens and side information",
     "token_rate": "Tokens per second",
@@ -44,11 +47,16 @@ def rate_of(row: Row, against: str) -> float:
 
 
 def plot_metrics(table: Table, curves: Curves, metrics: Mapping[str, MetricInfo], against: str) -> Figure:
-    """A panel a metric, two a row, with one legend above: 95 % intervals, the Pareto front as a grey step, the reference dotted."""
+    """A panel a metric, two a row, with one legend above: 95 % intervals, the Pareto front as a grey step, the reference dotted.
+
+    At most MAX_PANELS metrics; of more than MAX_CODECS codecs, those that are `most_on_front` are named.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    style = looks({row.codec: row.kind for row in table.rows})
+    metrics = dict(list(metrics.items())[:MAX_PANELS])
+    kinds = {row.codec: row.kind for row in table.rows}
+    style = looks({codec: kinds[codec] for codec in most_on_front(curves, metrics, against, kinds)})
     columns = min(2, len(metrics))
     rows = -(-len(metrics) // columns)
     with mpl.rc_context(RC):
@@ -62,6 +70,17 @@ def plot_metrics(table: Table, curves: Curves, metrics: Mapping[str, MetricInfo]
         if handles:
             figure.legend(handles, labels, loc="outside upper center", ncols=min(4, 2 * columns), handlelength=2.5)
     return figure
+
+
+def most_on_front(curves: Curves, metrics: Mapping[str, MetricInfo], against: str, kinds: Mapping[str, str]) -> list[str]:
+    """All codecs, where they are MAX_CODECS at most; else the reference and those with most points on the Pareto fronts, as they come."""
+    ranked = [codec for codec, kind in kinds.items() if kind != "ceiling"]
+    if len(ranked) <= MAX_CODECS:
+        return list(kinds)
+    fronts = [pareto_points(curves, info, against, ranked) for info in metrics.values()]
+    counts = Counter(codec for front in fronts for codec, _ in front)
+    chosen = {codec for codec, _ in counts.most_common(MAX_CODECS)}
+    return [codec for codec, kind in kinds.items() if kind == "ceiling" or codec in chosen]
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
@@ -82,7 +101,13 @@ def _draw(panel: Axes, table: Table, curves: Curves, info: MetricInfo, against: 
     codecs: dict[str, list[Row]] = {}
     for row in table.rows:
         codecs.setdefault(row.codec, []).append(row)
+    others = [row for codec, rows in codecs.items() if codec not in style for row in rows]
+    if others:
+        rates, means = [rate_of(row, against) for row in others], [row.cells[info.name].mean for row in others]
+        panel.scatter(rates, means, s=6, color="0.75", linewidths=0, zorder=0, label=f"{len(codecs) - len(style)} others")
     for codec, rows in codecs.items():
+        if codec not in style:
+            continue
         drawn = sorted(
             (row for row in rows if np.isfinite(rate_of(row, against) + row.cells[info.name].mean)), key=lambda row: rate_of(row, against)
         )
