@@ -20,7 +20,6 @@ app = typer.Typer(
     name="bench",
     help="Compares fixed and dynamic frame-rate speech codecs.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -51,6 +50,10 @@ def run(
     timeout: Timeout = 600.0,
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="recordings need not have every utterance")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="the whole traceback of every failure")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="prints failures alone")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="prints table and failures for machines")] = False,
+    codecs: Annotated[str, typer.Option(help="of the suite only these, with commas", show_default=False)] = "",
+    metrics: Annotated[str, typer.Option(help="of the suite only these, with commas", show_default=False)] = "",
     set_: Set = [],  # noqa: B006
 ) -> None:
     """Runs what is missing of a suite, prints the table, and writes it with the report.
@@ -59,12 +62,13 @@ def run(
     """
     from bench.commands import run_suite
     from bench.run.session import Options
+    from bench.suite import selected
 
     _one_of("--engine", engine, ("local", "ray"))
-    loaded = _load(suite, set_)
+    loaded = selected(_load(suite, set_), _names(codecs), _names(metrics))
     folder = _folder(out or Path("results") / loaded.name)
     options = Options(folder, _device(device), jobs, engine, limit, skip_unavailable, _command(), per_device, allow_missing, timeout)
-    raise typer.Exit(run_suite(loaded, options, verbose))
+    raise typer.Exit(run_suite(loaded, options, verbose, quiet, json_))
 
 
 @app.command()
@@ -92,7 +96,7 @@ def score(
     from bench.commands import SCORED, SCORED_TEXT, folder_suite, run_suite
     from bench.run.session import Options
 
-    chosen = [each.strip() for each in metrics.split(",") if each.strip()] or [*SCORED, *([SCORED_TEXT] if text else [])]
+    chosen = _names(metrics) or [*SCORED, *([SCORED_TEXT] if text else [])]
     suite = folder_suite(reference, generated, chosen, name, text, language, pair, bitrate_kbps, frame_rate_hz)
     folder = _folder(out or Path("results") / suite.name)
     options = Options(folder, _device(device), jobs, command=_command(), allow_missing=allow_missing)
@@ -162,7 +166,7 @@ def watch(
     suite: Annotated[str, typer.Option(metavar="SUITE", help="what to score them on")],
     codec: Annotated[str, typer.Option(metavar="NAME", help="of the suite; its weights are replaced")],
     out: Annotated[Path | None, typer.Option(help="by default results/watch/<suite>-<codec>", show_default=False)] = None,
-    match: Annotated[str, typer.Option(metavar="GLOB", help="which files are checkpoints")] = "*.safetensors",
+    match: Annotated[str, typer.Option(metavar="GLOB", help="by default .safetensors, .pt, .ckpt", show_default=False)] = "",
     every: Annotated[float, typer.Option(min=0.1, help="seconds between two looks")] = 60.0,
     once: Annotated[bool, typer.Option("--once", help="one look, then an exit code: 1 where a regression stands")] = False,
     device: Device = "cpu",
@@ -348,6 +352,10 @@ def main() -> None:
 def _complain(error: object, code: int) -> None:
     print(error, file=sys.stderr)
     sys.exit(code)
+
+
+def _names(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
 
 
 def _load(suite: str, overrides: list[str]) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 import re
@@ -51,11 +53,14 @@ _LOG_WIDTH = 140  # characters, of what a CI's log keeps
 _CODEC_FILE = b"SCF1"  # `bench encode`: this, the codec's name and checkpoint as JSON with its length, then the bitstream
 
 
-def run_suite(suite: Suite, options: Options, verbose: bool = False) -> int:
-    """`bench run`: 0 when all was scored, 1 when there are recorded failures, or nothing at all was scored."""
+def run_suite(suite: Suite, options: Options, verbose: bool = False, quiet: bool = False, as_json: bool = False) -> int:
+    """`bench run`: 0 when all was scored, 1 when there are recorded failures, or nothing at all was scored.
+
+    quiet      prints the failures alone; as_json: one JSON object with the table, the places of results and report, and the failures
+    """
     console = Console()
     try:
-        frame = score(suite, options, console)
+        frame = score(suite, options, Console(quiet=True) if quiet or as_json else console)
     except KeyboardInterrupt:
         console.print("interrupted; what was scored is kept, and the same command goes on from there")
         return 130
@@ -65,12 +70,18 @@ def run_suite(suite: Suite, options: Options, verbose: bool = False) -> int:
     if known.get("stamp") != stamp or not page.is_file():
         known = {"stamp": stamp, "text": _results(suite, options.out, page.parent, console)}
         write_json(options.out / SHOWN, known)
-    print(known["text"], end="")
     failed = failures(frame)
-    if failed:
+    if as_json:
+        table = list(csv.DictReader(io.StringIO((options.out / "table.csv").read_text(encoding="utf-8"))))
+        named = [dict(zip(("codec", "point", "utterance", "what", "reason"), each, strict=True)) for each in failed]
+        told = {"results": str(options.out), "report": str(page), "table": table, "failures": named}
+        print(json.dumps(told, ensure_ascii=False, indent=1))
+    elif not quiet:
+        print(known["text"], end="")
+    if failed and not as_json:
         _show_failures(console, failed, options.out, verbose)
     scored = bool(frame[list(suite.metric_names)].notna().any(axis=None))
-    if not scored:
+    if not scored and not as_json:
         console.print("nothing was scored", markup=False)
     return 0 if scored and not failed else 1
 

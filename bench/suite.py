@@ -218,6 +218,16 @@ class Suite:
         return tuple(spec.metric for spec in self.metrics)
 
 
+def selected(suite: Suite, codecs: Sequence[str], metrics: Sequence[str]) -> Suite:
+    """`suite` with only the codecs (by label) and the metrics that are named; all of them where none are. The original stays."""
+    labels = [entry.label for entry in suite.entries]
+    for what, names, known in (("codec", codecs, labels), ("metric", metrics, suite.metric_names)):
+        if wrong := [name for name in names if name not in known]:
+            raise UserError(f"{suite.source}: {unknown(f'{what} of the suite', wrong[0], known)}")
+    entries = tuple(entry for entry in suite.entries if not codecs or entry.label in (*codecs, REFERENCE))
+    return replace(suite, entries=entries, metrics=tuple(spec for spec in suite.metrics if not metrics or spec.metric in metrics))
+
+
 def find_suite(name: str) -> Path:
     """The file of a suite: a path, or the name of one that comes with the package (`low_rate`, `papers/lfsc`)."""
     path = Path(name)

@@ -139,6 +139,24 @@ def test_sorting_keeps_the_ceiling_on_top_and_puts_the_best_first(page: Any) -> 
     assert point_names(page) == before
 
 
+def test_medians_are_sorted_and_marked_and_saved_as_they_show(page: Any, table: Table) -> None:
+    page.get_by_label("Show", exact=True).select_option(label="median, 5th–95th percentile")
+    page.get_by_role("button", name="pesq_wb ↑ (MOS)", exact=True).click()
+    values = [float(text) for text in page.locator("#leaderboard .board tbody tr > :nth-child(8) .value").all_inner_texts()]
+    assert values[1:] == sorted(values[1:], reverse=True)
+    assert page.locator("#leaderboard .board tbody tr").nth(1).locator(":nth-child(8).best").count() == 1
+    assert page.locator("#leaderboard .board tbody .tied").count() == 0
+    page.fill("#filter-text", "fixed")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="CSV of this table").click()
+    assert saved.value.suggested_filename == "leaderboard.csv"
+    rows = pd.read_csv(saved.value.path())
+    assert rows["point"].tolist() == point_names(page)
+    shown = page.locator("#leaderboard .board tbody tr > :nth-child(8) .value").all_inner_texts()
+    assert rows["pesq_wb ↑ (MOS)"].tolist() == [float(text) for text in shown]
+    assert (rows["pesq_wb ↑ (MOS) 5th percentile"] <= rows["pesq_wb ↑ (MOS)"]).all()
+
+
 def test_filters_narrow_the_rows_and_mark_the_best_of_what_is_left(page: Any) -> None:
     page.fill("#filter-text", "fixed")
     assert point_names(page) == ["original", "1q", "2q", "4q", "8q"]

@@ -9,7 +9,7 @@ import pytest
 
 from bench.codec import OperatingPoint
 from bench.errors import UserError
-from bench.suite import load_suite
+from bench.suite import load_suite, selected
 from tests import toys
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -246,3 +246,15 @@ def test_a_codec_without_weights_takes_no_checkpoint(codec, checkpoint, tmp_path
 def test_an_override_that_is_no_yaml_is_told_in_one_line(override, tmp_path) -> None:
     (told,) = mistakes(tmp_path, GOOD, override)
     assert told.startswith("--set ")
+
+
+def test_codecs_and_metrics_of_a_suite_are_chosen_by_name(tmp_path) -> None:
+    (tmp_path / "suite.yaml").write_text(GOOD, encoding="utf-8")
+    suite = load_suite(tmp_path / "suite.yaml")
+    labels, metrics = [entry.label for entry in suite.entries], suite.metric_names
+    fewer = selected(suite, [labels[-1]], [metrics[0]])
+    assert [entry.label for entry in fewer.entries] == ["reference", labels[-1]]
+    assert fewer.metric_names == metrics[:1]
+    assert selected(suite, [], []) == suite
+    with pytest.raises(UserError, match="codec of the suite 'nosuch' unknown"):
+        selected(suite, ["nosuch"], [])

@@ -13,6 +13,7 @@ import torch
 from bench.checkpoint import resolve, sha256
 from bench.codec import CodecInfo, Encoded
 from bench.errors import UserError
+from bench.needs import Need, weights
 from bench.suite import Suite, load_suite
 from tests import toys
 
@@ -45,11 +46,15 @@ def _load(checkpoint: str | None, device: torch.device) -> NoisyCodec:
     return NoisyCodec(noise, sha256(path))
 
 
+def _needs(checkpoint: str | None) -> list[Need]:
+    return [] if checkpoint is None else [weights("noisy", checkpoint)]
+
+
 def install(monkeypatch: pytest.MonkeyPatch, metric: toys.ToyMetric, version: int = 1) -> None:
     """The codec `noisy`, the metric and an engine in this process."""
     points = toys.codec_module(None).POINTS
     codec: Any = SimpleNamespace(
-        INFO=CodecInfo("fixed", "Noisy", "Apache-2.0"), VERSION=1, POINTS=points, needs=lambda checkpoint: [], load=_load
+        INFO=CodecInfo("fixed", "Noisy", "Apache-2.0"), VERSION=1, POINTS=points, needs=_needs, load=_load
     )
     toys.install(monkeypatch, {"noisy": codec}, [toys.metric_module(metric, version=version)])
     toys.run_in_this_process(monkeypatch)

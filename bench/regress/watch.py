@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HISTORY = "history.jsonl"
+CHECKPOINTS = (".safetensors", ".pt", ".ckpt")
 _SETTLED_S = 1.0  # a file that does not change for so long is taken as written; if it was not, it is refused until it has changed
 _STEP_IN_NAME = re.compile(r"step\W?_?(\d+)", re.IGNORECASE)
 _STEPS_IN_METADATA = ("total_steps", "steps", "step", "global_step")
@@ -185,13 +186,19 @@ def _draw_metric(panel: Axes, history: History, name: str, places: Sequence[Plac
     panel.set_ylabel(head(history.metrics[name]))
 
 
+def _matches(folder: Path, match: str) -> list[Path]:
+    """The files that `match` names, without it those with a suffix of checkpoints."""
+    found = folder.glob(match) if match else (path for path in folder.iterdir() if path.suffix in CHECKPOINTS)
+    return [path for path in found if path.is_file()]
+
+
 def _settled(folder: Path, match: str, known: set[str]) -> list[Path]:
     """Files whose content is not `known` and that no one is writing, in the order of their steps."""
 
     def state(path: Path) -> tuple[int, int] | None:
         return (path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else None
 
-    before = {path: state(path) for path in folder.glob(match) if path.is_file() and sha256(path) not in known}
+    before = {path: state(path) for path in _matches(folder, match) if sha256(path) not in known}
     if before:
         time.sleep(_SETTLED_S)
     settled = [path for path, was in before.items() if was is not None and state(path) == was]

@@ -35,7 +35,7 @@ bench.views.leaderboard = (() => {
     ];
   }
 
-  const valueOf = (point, column) => (column.metric === undefined ? bench.rowOf(point).rates[column.rate] : bench.rowOf(point).cells[column.metric][0]);
+  const valueOf = (point, column) => (column.metric === undefined ? bench.rowOf(point).rates[column.rate] : bench.rowOf(point).cells[column.metric][spread === "interval" ? 0 : 3]);
 
   function sorted(points, all) {
     const column = all.find((each) => each.name === sort.column);
@@ -162,9 +162,33 @@ bench.views.leaderboard = (() => {
     return [codebooks ? `${codebooks} codebook${codebooks > 1 ? "s" : ""}` : "", ...Object.entries(options).map(([name, value]) => `${name} ${value}`)].filter(Boolean).join(", ") || null;
   }
 
+  // No test of medians is made: only the best of them is marked.
+  function bestMedian(points, metric) {
+    const info = bench.report.metrics[metric];
+    const median = (point) => bench.rowOf(point).cells[metric][3];
+    const candidates = points.filter((point) => !bench.isCeiling(point) && known(median(point)));
+    if (info.diagnostic || candidates.length < 2) return new Map();
+    const up = info.higher_is_better ? 1 : -1;
+    return new Map([[candidates.reduce((a, b) => (up * median(b) > up * median(a) ? b : a)), "best"]]);
+  }
+
+  // The rows and columns that show, in their order, as RFC 4180 has them; nothing stands for a value that is missing.
+  function csv(points, all) {
+    const [low, high] = spread === "interval" ? ["95 % low", "95 % high"] : ["5th percentile", "95th percentile"];
+    const heads = all.flatMap((column) => (column.metric === undefined ? [column.name] : [column.name, `${column.name} ${low}`, `${column.name} ${high}`]));
+    const values = (point) => all.flatMap((column) => {
+      if (column.metric === undefined) return [known(valueOf(point, column)) ? column.text(valueOf(point, column)) : ""];
+      const cell = bench.rowOf(point).cells[column.metric];
+      return [valueOf(point, column), ...(spread === "interval" ? cell.slice(1, 3) : cell.slice(4, 6))].map((value) => (known(value) ? fixed(value, column.info.decimals) : ""));
+    });
+    const lines = [["codec", "point", "n", ...heads], ...points.map((point) => [bench.codecOf(point).label, bench.report.points[point].name, bench.rowOf(point).utterances, ...values(point)])];
+    const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+    return lines.map((line) => `${line.map((each) => quoted(String(each).replace("\u2212", "-"))).join(",")}\r\n`).join("");
+  }
+
   function body(points, all) {
     const scored = all.filter((column) => column.metric !== undefined).map((column) => column.metric);
-    const found = new Map(scored.map((metric) => [metric, bench.marks(points, metric)]));
+    const found = new Map(scored.map((metric) => [metric, spread === "interval" ? bench.marks(points, metric) : bestMedian(points, metric)]));
     const usual = new Map(scored.map((metric) => [metric, usualN(points, metric)]));
     return el("tbody", {}, points.map((point) => {
       const codec = bench.codecOf(point);
@@ -205,13 +229,14 @@ bench.views.leaderboard = (() => {
     document.getElementById("leaderboard").replaceChildren(
       bench.verdict.section(draw),
       el("h2", { id: "leaderboard-title" }, "Leaderboard"),
-      el("div", { class: "tools" }, spreads, el("span", { class: "checks" }, toggle("split", "bit split"), bench.report.metrics.some((info) => info.diagnostic) ? toggle("diagnostics", "diagnostics") : null, toggle("cost", "cost"))),
+      el("div", { class: "tools" }, spreads, el("span", { class: "checks" }, toggle("split", "bit split"), bench.report.metrics.some((info) => info.diagnostic) ? toggle("diagnostics", "diagnostics") : null, toggle("cost", "cost")),
+        el("button", { type: "button", class: "plain", onclick: () => el("a", { download: "leaderboard.csv", href: `data:text/csv;charset=utf-8,${encodeURIComponent(csv(points, all))}` }).click() }, "CSV of this table")),
       points.some((point) => !bench.isCeiling(point))
         ? el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Leaderboard, scrolls sideways" }, el("table", { class: "board" }, head(all, points), body(points, all)))
         : el("p", { class: "empty" }, "No point matches the filters."),
       el("p", { class: "legend" },
         el("span", { class: "mark" }, "●"), " best of the rows shown; ", el("span", { class: "mark" }, "≈"),
-        " not significantly worse (paired sign-flip test, Holm over the column, 5 %), where a test could have found a difference at all. ",
+        " not significantly worse (paired sign-flip test of means, Holm over the column, 5 %), where a test could have found a difference at all; medians have no test. ",
         `Intervals: bootstrap-t, resampling ${clusters(points)}; Student's t of 3 or 4, none of fewer. `,
         "Choose a point to hear it."),
     );
