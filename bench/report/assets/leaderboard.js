@@ -183,7 +183,9 @@ bench.views.leaderboard = (() => {
     });
     const lines = [["codec", "point", "n", ...heads], ...points.map((point) => [bench.codecOf(point).label, bench.report.points[point].name, bench.rowOf(point).utterances, ...values(point)])];
     const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-    return lines.map((line) => `${line.map((each) => quoted(String(each).replace("\u2212", "-"))).join(",")}\r\n`).join("");
+    // Text that a spreadsheet would take for a formula gets an apostrophe, as in table.csv.
+    const safe = (text) => (/^[=+\-@\t]/.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text);
+    return lines.map((line) => `${line.map((each) => quoted(safe(String(each)))).join(",")}\r\n`).join("");
   }
 
   function body(points, all) {
