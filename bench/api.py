@@ -50,7 +50,7 @@ def compare(folder: str | Path, baseline: str = "") -> pd.DataFrame:
     """
     import pandas as pd
 
-    from bench.commands import comparison_of
+    from bench.report.results import comparison_of
 
     return pd.DataFrame(comparison_of(Path(folder), baseline).numbers.differences)
 

@@ -16,8 +16,6 @@ import numpy as np
 from rich.console import Console
 
 from bench import __version__, audio, bitstream
-from bench.analysis.comparison import compare, find_point
-from bench.analysis.papers import against_papers
 from bench.checkpoint import sha256
 from bench.codec import Codec, Encoded, OperatingPoint, check_audio
 from bench.datasets.specs import open_dataset, parse_spec
@@ -27,16 +25,6 @@ from bench.listeners import Columns, read_ratings, write_manifests
 from bench.plugins import is_own
 from bench.recordings import TABLES
 from bench.registry import RECORDINGS, Registry, codec_module, codec_names, take_metrics
-from bench.report import equal_bits as equal_bits_report
-from bench.report import papers
-from bench.report.comparison import Comparison
-from bench.report.merge import merge
-from bench.report.table import (
-    render_csv,
-    render_latex,
-    render_markdown,
-    render_terminal,
-)
 from bench.run import preflight
 from bench.run.runner import failures
 from bench.run.session import Options, score
@@ -68,7 +56,9 @@ def run_suite(suite: Suite, options: Options, verbose: bool = False, quiet: bool
     stamp = _stamp(options.out, console.width)
     known = _shown(options.out)
     if known.get("stamp") != stamp or not page.is_file():
-        known = {"stamp": stamp, "text": _results(suite, options.out, page.parent, console)}
+        from bench.report.results import written
+
+        known = {"stamp": stamp, "text": written(suite, options.out, page.parent, console)}
         write_json(options.out / SHOWN, known)
     failed = failures(frame)
     if as_json:
@@ -123,42 +113,6 @@ def folder_suite(
     return suite_of(suite, Path(), "bench score")
 
 
-def _results(suite: Suite, run: Path, report: Path, console: Console) -> str:
-    """Tables and report of a run, written; and what the terminal shows of them."""
-    from bench.report.build import table_of
-    from bench.report.build import write as write_report
-
-    merged = merge([run])
-    verdict = equal_bits_report.verdict_of(merged)
-    overall, by_language = table_of(merged), table_of(merged, by=("language",))
-    gaps = against_papers(overall, suite.published)
-    tables = {
-        "table.md": "".join(
-            [
-                render_markdown(overall),
-                equal_bits_report.render_markdown(verdict, overall.metrics),
-                papers.render_markdown(gaps, overall.metrics),
-            ]
-        ),
-        "table.csv": render_csv(overall),
-        "table.tex": render_latex(overall),
-        "table_by_language.md": render_markdown(by_language),
-        equal_bits_report.CSV: equal_bits_report.render_csv(verdict),
-        **({"against_papers.csv": papers.render_csv(gaps)} if gaps else {}),
-    }
-    for name, text in tables.items():
-        write_text(run / name, text)
-    with console.status("writing the report"):
-        page = write_report(merged, overall, verdict, report)
-    with console.capture() as shown:
-        console.print(render_terminal(overall, console.width))
-        if gaps:
-            console.print(papers.render_terminal(gaps, overall.metrics, console.width))
-        console.print(f"\nreport: {page}\n", highlight=False, markup=False, soft_wrap=True)
-        console.print(equal_bits_report.render_brief(verdict))
-    return shown.get()
-
-
 def _stamp(run: Path, width: int) -> str:
     """What the tables and the report of a run follow from: records, suite, and this program."""
     about = read_run(run)[1]
@@ -189,6 +143,7 @@ def _show_failures(console: Console, failed: Sequence[tuple[str, str, str, str, 
 def compare_run(folder: Path, baseline: str, as_json: bool) -> int:
     """`bench compare`."""
     from bench.report.comparison import render_json, render_terminal
+    from bench.report.results import comparison_of
 
     comparison = comparison_of(folder, baseline)
     if as_json:
@@ -203,6 +158,7 @@ def follow_listeners(ratings: Path, columns: Columns, prepare: Path | None, lang
     """`bench listeners`."""
     from bench.analysis.listeners import correlations
     from bench.report import listeners as report
+    from bench.report.merge import merge
 
     rated = read_ratings(ratings, columns)
     if prepare is not None:
@@ -486,16 +442,3 @@ def fetch(sets: Sequence[str], seed: int) -> int:
         found = open_dataset(spec, Path.cwd(), seed)
         print(f"{found.name}: {len(found.entries)} utterances, revision {found.revision}, in {found.entries[0].path.parent}")
     return 0
-
-
-def comparison_of(folder: Path, baseline: str) -> Comparison:
-    """The run in `folder` against `baseline` (CODEC@POINT); where that is "", the suite's compare.baseline, else the first point."""
-    merged = merge([folder])
-    present = set(zip(merged.records["codec"], merged.records["point"], strict=True))
-    points = [point for point in merged.points if point in present]
-    ranked = [point for point in points if merged.codecs[point[0]]["kind"] != "ceiling"]
-    if not ranked:
-        raise UserError(f"{folder}: holds no codec to compare")
-    name = baseline or merged.baseline or "@".join(ranked[0])
-    numbers = compare(merged.records, merged.metrics, find_point(name, points), order=points, seed=merged.seed)
-    return Comparison(numbers, equal_bits_report.verdict_of(merged), merged.metrics)

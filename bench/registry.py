@@ -6,7 +6,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, cached_property
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,19 +32,24 @@ class Registry:
         self._metrics: dict[str, MetricModule] | None = None
         self._sources: dict[str, str] = {}  # column -> the file or module of one's own that computes it
 
+    @cached_property
+    def _installed(self) -> Mapping[str, EntryPoint]:
+        """Codecs of installed packages; looking for them takes as long as reading a suite."""
+        return plugins.installed(plugins.CODECS)
+
     def fresh(self) -> Registry:
         """Another, which executes files of one's own anew: nothing that they keep in themselves is in it."""
         return Registry()
 
     def codec_names(self) -> tuple[str, ...]:
-        """Of the project, and of installed packages (the entry points of `plugins.CODECS`)."""
-        return tuple(sorted({*_modules("bench.codecs"), *_in_series(), *plugins.installed(plugins.CODECS)}))
+        """Of the project, and of installed packages (entry points of `plugins.CODECS`)."""
+        return tuple(sorted({*_modules("bench.codecs"), *_in_series(), *self._installed}))
 
     def codec_module(self, name: str) -> CodecModule:
         """The module of a codec in `codec_names()`, of a file of one's own ("/path/to/my_codec.py") or of a module ("my_package.codec")."""
         if name in (series := _in_series()):
             return series[name]
-        own = plugins.installed(plugins.CODECS).get(name)
+        own = self._installed.get(name)
         if own is None and not plugins.is_own(name):
             return cast("CodecModule", cast(Any, importlib.import_module(f"bench.codecs.{name}")))
         if name not in self._own:
@@ -55,7 +61,7 @@ class Registry:
         """The file of a codec of one's own, whose content tells whether it is still the same; None for one of the project."""
         if name.endswith(".py"):
             return Path(name)
-        own = plugins.installed(plugins.CODECS).get(name)
+        own = self._installed.get(name)
         return plugins.file_of(name if own is None else own.module) if own is not None or plugins.is_own(name) else None
 
     def metric_modules(self) -> Mapping[str, MetricModule]:

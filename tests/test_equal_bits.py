@@ -22,10 +22,10 @@ from rich.console import Console
 from bench.analysis import stats
 from bench.analysis.comparison import compare
 from bench.analysis.equal_bits import Finding, Verdict, at_rate, equal_bits, fixed_families
-from bench.commands import comparison_of
 from bench.record import MetricInfo
 from bench.report.comparison import render_json
 from bench.report.equal_bits import render_brief, render_csv, render_markdown, render_terminal, sentences
+from bench.report.results import comparison_of
 from tests import readme_results
 from tests.runs import METRICS, run_info, synthetic_records, write_run
 

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 from bench.analysis.summary import summary
-from bench.commands import comparison_of
 from bench.errors import UserError
 from bench.report.build import build
 from bench.report.comparison import render_json
 from bench.report.merge import merge
+from bench.report.results import comparison_of
 from tests.runs import CODECS, METRICS, run_info, synthetic_records, write_run
 
 
