@@ -23,6 +23,7 @@ from bench.analysis import stats
 from bench.analysis.comparison import compare
 from bench.analysis.equal_bits import Finding, Verdict, at_rate, equal_bits, fixed_families
 from bench.record import MetricInfo
+from bench.regress.baseline import read_baseline
 from bench.report.comparison import render_json
 from bench.report.equal_bits import render_brief, render_csv, render_markdown, render_terminal, sentences
 from bench.report.results import comparison_of
@@ -283,6 +284,19 @@ def test_a_sentence_names_what_it_interpolates_and_why_there_is_nothing_to_compa
     assert tokens == (
         "At equal tokens (15 tokens/s), slime@p has no fixed counterpart in fixed: 15 lies below all that the family measured, 20 to 80."
     )
+
+
+def test_the_means_in_the_readmes_table_are_those_of_the_committed_baseline() -> None:
+    lines = [line for line in readme_results.README.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    (start,) = (number for number, cells in enumerate(table) if cells[:2] == ["codec", "point"] and "mel_dac_train ↓" in cells)
+    names = [head.split()[0] for head in table[start]]
+    means = read_baseline(str(readme_results.BASELINE)).records.groupby(["codec", "point"])[["mel_dac_train", "stoi", "pesq_wb"]].mean()
+    shown = {(row[0], row[1]): dict(zip(names, row, strict=True)) for row in table[start + 3 : start + 3 + len(means)]}
+    for point, row in means.iterrows():
+        for name, mean in row.items():
+            cell = shown[point][name].split()[0].strip("*")  # type: ignore[index]
+            assert f"{mean:.{len(cell.partition('.')[2])}f}" == cell, (point, name)
 
 
 def test_every_sentence_of_the_results_in_the_readme_follows_from_the_committed_baseline() -> None:
