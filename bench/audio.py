@@ -193,7 +193,9 @@ def _decode_all(path: Path) -> tuple[np.ndarray, int]:
             stream = container.streams.audio[0]
             if stream.codec_context is None:
                 raise ValueError("holds audio in a coding that is unknown here")
-            _check_rate(stream.rate or 0)
+            if not stream.rate:
+                raise ValueError("no readable audio (its sample rate is not told)")
+            _check_rate(stream.rate)
             announced_s = _announced_s(path, container, stream)
             if announced_s is not None and announced_s > MAX_SECONDS:
                 raise ValueError(f"announces {announced_s / 3600:.3g} hours, more than {MAX_SECONDS / 3600:g}")
