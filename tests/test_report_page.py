@@ -476,5 +476,14 @@ def test_stated_rates_and_lengths_that_are_off_are_marked(browser: Any, tmp_path
     with opened_page(browser, index) as page:
         show(page, "leaderboard")
         rows = page.locator("#leaderboard tbody tr").all_inner_texts()
+        first = "bench.report.points.findIndex((each, n) => bench.codecOf(n).label === '{}')"
+        made, other = (page.evaluate(first.format(name)) for name in ("opus", "slime"))
+        show(page, "compare", a=made, b=other)
+        _, one, two, *_ = page.locator("#compare tr.rate").first.locator("td, th").all_inner_texts()
+        show(page, "curves")
+        told = page.locator("#curves .dot").evaluate_all("dots => dots.map((dot) => dot.getAttribute('aria-label'))")
+    assert (one.endswith("(stated)"), two.endswith("(stated)")) == (True, False)
+    assert {"(stated)" in text for text in told if text.startswith("opus")} == {True}
+    assert not any("(stated)" in text for text in told if not text.startswith("opus"))
     assert {("stated" in row, "+12.5 ms" in row) for row in rows if "opus" in row} == {(True, True)}
     assert not any("stated" in row or "12.5 ms" in row for row in rows if "opus" not in row)

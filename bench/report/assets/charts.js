@@ -126,7 +126,7 @@ bench.views.curves = (() => {
       const interval = known(low) ? ` (${bench.fixed(low, info.decimals)} to ${bench.fixed(high, info.decimals)})` : "";
       series.get(codec.label).points.push({
         x: rate / axis.divisor, y: mean, low, high,
-        lines: [bench.nameOf(point), `${info.name} ${bench.fixed(mean, info.decimals)}${interval}`, `${bench.digits(rate / axis.divisor)} ${axis.short}`, `n = ${n}${failed ? `, ${failed} failed` : ""}`],
+        lines: [bench.nameOf(point), `${info.name} ${bench.fixed(mean, info.decimals)}${interval}`, `${bench.digits(rate / axis.divisor)} ${axis.short}${bench.stated(point)}`, `n = ${n}${failed ? `, ${failed} failed` : ""}`],
         open: () => bench.go({ view: "listen", point, metric: info.name }),
       });
     }

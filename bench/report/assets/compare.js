@@ -38,7 +38,7 @@ bench.views.compare = (() => {
     return shown.map(([name, rate, text]) => {
       const [one, other] = [a, b].map((point) => bench.report.rows[0][point].rates[rate]);
       const share = known(one) && known(other) && other ? `${signed(100 * (one / other - 1), 1)} %` : bench.missing;
-      return el("tr", { class: "rate" }, el("th", { scope: "row" }, name), el("td", { class: "num" }, text(one)), el("td", { class: "num" }, text(other)), el("td", { class: "num" }, share), el("td", { colspan: 7 }));
+      return el("tr", { class: "rate" }, el("th", { scope: "row" }, name), el("td", { class: "num" }, text(one), known(one) ? bench.stated(a) : null), el("td", { class: "num" }, text(other), known(other) ? bench.stated(b) : null), el("td", { class: "num" }, share), el("td", { colspan: 7 }));
     });
   }
 

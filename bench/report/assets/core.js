@@ -56,6 +56,8 @@ const bench = (() => {
   const codecOf = (point) => report.codecs[report.points[point].codec];
   const nameOf = (point) => `${codecOf(point).label} · ${report.points[point].name}`;
   const rowOf = (point) => report.rows[state.scope][point];
+  // Rates of recordings are as whoever made them says; nobody counted.
+  const stated = (point) => (report.rows[0][point]?.is_stated ? " (stated)" : "");
   const isCeiling = (point) => codecOf(point).kind === "ceiling";
 
   // Points that the filters leave; the ceiling always stays, as the measure of the others.
@@ -165,7 +167,7 @@ const bench = (() => {
   }
 
   return {
-    receive, load, el, svg, missing, known, fixed, digits, kbps, signed, probability, state, codecOf, nameOf, rowOf, isCeiling, visiblePoints,
+    receive, load, el, svg, missing, known, fixed, digits, kbps, signed, probability, state, codecOf, nameOf, rowOf, isCeiling, stated, visiblePoints,
     pairIndex, holm, marks, readAddress, go, select, marker, markerPath, metricHead, tooltip, hideTooltip, define,
     views: {},
     get report() { return report; },

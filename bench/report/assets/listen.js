@@ -323,7 +323,7 @@ bench.views.listen = (() => {
       const failure = scores.failures[row]?.[info.name] || scores.failures[row]?.codec;
       return failure ? el("td", { class: "num failed", title: failure }, "failed") : el("td", { class: "num" }, fixed(scores.scores[metric][row] ?? null, info.decimals));
     };
-    const rate = (name, text) => el("tr", {}, el("th", { scope: "row" }, name), all.map((scores, n) => el("td", { class: "num" }, rows[n] < 0 ? bench.missing : text(scores, rows[n]))));
+    const rate = (name, text) => el("tr", {}, el("th", { scope: "row" }, name), all.map((scores, n) => el("td", { class: "num" }, rows[n] < 0 ? bench.missing : text(scores, rows[n], points[n]))));
     const bits = (scores, row) => (scores.bits.total[row] ? `${scores.bits.tokens[row]} + ${scores.bits.side[row]} + ${scores.bits.total[row] - scores.bits.tokens[row] - scores.bits.side[row]}` : bench.missing);
     const heard = all.flatMap((scores, n) => Object.entries(scores.hypotheses).filter(([, texts]) => texts[rows[n]]).map(([name, texts]) =>
       el("p", { class: "hypothesis" }, bench.marker(bench.codecOf(points[n])), el("span", { class: "id", dir: "auto" }, `${bench.nameOf(points[n])}, ${name}`), el("span", { dir: "auto", class: "heard-text" }, texts[rows[n]]))));
@@ -332,7 +332,7 @@ bench.views.listen = (() => {
         el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "This utterance"), points.map((point) => el("th", { scope: "col", class: "num", dir: "auto" }, bench.nameOf(point))))),
         el("tbody", {},
           bench.report.metrics.map((_, metric) => el("tr", {}, el("th", { scope: "row" }, bench.metricHead(metric)), all.map((scores, n) => (rows[n] < 0 ? el("td", { class: "num" }, bench.missing) : value(scores, rows[n], metric))))),
-          rate("kbit/s", (scores, row) => bench.kbps(scores.rates.bitrate[row] || null)),
+          rate("kbit/s", (scores, row, point) => bench.kbps(scores.rates.bitrate[row] || null) + (scores.rates.bitrate[row] ? bench.stated(point) : "")),
           rate("frames per second (Hz)", (scores, row) => bench.digits(scores.rates.frame_rate[row] || null)),
           rate("bits: tokens + side + header", bits)))),
       heard.length ? el("h3", {}, "What the recogniser heard") : null, ...heard);
