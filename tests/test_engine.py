@@ -264,7 +264,7 @@ def test_workers_killed_while_idle_are_replaced(tmp_path) -> None:
 
 
 def test_with_a_device_codecs_run_there_and_metrics_on_the_cores(tmp_path) -> None:
-    codec = CODEC.replace("return audio", "open('device.txt', 'a').write(f'{os.getpid()} {self.device}\\n'); return audio").replace(
+    codec = CODEC.replace("return audio", "open('device.txt', 'a').write(f'{len(audio)} {self.device}\\n'); return audio").replace(
         "return Codec()", "codec = Codec(); codec.device = device; return codec"
     )
     suite = load_suite(suite_of(tmp_path, "fine", codec=codec))
@@ -279,7 +279,8 @@ def test_with_a_device_codecs_run_there_and_metrics_on_the_cores(tmp_path) -> No
     assert engine.accelerated
     assert frame["mel_dac_train"].notna().all()
     lines = (tmp_path / "device.txt").read_text(encoding="utf-8").split("\n")[:-1]
-    assert {line.split()[1] for line in lines} == {"meta"}
+    lengths = {6000, 6500, 7000, 7500}  # of the utterances; the process that checks streams hears noise alone
+    assert {line.split()[1] for line in lines if int(line.split()[0]) in lengths} == {"meta"}
 
 
 @pytest.mark.gpu
