@@ -9,8 +9,9 @@ import json
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -26,11 +27,17 @@ from bench.plugins import is_own
 from bench.recordings import TABLES
 from bench.registry import RECORDINGS, Registry, codec_module, codec_names, take_metrics
 from bench.run import preflight
+from bench.run.failure import attempt
 from bench.run.runner import failures
 from bench.run.session import Options, score
 from bench.run.store import RECORDS, read_run
+from bench.run.tasks import Failed
 from bench.suite import Suite, checkpoint_mistake, suite_of
 
+if TYPE_CHECKING:
+    import torch
+
+R = TypeVar("R")
 _SHOWN_FAILURES = 20
 SHOWN = "shown.json"  # what the terminal showed of a run, and of which state of it
 _TRACEBACK = re.compile(r"\[(errors/\w+\.txt)\]$")  # ends a reason: where the whole of it is kept
@@ -264,14 +271,13 @@ def encode_file(
     point = _point(name, point_name, settings)
     samples, sample_rate = _read_audio(source)
     require(name, checkpoint)
-    codec = module.load(checkpoint, torch.device(device))
+    codec = _tried(name, "load", module.load, checkpoint, torch.device(device))
     if not codec.sample_rate:
         raise UserError(f"codec '{name}' has no sample rate of its own, which a file needs; take another")
     with torch.inference_mode():
-        latent = codec.analyse(check_audio(torch.from_numpy(audio.resample(samples, sample_rate, codec.sample_rate))))
+        given = check_audio(torch.from_numpy(audio.resample(samples, sample_rate, codec.sample_rate)))
         try:
-            packed = bitstream.Packer(codec).pack(codec.encode(latent, point), point)
-            _decoded(codec, bitstream.unpack(packed.data))
+            packed = _tried(name, "encode", _packed, codec, given, point)
         except ValueError as error:
             raise UserError(f"{source}: codec '{name}' at {point.name}: {error}") from None
     stated = Path(name).name if name.endswith(".py") else name  # where it lies is nobody else's business
@@ -317,15 +323,32 @@ def decode_file(source: Path, target: Path, codec_name: str | None, checkpoint: 
     except UserError as error:
         raise error if codec_name else UserError(f"{source}: {error}") from None
     require(name, checkpoint)
-    codec = codec_module(name).load(checkpoint, torch.device(device))
+    codec = _tried(name, "load", codec_module(name).load, checkpoint, torch.device(device))
     try:
         with torch.inference_mode():
-            samples = _decoded(codec, encoded)
+            samples = _tried(name, "decode", _decoded, codec, encoded)
     except ValueError as error:
         raise UserError(f"{source}: codec '{header['codec']}': {error}") from None
     audio.write(target, samples, codec.sample_rate)
     print(f"{target}: {encoded.num_samples / codec.sample_rate:.2f} s at {codec.sample_rate} Hz")
     return 0
+
+
+def _tried(name: str, stage: str, function: Callable[..., R], *arguments: object) -> R:
+    """function(*arguments); what a codec of one's own raises there becomes a UserError with the line of its file."""
+    if not is_own(name):
+        return function(*arguments)
+    found = attempt(function, *arguments, stage=stage, module=name)
+    if isinstance(found, Failed):
+        raise UserError(f"{name}: {found.reason}")
+    return found
+
+
+def _packed(codec: Codec, samples: torch.Tensor, point: OperatingPoint) -> bitstream.Packed:
+    """ValueError where the stream does not come back as audio."""
+    packed = bitstream.Packer(codec).pack(codec.encode(codec.analyse(samples), point), point)
+    _decoded(codec, bitstream.unpack(packed.data))
+    return packed
 
 
 def _decoded(codec: Codec, encoded: Encoded) -> np.ndarray:

@@ -222,3 +222,21 @@ def test_the_codecs_folder_is_importable_through_its_link() -> None:
     assert (ROOT / "bench" / "codecs").is_symlink()
     assert importlib.util.find_spec("bench.codecs.opus") is not None
     assert not (ROOT / "codecs" / "__init__.py").exists()
+
+
+@pytest.mark.parametrize(("broken", "told"), [("load", "load: Zero"), ("encode", "encode: Zero"), ("decode", "encode: Zero")])
+def test_a_codec_of_ones_own_that_raises_is_one_line_with_its_own_place(broken: str, told: str, bench, tmp_path) -> None:
+    lines = {"load": "pass", "encode": "pass", "decode": "pass"} | {broken: "1 / 0"}
+    text = (
+        "from bench.simple import codec\n\n@codec(sample_rate=8000, hop_length=1, codebook_size=64)\nclass Own:\n"
+        f"    def __init__(self):\n        {lines['load']}\n"
+        f"    def encode(self, audio):\n        {lines['encode']}\n        return ((audio + 1) * 31).long()\n"
+        f"    def decode(self, tokens):\n        {lines['decode']}\n        return tokens[0] / 31 - 1\n"
+    )
+    (tmp_path / "own.py").write_text(text, encoding="utf-8")
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.sin(np.arange(8000) / 9), 8000)
+    done = bench("encode", "a.wav", "a.scb", "--codec", "own.py")
+    number = 1 + text.splitlines().index("        1 / 0")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert told in done.err
+    assert f"(own.py:{number})" in done.err

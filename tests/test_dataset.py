@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
 from bench.dataset import Entry
+from bench.datasets.cells import given
 from bench.datasets.known import KNOWN_SETS
 from bench.datasets.manifest import problems
 from bench.datasets.specs import NAMES, needs, open_dataset, parse_spec
@@ -423,3 +425,9 @@ def test_an_entry_of_stereo_is_mixed_down(tmp_path):
     stereo = np.stack([tone(seed=1), tone(seed=2)], axis=1)
     soundfile.write(tmp_path / "a.wav", stereo, 16_000, subtype="FLOAT")
     assert np.allclose(Entry("a", tmp_path / "a.wav").read().audio, stereo.mean(axis=1))
+
+
+def test_whole_numbers_beside_an_empty_cell_are_the_numbers_that_they_were() -> None:
+    cells = pd.DataFrame({"speaker": [3, None, 14]})["speaker"]
+    assert [given(float(cell)) for cell in cells] == ["3", None, "14"]
+    assert given(0.5) == "0.5"

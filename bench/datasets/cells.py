@@ -15,12 +15,15 @@ _EMPTY = frozenset({"", "nan", "NaN", "NAN", "null", "NULL", "None", "<NA>"})  #
 
 
 def given(value: Any) -> str | None:
-    """The text of a cell; None for one that is empty, whichever way it says so. Numbers are texts; ValueError on lists and mappings."""
+    """The text of a cell; None for one that is empty, whichever way it says so. Numbers are texts, 3.0 is "3"; ValueError on lists
+    and mappings.
+    """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError(f"is no text: {json.dumps(value, default=str, skipkeys=True)[:80]}")
-    text = str(value).strip("\ufeff")
+    whole = isinstance(value, float) and value.is_integer()  # pandas makes floats of whole numbers beside an empty cell
+    text = str(int(value) if whole else value).strip("\ufeff")
     return None if text.strip() in _EMPTY else text
 
 
