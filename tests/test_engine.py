@@ -263,6 +263,19 @@ def test_workers_killed_while_idle_are_replaced(tmp_path) -> None:
     assert not any(failures_of(frame))
 
 
+@pytest.mark.parametrize("cheats", [False, True])
+def test_one_process_alone_is_begun_anew_to_check_its_streams(cheats, tmp_path) -> None:
+    keep, give = CHEATS["keeps it in its module"]
+    codec = CODEC.replace("trouble.get(point.name, lambda: None)()", keep).replace(
+        "return encoded.streams[0].tokens[0].float() / 31.5 - 1", give
+    )
+    suite = load_suite(suite_of(tmp_path, "fine", codec=codec.replace("tokens[None]", "tokens[None, :1]") if cheats else CODEC))
+    engine = LocalEngine([], 1)
+    frame = session.score(suite, Options(tmp_path / "run"), Console(quiet=True), engine)
+    engine.close()
+    assert any("a second decoder" in reason for reason in reasons(frame, "fine")) == cheats
+
+
 def test_with_a_device_codecs_run_there_and_metrics_on_the_cores(tmp_path) -> None:
     codec = CODEC.replace("return audio", "open('device.txt', 'a').write(f'{len(audio)} {self.device}\\n'); return audio").replace(
         "return Codec()", "codec = Codec(); codec.device = device; return codec"

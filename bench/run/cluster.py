@@ -78,6 +78,9 @@ class RayEngine:
     def submit(self, lane: Lane, task: Any, avoid: int | None = None) -> int:
         member = self._free(lane, avoid)
         assert member is not None
+        if member.number == avoid and member.actor is not None:
+            self._ray.kill(member.actor)
+            member.actor = None
         if member.actor is None:
             runtime = {"env_vars": dict.fromkeys(THREADS, "1")}
             actor = self._ray.remote(max_restarts=0, runtime_env=runtime, **member.options)(_Actor)
@@ -110,8 +113,9 @@ class RayEngine:
             member.actor = member.ticket = member.answer = None
 
     def _free(self, lane: Lane, avoid: int | None) -> _Member | None:
-        free = [each for each in self._members if lane in each.lanes and each.ticket is None and each.number != avoid]
-        return min(free, key=lambda each: each.actor is None, default=None)
+        able = [each for each in self._members if lane in each.lanes]
+        others = [each for each in able if each.number != avoid] or able
+        return min((each for each in others if each.ticket is None), key=lambda each: each.actor is None, default=None)
 
     def _result(self, member: _Member) -> Finished:
         try:

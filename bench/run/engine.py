@@ -61,7 +61,7 @@ class Engine(Protocol):
         ...
 
     def idle(self, lane: Lane, avoid: int | None = None) -> bool:
-        """Whether a worker of `lane`, other than `avoid`, could take a task now."""
+        """Whether a worker of `lane`, other than `avoid`, could take a task now; where `avoid` is alone, it is begun anew for it."""
         ...
 
     def submit(self, lane: Lane, task: Any, avoid: int | None = None) -> int:
@@ -225,6 +225,8 @@ class LocalEngine:
     def submit(self, lane: Lane, task: Any, avoid: int | None = None) -> int:
         process = self._free(lane, avoid)
         assert process is not None
+        if process.number == avoid:
+            self._stop(process)
         self._tickets += 1
         process.ticket = self._tickets
         for again in (True, False):
@@ -258,7 +260,9 @@ class LocalEngine:
             self._stop(process)
 
     def _free(self, lane: Lane, avoid: int | None) -> _Process | None:
-        free = [each for each in self._processes if lane in each.lanes and each.ticket is None and each.number != avoid]
+        able = [each for each in self._processes if lane in each.lanes]
+        others = [each for each in able if each.number != avoid] or able  # where there is one alone, it is begun anew
+        free = [each for each in others if each.ticket is None]
         return min(free, key=lambda each: each.process is None, default=None)  # one that has started before one that has not
 
     def _start(self, process: _Process) -> None:
