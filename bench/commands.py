@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from rich.console import Console
 
-from bench import __version__, audio, bitstream
+from bench import __version__, audio, bitstream, needs
 from bench.checkpoint import sha256
 from bench.codec import Codec, Encoded, OperatingPoint, check_audio
 from bench.datasets.specs import open_dataset, parse_spec
@@ -443,9 +443,7 @@ def require(codec: str, checkpoint: str | None) -> None:
     """Unavailable where the codec can not be loaded here, UserError where its checkpoint is none."""
     if checkpoint is not None and (mistake := checkpoint_mistake(codec_module(codec), codec, checkpoint, Path(checkpoint))):
         raise UserError(f"--checkpoint {checkpoint}: {mistake}")
-    lacking = [need for need in codec_module(codec).needs(checkpoint) if not need.available]
-    if lacking:
-        raise Unavailable("\n".join(f"codec '{codec}': {need.name} is not on this machine; get it with: {need.how}" for need in lacking))
+    needs.require(f"codec '{codec}'", codec_module(codec).needs(checkpoint))
 
 
 def _read_audio(path: Path):  # type: ignore[no-untyped-def]

@@ -21,7 +21,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from bench import audio
+from bench import audio, needs
 from bench.bitstream import Packer, entropy_pack, entropy_unpack, pack, unpack
 from bench.codec import Codec, Encoded, OperatingPoint, check_audio, nominal_bitrate
 from bench.datasets.specs import BUNDLED, open_dataset, parse_spec
@@ -53,9 +53,7 @@ class Broken(Exception):
 def check(name: str, checkpoint: str | None, device: torch.device) -> list[Check]:
     """The whole list for a codec by name, on the bundled speech. Raises Unavailable where the codec can not run here."""
     module = codec_module(name)
-    for need in module.needs(checkpoint):
-        if not need.available:
-            raise Unavailable(f"codec '{name}': {need.name} is not on this machine; get it with: {need.how}")
+    needs.require(f"codec '{name}'", module.needs(checkpoint))
     try:
         codec = module.load(checkpoint, device)
     except (UserError, Unavailable):

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from bench import audio
 from bench.datasets.layout import is_hidden
-from bench.errors import UserError
+from bench.errors import UserError, listed
 
 PATH, STEM = "path", "stem"
 _SHOWN = 5  # names in a message
@@ -64,7 +64,8 @@ def _by_last_parts(names: Collection[str], utterances: Collection[str]) -> dict[
         shared = {utterance: _shared_parts(name, utterance) for utterance in alike}
         best = [utterance for utterance in alike if shared[utterance] == max(shared.values())]
         if len(best) > 1:
-            raise UserError(f"'{name}' may belong to {_listed(best)}; say which by --pair: {PATH}, {STEM} or a regular expression")
+            choices = listed(sorted(best), _SHOWN)
+            raise UserError(f"'{name}' may belong to {choices}; say which by --pair: {PATH}, {STEM} or a regular expression")
         if best and pairs.setdefault(best[0], name) != name:
             if pairs[best[0]] == best[0]:
                 continue  # which has its own
@@ -115,8 +116,3 @@ def _keyed(names: Collection[str], key: Callable[[str], str], rule: str) -> dict
 def texts_by_utterance(texts: Mapping[str, str], utterances: Collection[str]) -> dict[str, str]:
     """Utterance -> text, of texts by their id: the same, or the same last part."""
     return {utterance: texts[name] for utterance, name in paired(texts, utterances).items()}
-
-
-def _listed(names: Collection[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in sorted(names)[:_SHOWN])
-    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.datasets.cells import csv_rows
 from bench.errors import UserError, unknown
-from bench.files import write_atomically, write_text
+from bench.files import write_text
 from bench.suite import PACKAGED
 
 
@@ -43,10 +43,9 @@ class Rating:
 
 def read_ratings(path: Path, columns: Columns) -> list[Rating]:
     """In the order in which items and systems first come; UserError names file, line and column."""
-    rows = _rows(path, columns)
     scores: dict[tuple[str, str], list[float]] = {}
     audio: dict[tuple[str, str], tuple[Path | None, Path | None]] = {}
-    for line, row in rows:
+    for line, row in _rows(path, columns):
         key = (row[columns.item], row[columns.system])
         if not all(key):
             raise UserError(f"{path}:{line}: {columns.system if key[0] else columns.item} is empty")
@@ -75,23 +74,15 @@ def write_manifests(ratings: Sequence[Rating], folder: Path, language: str) -> N
     write_text(folder / "ears.yaml", suite)
 
 
-def _rows(path: Path, columns: Columns) -> list[tuple[int, dict[str, str]]]:
+def _rows(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, str]]]:
     """Each row with its line."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
-    reader = csv.DictReader(lines, restval="", strict=True)
-    try:
-        known = list(reader.fieldnames or ())
+
+    def check(known: Sequence[str]) -> None:
         for name in (columns.item, columns.system, columns.score, columns.path, columns.reference):
             if name and name not in known:
                 raise UserError(f"{path}:1: {unknown('column', name, known)}")
-        return [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise UserError(f"{path}:{reader.line_num}: {error}") from None
+
+    return csv_rows(path, check)
 
 
 def _number(text: str, place: str) -> float:
@@ -115,5 +106,4 @@ def _audio(path: Path, line: int, row: Mapping[str, str], column: str) -> Path |
 
 
 def _write_lines(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

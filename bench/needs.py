@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from bench.checkpoint import find, how_to_get
+from bench.errors import Unavailable
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,12 @@ class Requirement:
     kind: str
     owner: str
     need: Need
+
+
+def require(owner: str, needs: Iterable[Need]) -> None:
+    """Unavailable, a line for each of `needs` that is not here, with the command that gets it."""
+    if lacking := [need for need in needs if not need.available]:
+        raise Unavailable("\n".join(f"{owner}: {need.name} is not on this machine; get it with: {need.how}" for need in lacking))
 
 
 def package(name: str, install: str, licence: str = "") -> Need:

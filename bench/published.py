@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.datasets.cells import csv_rows
 from bench.errors import UserError
 
 COLUMNS = ("entry", "metric", "value", "unit", "source", "doubt")  # that SUITE.published.csv must have; more are allowed
@@ -37,17 +37,12 @@ def read_published(path: Path) -> tuple[Published, ...]:
     """The numbers of SUITE.published.csv that belong to a point of ours (`entry`: CODEC@POINT); none where there is no such file."""
     if not path.is_file():
         return ()
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
-    reader = csv.DictReader(lines, restval="", strict=True)
-    try:
-        if lacking := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
+
+    def check(columns: Sequence[str]) -> None:
+        if lacking := [name for name in COLUMNS if name not in columns]:
             raise UserError(f"{path}:1: no column {', '.join(lacking)}; there must be {', '.join(COLUMNS)}")
-        return tuple(_published(row, f"{path}:{reader.line_num}") for row in reader if row["entry"])
-    except csv.Error as error:
-        raise UserError(f"{path}:{reader.line_num}: {error}") from None
+
+    return tuple(_published(row, f"{path}:{line}") for line, row in csv_rows(path, check) if row["entry"])
 
 
 def _published(row: dict[str, str], place: str) -> Published:

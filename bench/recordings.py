@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 from bench.codec import CodecInfo, Kind, OperatingPoint
 from bench.datasets.cells import amount, given, json_lines, meant
 from bench.datasets.layout import table_rows
-from bench.errors import UserError, unknown
+from bench.errors import UserError, listed, unknown
 from bench.folders import audio_files, paired
 
 V = TypeVar("V")
@@ -179,16 +179,11 @@ def pairing(points: Mapping[str, Mapping[str, Recording]], utterances: Collectio
     for point, recordings in points.items():
         if missing := [utterance for utterance in utterances if utterance not in recordings]:
             hint = meant(missing[0], set(recordings))
-            lines.append(f"{what}: {point}: {len(missing)} of {len(known)} utterances have no recording: {_named(missing)}{hint}")
+            lines.append(f"{what}: {point}: {len(missing)} of {len(known)} utterances have no recording: {listed(missing, _NAMED)}{hint}")
     if spare := sorted(made - known):
         hint = meant(spare[0], known)
-        lines.append(f"{what}: {len(spare)} of its {len(made)} ids are no utterances here: {_named(spare)}{hint}")
+        lines.append(f"{what}: {len(spare)} of its {len(made)} ids are no utterances here: {listed(spare, _NAMED)}{hint}")
     return lines
-
-
-def _named(ids: Sequence[str]) -> str:
-    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
-    return ", ".join(f"'{id}'" for id in ids[:_NAMED]) + more
 
 
 def check_length(length: int, expected: int, sample_rate: int, tolerance_s: float | None = None) -> None:

@@ -33,23 +33,24 @@ class Registry:
         self._sources: dict[str, str] = {}  # column -> the file or module of one's own that computes it
 
     @cached_property
-    def _installed(self) -> Mapping[str, EntryPoint]:
-        """Codecs of installed packages; looking for them takes as long as reading a suite."""
-        return plugins.installed(plugins.CODECS)
+    def _installed(self) -> Mapping[str, Mapping[str, EntryPoint]]:
+        return plugins.installed()
 
     def fresh(self) -> Registry:
         """Another, which executes files of one's own anew: nothing that they keep in themselves is in it."""
-        return Registry()
+        other = Registry()
+        other._installed = self._installed
+        return other
 
     def codec_names(self) -> tuple[str, ...]:
         """Of the project, and of installed packages (entry points of `plugins.CODECS`)."""
-        return tuple(sorted({*_modules("bench.codecs"), *_in_series(), *self._installed}))
+        return tuple(sorted({*_modules("bench.codecs"), *_in_series(), *self._installed[plugins.CODECS]}))
 
     def codec_module(self, name: str) -> CodecModule:
         """The module of a codec in `codec_names()`, of a file of one's own ("/path/to/my_codec.py") or of a module ("my_package.codec")."""
         if name in (series := _in_series()):
             return series[name]
-        own = self._installed.get(name)
+        own = self._installed[plugins.CODECS].get(name)
         if own is None and not plugins.is_own(name):
             return cast("CodecModule", cast(Any, importlib.import_module(f"bench.codecs.{name}")))
         if name not in self._own:
@@ -61,7 +62,7 @@ class Registry:
         """The file of a codec of one's own, whose content tells whether it is still the same; None for one of the project."""
         if name.endswith(".py"):
             return Path(name)
-        own = self._installed.get(name)
+        own = self._installed[plugins.CODECS].get(name)
         return plugins.file_of(name if own is None else own.module) if own is not None or plugins.is_own(name) else None
 
     def metric_modules(self) -> Mapping[str, MetricModule]:
@@ -69,7 +70,7 @@ class Registry:
         if self._metrics is None:
             modules = {name: importlib.import_module(f"bench.metrics.{name}") for name in _modules("bench.metrics")}
             self._metrics = {column: cast(MetricModule, cast(Any, module)) for module in modules.values() for column in module.METRICS}
-            for point in plugins.installed(plugins.METRICS).values():
+            for point in self._installed[plugins.METRICS].values():
                 self.add_metrics(point.module)
         return self._metrics
 

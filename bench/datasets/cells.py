@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,20 @@ def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
                 raise UserError(f"{path}:{number}: is no JSON: {reason}") from None
 
 
+def csv_rows(path: Path, check: Callable[[Sequence[str]], None]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line and cells by column of every row of a CSV in our own form, read strictly; `check` is given its columns first.
+
+    UserError where the file cannot be read, is not UTF-8, or a row is no CSV.
+    """
+    reader = csv.DictReader(io.StringIO(text_of(path), newline=""), restval="", strict=True)
+    try:
+        check(reader.fieldnames or ())
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise UserError(f"{path}:{reader.line_num}: {error}") from None
+
+
 def text_of(path: Path) -> str:
     """The text of a UTF-8 file, without a byte order mark; UserError says what is wrong with it."""
     try:
@@ -63,7 +79,7 @@ def text_of(path: Path) -> str:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not UTF-8 ({error.reason} at byte {error.start})") from None
+        raise UserError(f"{path}: is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
     except ValueError as error:  # a NUL in the path
         raise UserError(f"{str(path)!r}: {error}") from None
 

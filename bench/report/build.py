@@ -16,6 +16,7 @@ from bench.analysis.grid import grid
 from bench.analysis.listeners import Correlation
 from bench.analysis.papers import Gap, against_papers
 from bench.analysis.summary import Table, summary
+from bench.files import write_text
 from bench.published import Published
 from bench.record import MetricInfo, ranking
 from bench.report import listeners, media, papers, plot
@@ -23,7 +24,6 @@ from bench.report.equal_bits import verdict_of
 from bench.report.leaderboard import SCRIPTS, STYLE, figures_page, page_data, point_data, render_leaderboard, script, utterance_index
 from bench.report.merge import Merged, merge
 from bench.report.table import render_csv, render_latex, render_markdown
-from bench.run.store import write_atomically
 
 ASSETS = Path(__file__).parent / "assets"
 MAX_LISTENING = 60  # utterances with audio and drawings, the worst of every metric first: a report stays a folder that can be sent
@@ -54,14 +54,14 @@ def write(merged: Merged, table: Table, verdict: Verdict, out: Path, heard_by: S
     numbers = {unit: number for number, unit in enumerate(units)}
     by_point = dict(list(merged.records.groupby(["codec", "point"], sort=False)))
     for number, point in enumerate(laid_out.points):
-        _write(out / f"data/point{number}.js", script(f"point{number}", point_data(by_point[point], numbers, merged.metrics)))
+        write_text(out / f"data/point{number}.js", script(f"point{number}", point_data(by_point[point], numbers, merged.metrics)))
         _write_media(by_point[point], number, {unit: numbers[unit] for unit in heard}, out)
     available = {numbers[unit]: _with_audio(merged.records, unit, laid_out.points) for unit in heard}
-    _write(out / "data/utterances.js", script("utterances", {**utterances, "audio": available}))
-    _write(out / "data/report.js", script("report", data))
+    write_text(out / "data/utterances.js", script("utterances", {**utterances, "audio": available}))
+    write_text(out / "data/report.js", script("report", data))
     for name in (*SCRIPTS, STYLE):
-        _write(out / "assets" / name, (ASSETS / name).read_text(encoding="utf-8"))
-    _write(out / "index.html", render_leaderboard(data))
+        write_text(out / "assets" / name, (ASSETS / name).read_text(encoding="utf-8"))
+    write_text(out / "index.html", render_leaderboard(data))
     return out / "index.html"
 
 
@@ -80,13 +80,13 @@ def _write_tables(merged: Merged, table: Table, gaps: Sequence[Gap], heard_by: S
     if heard_by:
         listeners.write(heard_by, out)
     if gaps:
-        _write(out / "against_papers.csv", papers.render_csv(gaps))
+        write_text(out / "against_papers.csv", papers.render_csv(gaps))
     parts = {by: table_of(merged, (by,)) for by in ("dataset", "language") if merged.records[by].nunique() > 1}
     for suffix, render in (("md", render_markdown), ("csv", render_csv), ("tex", render_latex)):
         sections = papers.render_markdown(gaps, merged.metrics) + listeners.render_markdown(heard_by)
-        _write(out / f"table.{suffix}", render(table) + (sections if suffix == "md" else ""))
+        write_text(out / f"table.{suffix}", render(table) + (sections if suffix == "md" else ""))
         for by, part in parts.items():
-            _write(out / f"table_by_{by}.{suffix}", render(part))
+            write_text(out / f"table_by_{by}.{suffix}", render(part))
 
 
 def _write_figures(merged: Merged, table: Table, curves: Curves, folder: Path) -> None:
@@ -96,7 +96,7 @@ def _write_figures(merged: Merged, table: Table, curves: Curves, folder: Path) -
     figures |= {f"{info.name}_bitrate": ({info.name: info}, "bitrate") for info in ranked.values()}
     for name, (metrics, against) in figures.items():
         plot.save(plot.plot_metrics(table, curves, metrics, against), folder, name)
-    _write(folder / "index.html", figures_page(list(figures), left_out))
+    write_text(folder / "index.html", figures_page(list(figures), left_out))
 
 
 def _listening(records: pd.DataFrame, metrics: Mapping[str, MetricInfo]) -> list[tuple[str, str]]:
@@ -142,11 +142,7 @@ def _write_media(records: pd.DataFrame, point: int, heard: Mapping[tuple[str, st
         stream = Path(str(row.stream_file))
         if row.stream_file and stream.is_file():
             drawn["frames"] = media.frames(stream, int(row.sample_rate), int(row.hop_length))
-        _write(out / f"media/u{unit}/p{point}.js", script(f"u{unit}p{point}", drawn))
-
-
-def _write(path: Path, text: str) -> None:
-    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+        write_text(out / f"media/u{unit}/p{point}.js", script(f"u{unit}p{point}", drawn))
 
 
 def _link(source: Path, target: Path) -> None:

@@ -65,7 +65,7 @@ def render_brief(verdict: Verdict) -> Group:
     for against in AGAINST:
         parts.append(Text(f"\nAt {SHOWN_AGAINST[against]}", style="bold"))
         for found in _rows(verdict):
-            one = next((each for each in found.values() if each.how), next(iter(found.values())))
+            one = _told_by(found)
             if one.against != against:
                 continue
             parts.append(Text(f"{one.codec}@{one.point}, {_rate(one.rate, against)}, against {_source(one)}"))
@@ -121,9 +121,10 @@ def page_data(verdict: Verdict, metrics: Mapping[str, MetricInfo]) -> dict[str, 
     if verdict.note:
         return {"sentence": "", "note": verdict.note, "metrics": [], "rows": [], "notes": []}
     heads, body = _cells(verdict, metrics)
+    places = _places(verdict)
     rows = [
         dict(zip(("name", "at", "rate", "fixed"), keys, strict=True))
-        | {"cells": [[each.word, text.removesuffix(f": {each.word}")] for text, each in cells]}
+        | {"cells": [[each.word, _numbers(each, places[each.metric]) if each.how else ""] for _, each in cells]}
         for keys, cells in body
     ]
     return {"sentence": sentence(verdict), "note": "", "metrics": heads[4:], "rows": rows, "notes": notes(verdict)}
@@ -154,7 +155,7 @@ def sentences(verdict: Verdict) -> list[str]:
     places = _places(verdict)
     told = []
     for found in _rows(verdict):
-        one = next((each for each in found.values() if each.how), next(iter(found.values())))
+        one = _told_by(found)
         place = f"At {SHOWN_AGAINST[one.against]} ({_rate(one.rate, one.against)}), {one.codec}@{one.point}"
         if not one.how:
             told.append(f"{place} has no fixed counterpart in {one.family}: {one.why}.")
@@ -218,7 +219,7 @@ def _cells(verdict: Verdict, metrics: Mapping[str, MetricInfo]) -> tuple[list[st
     places = _places(verdict)
     body = []
     for found in _rows(verdict):
-        one = next((each for each in found.values() if each.how), next(iter(found.values())))
+        one = _told_by(found)
         keys = [f"{one.codec}@{one.point}", SHOWN_AGAINST[one.against], _rate(one.rate, one.against), _source(one)]
         body.append((keys, [(_text(found[name], places[name]), found[name]) for name in places]))
     return ["dynamic", "at", "rate", "fixed", *(head(metrics[name]) for name in places)], body
@@ -230,6 +231,11 @@ def _rows(verdict: Verdict) -> list[dict[str, Finding]]:
     for each in verdict.findings:
         rows.setdefault((each.codec, each.point, each.against, each.family), {})[each.metric] = each
     return list(rows.values())
+
+
+def _told_by(found: Mapping[str, Finding]) -> Finding:
+    """The finding of a row that says how its fixed value was got: one with a value, where any has."""
+    return next((each for each in found.values() if each.how), next(iter(found.values())))
 
 
 def _places(verdict: Verdict) -> dict[str, int]:

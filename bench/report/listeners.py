@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.analysis.listeners import COEFFICIENTS, Correlation
 from bench.errors import UserError
-from bench.files import write_atomically
+from bench.files import write_text
 from bench.report.table import csv_cell, escape_markdown, interval, markdown_table, number
 
 TITLE = "What listeners say"
@@ -26,7 +26,7 @@ FILE = "listeners.csv"  # in the folder of a run, and of its report
 
 def write(found: Sequence[Correlation], folder: Path) -> None:
     """listeners.csv in the folder of a run, where its report finds it."""
-    write_atomically(folder / FILE, lambda partial: partial.write_text(render_csv(found), encoding="utf-8"))
+    write_text(folder / FILE, render_csv(found))
 
 
 def read(folder: Path) -> list[Correlation]:

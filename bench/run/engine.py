@@ -126,7 +126,8 @@ class SerialEngine:
         if checks not in self._workers:
             from bench.run.worker import Worker
 
-            self._workers[checks] = Worker(self._registry.fresh() if checks else self._registry, "cpu", self._metrics, self._beat)
+            registry, metrics = (self._registry.fresh(), ()) if checks else (self._registry, self._metrics)
+            self._workers[checks] = Worker(registry, "cpu", metrics, self._beat)
         with _Alarm(self._timeout_s) as self._alarm:
             result = attempt(self._workers[checks].handle, task)
         if checks:

@@ -219,9 +219,9 @@ class _Run:
             has = set() if known is None else {*known.scores, *known.not_applicable}
             cell.columns = tuple(column for column in self._columns if column.key not in has)
             work.left[cell.point.name] += 1
-            decoded = known is not None and _is_decoded(known) and cell.columns
-            audio = self._stored_audio(known) if known and decoded else None
-            stream = self._store.read_file(known.stream_file) if known and decoded and audio is None else None
+            decoded = known if known is not None and cell.columns and _is_decoded(known) else None
+            audio = self._stored_audio(decoded) if decoded else None
+            stream = self._store.read_file(decoded.stream_file) if decoded and audio is None else None
             if not cell.columns:
                 self._progress.decoded(work.entry.label, 1)
                 self._done(work, cell)
@@ -262,12 +262,11 @@ class _Run:
                 self._scores[lane].append(_Job(lane, ScoreTask(cells[0].source, tuple(parts), entry), work, cells))
 
     def _score_cell(self, cell: _Cell, audio: bytes | Path, columns: tuple[Column, ...]) -> ScoreCell:
-        reference = cell.recording.reference if cell.recording else None
+        if cell.recording or self._of_stream.isdisjoint(columns):
+            return ScoreCell(audio, columns, cell.recording.reference if cell.recording else None)
         known = self._store.get(cell.blank.key)
-        if known is None or cell.recording or self._of_stream.isdisjoint(columns):
-            return ScoreCell(audio, columns, reference)
-        stream = self._store.read_file(known.stream_file) if known.stream_file else None
-        return ScoreCell(audio, columns, reference, cell.point, known.hop_length, stream or b"")
+        assert known is not None  # its audio is there
+        return ScoreCell(audio, columns, None, cell.point, known.hop_length, self._store.read_file(known.stream_file) or b"")
 
     def _turn(self) -> bool:
         """Hands out what workers are free for, and takes in what has come back; False where nothing is left."""

@@ -5,7 +5,7 @@ bench.verdict = (() => {
 
   function cell([word, numbers]) {
     const kind = { better: "good", worse: "bad" }[word] || "";
-    return el("td", { class: `verdict-cell ${kind}` }, el("b", {}, word), numbers === word ? null : numbers.split(", ").map((part) => el("span", { class: "spread" }, part)));
+    return el("td", { class: `verdict-cell ${kind}` }, el("b", {}, word), numbers && numbers.split(", ").map((part) => el("span", { class: "spread" }, part)));
   }
 
   function table(rows, metrics) {
