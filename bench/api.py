@@ -59,9 +59,9 @@ def load_metric(name: str, device: str = "cpu", **options: str) -> Callable[...,
     """A metric that is loaded once, called as `score_pair` without the first argument. `name`: of `bench list metrics`, or my_metric.py."""
     import torch
 
-    from bench import audio
+    from bench import audio, needs
     from bench.dataset import Utterance
-    from bench.errors import Unavailable, UserError, unknown
+    from bench.errors import UserError, unknown
     from bench.plugins import is_own
     from bench.registry import Registry
 
@@ -74,8 +74,7 @@ def load_metric(name: str, device: str = "cpu", **options: str) -> Callable[...,
     if name not in registry.metric_modules():
         raise UserError(unknown("metric", name, registry.metric_modules()))
     module = registry.metric_modules()[name]
-    if lacking := [need for need in module.needs([name], options) if not need.available]:
-        raise Unavailable(f"metric '{name}': {lacking[0].name} is not on this machine; get it with: {lacking[0].how}")
+    needs.require(f"metric '{name}'", module.needs([name], options))
     (metric,) = module.load([name], torch.device(device), options)
 
     def score(reference: np.ndarray, degraded: np.ndarray, sample_rate: int, text: str | None = None, language: str = "") -> float:
@@ -117,15 +116,16 @@ class LoadedCodec:
     """
 
     def __init__(self, module: CodecModule, codec: Codec) -> None:
+        from bench.bitstream import Packer
+
         self.points, self.sample_rate = dict(module.POINTS), codec.sample_rate
-        self._module, self._codec = module, codec
+        self._module, self._codec, self._packer = module, codec, Packer(codec)
 
     def encode(self, audio: np.ndarray, sample_rate: int, point: str = "", **settings: float | str) -> Coded:
         """`audio` float [T] in [-1, 1] at a point by its name, or by its settings (frame_rate=40); without either at the only one."""
         import torch
 
         from bench.audio import resample
-        from bench.bitstream import pack
         from bench.codec import check_audio
         from bench.errors import UserError, unknown
 
@@ -137,8 +137,8 @@ class LoadedCodec:
         samples = resample(_mono(audio), sample_rate, self.sample_rate or sample_rate)
         with torch.inference_mode():
             encoded = self._codec.encode(self._codec.analyse(check_audio(torch.from_numpy(samples))), chosen)
-        packed = pack(encoded)
-        return Coded(packed.data, (packed.bits_tokens + packed.bits_side) * sample_rate / len(audio))
+        packed = self._packer.pack(encoded, chosen)
+        return Coded(packed.data, packed.bits_counted * sample_rate / len(audio))
 
     def decode(self, coded: Coded) -> np.ndarray:
         """float32 [T] at `sample_rate`."""

@@ -73,3 +73,19 @@ def test_suites_of_the_package_are_found_by_name() -> None:
     assert find_suite("suites/papers/lfsc.yaml") == packaged_suites()["papers/lfsc"] or Path("suites/papers/lfsc.yaml").is_file()
     with pytest.raises(UserError, match="did you mean 'low_rate'"):
         find_suite("lowrate")
+
+
+def test_a_header_that_follows_the_audio_is_counted_as_in_a_run(tmp_path) -> None:
+    text = (
+        "import torch\nfrom bench.simple import codec\n\n"
+        "@codec(sample_rate=16000, hop_length=160, codebook_size=4)\nclass Own:\n"
+        "    def encode(self, audio):\n        frames = -(-len(audio) // 160)\n"
+        "        return torch.zeros(2 if audio.abs().max() > 0.9 else 1, frames, dtype=torch.int64)\n"
+        "    def decode(self, tokens):\n        return torch.zeros(160 * tokens.shape[1])\n"
+    )
+    (tmp_path / "own.py").write_text(text, encoding="utf-8")
+    codec = bench.load_codec(str(tmp_path / "own.py"))
+    quiet, loud = (codec.encode(gain * noise() / np.abs(noise()).max(), RATE).bitrate for gain in (0.1, 1.0))
+    tokens = 2 * 100  # bits of a codebook, of the second that there is
+    assert tokens < quiet < tokens + 40
+    assert loud > 2 * tokens + (quiet - tokens) + 40  # a header of some bytes, whose length says how loud it was
