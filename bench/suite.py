@@ -282,9 +282,7 @@ def _checked(data: Mapping[str, Any], base_dir: Path, text: str, mistakes: _Mist
     return suite
 
 
-def _resolve(
-    file: SuiteFile, base_dir: Path, text: str, data: Mapping[str, Any], mistakes: _Mistakes, registry: Registry
-) -> Suite:
+def _resolve(file: SuiteFile, base_dir: Path, text: str, data: Mapping[str, Any], mistakes: _Mistakes, registry: Registry) -> Suite:
     datasets = []
     for index, raw in enumerate(file.datasets):
         try:
@@ -367,9 +365,7 @@ def checkpoint_mistake(codec: CodecModule, name: str, checkpoint: str, place: Pa
     return f"codec '{name}' takes no checkpoint" if not of_weights or (is_file and needs == codec.needs(None)) else ""
 
 
-def _entry(
-    spec: CodecSpec, label: str, module: str, base_dir: Path, where: _Path, mistakes: _Mistakes, registry: Registry
-) -> Entry:
+def _entry(spec: CodecSpec, label: str, module: str, base_dir: Path, where: _Path, mistakes: _Mistakes, registry: Registry) -> Entry:
     checkpoint = spec.checkpoint
     if checkpoint is not None and _exists(stated := _place(base_dir, checkpoint)):
         checkpoint = str(stated)

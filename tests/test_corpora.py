@@ -127,7 +127,7 @@ def lhotse(root: Path) -> Path:
 def audiofolder(root: Path) -> Path:
     sound(root / "test" / "spk1" / "001.wav")
     sound(root / "test" / "spk2" / "001.wav")
-    write(root / "test" / "metadata.csv", "file_name,transcription,speaker_id\r\nspk1/001.wav,\"Well, now\",1\r\nspk2/001.wav,NaN,2\r\n")
+    write(root / "test" / "metadata.csv", 'file_name,transcription,speaker_id\r\nspk1/001.wav,"Well, now",1\r\nspk2/001.wav,NaN,2\r\n')
     return root
 
 

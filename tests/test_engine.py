@@ -23,7 +23,7 @@ from tests import toys
 from tests.toys import comparable
 
 ROOT = Path(__file__).resolve().parent.parent
-CODEC = '''
+CODEC = """
 import os, signal, sys, time
 import torch
 from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream
@@ -82,7 +82,7 @@ def meddle():
 
 def load(checkpoint, device):
     return Codec()
-'''
+"""
 SUITE = """
 name: trouble
 datasets: [{manifest: manifest.jsonl, limit: 2}]
@@ -107,8 +107,6 @@ def score(folder: Path, *points: str, jobs: int = 2, timeout_s: float = 600, cod
 def reasons(frame: pd.DataFrame, point: str) -> set[str]:
     rows = frame[frame["point"] == point]
     return {reason.partition(" [errors/")[0] for failures in failures_of(rows) for reason in failures.values()}
-
-
 
 
 def line_of(text: str) -> str:
@@ -196,9 +194,7 @@ def test_a_script_without_a_main_guard_works(how, tmp_path) -> None:
     (tmp_path / "nightly.py").write_text(SCRIPT, encoding="utf-8")
     command = [sys.executable, "nightly.py"] if how == "script" else [sys.executable, "-"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, input=SCRIPT, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=tmp_path, env=environment, input=SCRIPT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.split()[-2:]) == (0, ["4", "4"]), done.stderr
 
 

@@ -244,12 +244,12 @@ def test_a_diagnostic_is_in_no_verdict() -> None:
     records = made({**LADDER, "slime": ("dynamic", "", 520.0, 40.0, 2.5)})
     diagnostic = {**MEL, "delay": replace(MEL["mel"], name="delay", diagnostic=True)}
     assert equal_bits(records.assign(delay=records["mel"]), diagnostic).findings == equal_bits(records, MEL).findings
+
+
 def test_with_so_few_speakers_that_no_test_could_find_anything_it_says_so() -> None:
     verdict = equal_bits(made({**LADDER, "slime": ("dynamic", "", 520.0, 40.0, 2.0)}, speakers=5), MEL)
     assert {each.word for each in verdict.findings} == {"undecided"}
     assert all("no test" in each.why for each in verdict.findings)
-
-
 
 
 def finding(**facts: Any) -> Finding:

@@ -30,6 +30,8 @@ MANIFEST = "".join(
     f'{{"id": "{number}", "path": "a.wav", "text": "one – two", "speaker": "s{number}", "language": "en_US", "duration_s": 1.0}}\n'
     for number in range(4)
 )
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     soundfile.write(tmp_path / "a.wav", np.sin(np.arange(16000) / 20).astype(np.float32), 16000)

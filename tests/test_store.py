@@ -128,7 +128,7 @@ def test_a_score_that_is_no_number_is_a_failure(tmp_path) -> None:
 
 
 def test_any_text_comes_back_as_it_was(tmp_path) -> None:
-    text = "\u2028\u2029\x85\x0b\x1c\r\n\0\"\\ 你好 🎤"
+    text = '\u2028\u2029\x85\x0b\x1c\r\n\0"\\ 你好 🎤'
     Store(tmp_path / "run").add(decoded(text=text, failures={PESQ.key: text}))
     known = Store(tmp_path / "run").get(decoded().key)
     assert known is not None

@@ -53,9 +53,7 @@ def _needs(checkpoint: str | None) -> list[Need]:
 def install(monkeypatch: pytest.MonkeyPatch, metric: toys.ToyMetric, version: int = 1) -> None:
     """The codec `noisy`, the metric and an engine in this process."""
     points = toys.codec_module(None).POINTS
-    codec: Any = SimpleNamespace(
-        INFO=CodecInfo("fixed", "Noisy", "Apache-2.0"), VERSION=1, POINTS=points, needs=_needs, load=_load
-    )
+    codec: Any = SimpleNamespace(INFO=CodecInfo("fixed", "Noisy", "Apache-2.0"), VERSION=1, POINTS=points, needs=_needs, load=_load)
     toys.install(monkeypatch, {"noisy": codec}, [toys.metric_module(metric, version=version)])
     toys.run_in_this_process(monkeypatch)
 

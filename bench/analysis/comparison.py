@@ -187,9 +187,7 @@ def _difference(point: Point, metric: str, paired: Paired, at: tuple[int, int], 
     return Difference(*point, metric, n, mean, low, high, p, p_holm, better, n - better - worse, worse)
 
 
-def paired_differences(
-    laid_out: Grid, metrics: Mapping[str, MetricInfo], minuends: Sequence[int], baseline: int, seed: int
-) -> Paired:
+def paired_differences(laid_out: Grid, metrics: Mapping[str, MetricInfo], minuends: Sequence[int], baseline: int, seed: int) -> Paired:
     """Points `minuends` less `baseline`, by number in the grid, in each of `metrics`."""
     columns = [laid_out.columns.index(name) for name in metrics]
     shape = (len(minuends), len(columns))

@@ -176,9 +176,7 @@ def at_rate(rate: float, rates: Sequence[float], others: Sequence[float], other:
 # --- findings -----------------------------------------------------------------------------------------------------------------------
 
 
-def _tested(
-    laid_out: Grid, families: Mapping[str, tuple[str, ...]], dynamic: set[str], seed: int
-) -> list[tuple[Finding, float]]:
+def _tested(laid_out: Grid, families: Mapping[str, tuple[str, ...]], dynamic: set[str], seed: int) -> list[tuple[Finding, float]]:
     """Differences, intervals and p of all that the grid holds, without words, and the least p that each test could have given."""
     rates = _rates(laid_out)
     columns = [laid_out.columns.index(name) for name in laid_out.metrics]
@@ -235,9 +233,7 @@ def _with_words(
     ]
 
 
-def _with_word(
-    finding: Finding, info: MetricInfo, margins: Mapping[str, float | str], p_holm: float, least_holm: float
-) -> Finding:
+def _with_word(finding: Finding, info: MetricInfo, margins: Mapping[str, float | str], p_holm: float, least_holm: float) -> Finding:
     if not finding.how:
         return finding
     if not finding.n:

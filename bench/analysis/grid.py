@@ -71,7 +71,6 @@ class Grid:
         numerator, denominator = np.where(both, top - other_top, 0.0), np.where(both, bottom, 0.0)
         return stats.cluster_sums(numerator.reshape(flat), denominator.reshape(flat), self.cluster)
 
-
     def beside_mixture(
         self, point: int, mixture: Sequence[int], shares: Sequence[float], columns: Sequence[int]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

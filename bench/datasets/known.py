@@ -40,6 +40,8 @@ def fetch_ids(known: KnownSet) -> Path:
     if checkpoint.offline():
         raise Unavailable(f"{known.ids_url} is not on this machine, and HF_HUB_OFFLINE is set")
     return checkpoint.download(known.ids_url, known.ids_sha256, target)
+
+
 _LIBRITTS = """@inproceedings{zen2019libritts,
   title={{LibriTTS}: A Corpus Derived from {LibriSpeech} for Text-to-Speech},
   author={Zen, Heiga and Dang, Viet and Clark, Rob and Zhang, Yu and Weiss, Ron J. and Jia, Ye and Chen, Zhifeng and Wu, Yonghui},
@@ -108,6 +110,8 @@ def _fleurs(config: str) -> KnownSet:
     # Its `id` is that of the sentence, which several people read; it names no speakers.
     source = HubSource(hf="google/fleurs", config=config, revision=commit, text="transcription", id="path", speaker=None, language=tag)
     return KnownSet(f"FLEURS {config}, test", source, "CC-BY-4.0", _FLEURS, size_mb=500)
+
+
 _LIBRISPEECH_TEST_CLEAN = KnownSet(
     "LibriSpeech test-clean",
     HubSource(hf="openslr/librispeech_asr", config="clean", revision="71cacbfb7e2354c4226d01e70d77d5fca3d04ba1", language="en"),

@@ -30,6 +30,8 @@ _CORPUS_LICENCE = "Apache-2.0"
 
 def _listed(value: Any) -> Any:
     return (value,) if isinstance(value, (str, bool)) else value  # YAML's `no` is a boolean
+
+
 Strings = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Tags = Annotated[tuple[Tag, ...], BeforeValidator(_listed)]
 
@@ -283,6 +285,8 @@ class HubSet(HubSource, FetchedSet):
 
     def _label(self) -> str:
         return self.name or "/".join(part for part in (self.hf, self.config, self.split) if part)
+
+
 DatasetSpec = BundledSet | NamedSet | FolderSet | CorpusSet | ManifestSet | HubSet
 _FORMS: dict[str, type[DatasetSpec]] = {"folder": FolderSet, "corpus": CorpusSet, "manifest": ManifestSet, "hf": HubSet, "name": NamedSet}
 

@@ -79,9 +79,7 @@ class PitchError(_OnPitch):
 
 
 class Voicing(_OnPitch):
-    def __init__(
-        self, names: tuple[str, ...], pitch: Estimator, measures: Mapping[str, Callable[[np.ndarray, np.ndarray], float]]
-    ) -> None:
+    def __init__(self, names: tuple[str, ...], pitch: Estimator, measures: Mapping[str, Callable[[np.ndarray, np.ndarray], float]]) -> None:
         super().__init__(names, pitch)
         self._measures = measures
 

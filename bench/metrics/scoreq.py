@@ -15,9 +15,7 @@ from bench.record import MetricInfo
 if TYPE_CHECKING:
     import torch
 
-_HOW = (
-    "curl -L -O https://zenodo.org/records/13860326/files/fixed_nmr_telephone.pt, and name the file as the metric's option `checkpoint`"
-)
+_HOW = "curl -L -O https://zenodo.org/records/13860326/files/fixed_nmr_telephone.pt, and name the file as the metric's option `checkpoint`"
 
 
 def _scoreq(names: tuple[str, ...], device: torch.device, options: Mapping[str, str]) -> Metric:

@@ -110,9 +110,7 @@ def reference_keys(suite: Suite, datasets: Sequence[Dataset]) -> dict[tuple[str,
     entry = next(entry for entry in suite.entries if entry.module == REFERENCE)
     codec = codec_identity(entry, Registry())
     return {
-        (dataset.name, source.id): record_key(codec, entry.points[0], source, None)
-        for dataset in datasets
-        for source in dataset.entries
+        (dataset.name, source.id): record_key(codec, entry.points[0], source, None) for dataset in datasets for source in dataset.entries
     }
 
 

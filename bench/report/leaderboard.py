@@ -35,9 +35,7 @@ SCRIPTS = tuple(
 STYLE = "report.css"
 
 
-def page_data(
-    merged: Merged, table: Table, verdict: Verdict, laid_out: Grid, curves: Curves, gaps: Sequence[Gap]
-) -> dict[str, Any]:
+def page_data(merged: Merged, table: Table, verdict: Verdict, laid_out: Grid, curves: Curves, gaps: Sequence[Gap]) -> dict[str, Any]:
     """All that the page holds before anything is clicked.
 
     Points and metrics are told by their numbers; `pairs` are (i, j), i < j, in the order of itertools.combinations, minuend first.

@@ -84,7 +84,6 @@ def _head(file: BinaryIO) -> tuple[tuple[Stamp, ...], int]:
     return tuple((name, size, changed) for name, size, changed in body["covers"]), body["crc"]
 
 
-
 # --- where the lines of a journal stand -------------------------------------------------------------------------------------------------
 
 

@@ -65,9 +65,7 @@ class Store:
         """What was known of record.key, and this; on disk when it returns. A score takes the place of a failure of its column."""
         self._append(Addition.of(record))
 
-    def add_scores(
-        self, key: str, scores: Mapping[str, Score], failures: Mapping[str, str], not_applicable: Mapping[str, str]
-    ) -> None:
+    def add_scores(self, key: str, scores: Mapping[str, Score], failures: Mapping[str, str], not_applicable: Mapping[str, str]) -> None:
         """As `add`, of a record whose facts are known: the line repeats none of them."""
         self._append(Addition(key, scores=scores, failures=failures, not_applicable=not_applicable))
 

@@ -146,9 +146,7 @@ def _classic(what: str, khz: int, hop_length: int, size_mb: float) -> NeMoModule
 CODECS: Mapping[str, NeMoModule] = {
     module.name: module
     for module in (
-        NeMoModule(
-            "lfsc", "LFSC", "1.89kbps", 22050 / 1024, 8, "low-frame-rate-speech-codec-22khz", _NON_COMMERCIAL, 619, citation=_LFSC
-        ),
+        NeMoModule("lfsc", "LFSC", "1.89kbps", 22050 / 1024, 8, "low-frame-rate-speech-codec-22khz", _NON_COMMERCIAL, 619, citation=_LFSC),
         _nano("nano_1890bps", "1.89", "21.5", 22050 / 1024, 8),
         _nano("nano_1780bps", "1.78", "12.5", 12.5, 13, "c4ab84a92c8d36a8b5a79eaea807cfaf7f03ed86"),
         _nano("nano_600bps", "0.6", "12.5", 12.5, 4),

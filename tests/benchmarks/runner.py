@@ -33,7 +33,7 @@ datasets: [bundled]
 codecs: [{codec: opus, points: [6kbps, 12kbps, 24kbps]}]
 metrics: [mel_dac_train, stft_dac, stoi, pesq_wb, si_sdr, dnsmos_ovrl, wer_pocketsphinx]
 """
-TOY = '''
+TOY = """
 import fcntl, time
 from pathlib import Path
 import torch
@@ -74,7 +74,7 @@ class Codec:
 
     def decode(self, encoded):
         return torch.zeros(encoded.num_samples)
-'''
+"""
 
 
 def cpu_s() -> float:
