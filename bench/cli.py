@@ -183,6 +183,22 @@ def watch(
 
 
 @app.command()
+def export(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="folder of a finished run")],
+    to: Annotated[str, typer.Option(metavar="tensorboard|wandb|hf", help="hf: model cards for the Hugging Face hub")],
+    out: Annotated[Path | None, typer.Option(help="by default reports/<run>/<to>", show_default=False)] = None,
+) -> None:
+    """Writes a run for TensorBoard, Weights & Biases, or the Hugging Face hub.
+
+    TensorBoard shows each metric over the bitrate (bit/s in place of the step), a curve a codec. Weights & Biases gets one run with the
+    table of all points; WANDB_MODE=offline works. The hub's cards have the scores as `model-index`, a file for each codec.
+    """
+    from bench.commands import export_run
+
+    raise typer.Exit(export_run(run_folder, to, _folder(out or Path("reports") / run_folder.resolve().name / to)))
+
+
+@app.command()
 def cite(run_folder: Annotated[Path, typer.Argument(metavar="RUN")]) -> None:
     """BibTeX of the codecs, metrics and data sets that a run used."""
     from bench.commands import cite_run

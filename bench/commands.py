@@ -21,7 +21,7 @@ from bench.checkpoint import sha256
 from bench.codec import Codec, Encoded, OperatingPoint, check_audio
 from bench.datasets.specs import open_dataset, parse_spec
 from bench.errors import Unavailable, UserError, unknown
-from bench.files import read_json, write_atomically, write_json, write_text
+from bench.files import plain_name, read_json, write_atomically, write_json, write_text
 from bench.listeners import Columns, read_ratings, write_manifests
 from bench.plugins import is_own
 from bench.recordings import TABLES
@@ -43,7 +43,6 @@ SHOWN = "shown.json"  # what the terminal showed of a run, and of which state of
 _TRACEBACK = re.compile(r"\[(errors/\w+\.txt)\]$")  # ends a reason: where the whole of it is kept
 SCORED = ("mel_dac_train", "stoi", "pesq_wb", "dnsmos_ovrl")  # metrics of `bench score` where none are named
 SCORED_TEXT = "wer_pocketsphinx"  # and, with transcripts, this
-_MAX_NAME = 60  # characters: a run's folder
 _LOG_WIDTH = 140  # characters, of what a CI's log keeps
 _CODEC_FILE = b"SCF1"  # `bench encode`: this, the codec's name and checkpoint as JSON with its length, then the bitstream
 
@@ -115,7 +114,7 @@ def folder_suite(
                 codec[key] = values[0 if len(values) == 1 else index]
         codecs.append(codec)
     stems = "_".join(place.resolve().stem for place in (reference, *generated))
-    name = _plain_name(f"score_{stems}")
+    name = plain_name(f"score_{stems}")
     suite = {"name": name, "datasets": [data], "codecs": codecs, "metrics": list(metrics)}
     return suite_of(suite, Path(), "bench score")
 
@@ -218,6 +217,14 @@ def watch_folder(folder: Path, suite: Suite, codec: str, options: Options, match
                 console.print("nothing was scored")
             return 1 if history.regressions() or not history.evaluations else 0
         time.sleep(every_s)
+
+
+def export_run(run: Path, target: str, out: Path) -> int:
+    """`bench export`."""
+    from bench.report.export import export
+
+    print(export(run, target, out))
+    return 0
 
 
 def cite_run(folder: Path) -> int:
@@ -376,14 +383,9 @@ def write_template(file: Path) -> int:
     """`bench init`."""
     if file.exists():
         raise UserError(f"{file}: is there already; name another file")
-    write_text(file, (Path(__file__).parent / "template.yaml").read_text(encoding="utf-8").replace("NAME", _plain_name(file.stem)))
+    write_text(file, (Path(__file__).parent / "template.yaml").read_text(encoding="utf-8").replace("NAME", plain_name(file.stem)))
     print(f"{file}: change it, then: bench run {file}")
     return 0
-
-
-def _plain_name(text: str) -> str:
-    """What can be the name of a suite, and so of a folder."""
-    return re.sub(r"^[^A-Za-z0-9]+", "", re.sub(r"[^A-Za-z0-9._-]+", "-", text))[:_MAX_NAME] or "suite"
 
 
 def train_recipe(recipe: str, data: Path | None, out: Path, smoke: bool, fresh: bool) -> int:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ PARTIAL = ".partial-"  # begins the name of a file that is being written
 _MARK = b"sha256:"  # stands before a file's digest of itself, in which the digest's own place counts as zeros
 _ZEROS = b"0" * 64
 _FULL = {errno.ENOSPC: "is full", errno.EDQUOT: "has no quota left for you", errno.EROFS: "is read-only"}
+_MAX_NAME = 60  # characters of a plain name
 _KEPT = "what was written before is kept, and the same command goes on from there"
 
 
@@ -65,6 +67,11 @@ def full_disk(error: OSError) -> str | None:
     if error.errno not in _FULL:
         return None
     return f"{error.filename or 'a file'}: cannot be written: its disk {_FULL[error.errno]}; {_KEPT}"
+
+
+def plain_name(text: str) -> str:
+    """`text` as the name of a suite, a folder or a file: letters, digits, dots, dashes and underscores."""
+    return re.sub(r"^[^A-Za-z0-9]+", "", re.sub(r"[^A-Za-z0-9._-]+", "-", text))[:_MAX_NAME] or "suite"
 
 
 def write_text(path: Path, text: str) -> None:
