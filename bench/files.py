@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -32,21 +33,19 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
     A file that shares its content by a hard link keeps that content. UserError where the disk takes no more.
     """
-    partial = None
-    try:
-        with disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL, suffix=path.suffix)
-            os.close(descriptor)
-            partial = Path(name)
+    partial = path.parent / f"{PARTIAL}{secrets.token_hex(8)}{path.suffix}"
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
             write(partial)
-            partial.chmod(0o644)
-            if path.is_dir():  # damage: the file's place is taken, and what lies there is not ours to delete
+            try:
+                os.replace(partial, path)
+            except IsADirectoryError:  # damage: the file's place is taken, and what lies there is not ours to delete
                 os.replace(path, tempfile.mkdtemp(dir=path.parent, prefix=f"{path.name}.was-a-folder-"))
-            os.replace(partial, path)
-    finally:
-        if partial is not None:
+                os.replace(partial, path)
+        except BaseException:
             partial.unlink(missing_ok=True)
+            raise
 
 
 @contextlib.contextmanager

@@ -175,11 +175,11 @@ def write_run(folder: Path, records: pd.DataFrame, info: dict | None = None, aud
         records.loc[index, "audio_file"] = f"audio/{name}.flac"
         if row.kind not in ("ceiling", "classical"):
             stream = _stream(num_samples // HOP_LENGTH, row.kind == "dynamic", rng)
-            encoded = Encoded((stream,), num_samples)
-            counts.setdefault(f"{row.codec}@{row.point}", TokenCounts()).add(encoded)
+            packed = bitstream.pack(Encoded((stream,), num_samples)).data
+            counts.setdefault(f"{row.codec}@{row.point}", TokenCounts()).add(bitstream.unpack_arrays(packed))
             path = folder / f"streams/{name}.bin"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(bitstream.pack(encoded).data)
+            path.write_bytes(packed)
             records.loc[index, "stream_file"] = f"streams/{name}.bin"
     write_table(folder / RECORDS, pa.Table.from_pandas(records))
     write_json(folder / RUN, info or run_info())

@@ -17,6 +17,7 @@ from rich.console import Console
 from bench.record import failures_of
 from bench.run import session
 from bench.run.engine import LocalEngine
+from bench.run.process import CALL, LOAD, Beat
 from bench.run.session import Options
 from bench.suite import load_suite
 from tests import toys
@@ -304,3 +305,17 @@ def test_a_gpu_gives_the_rates_of_the_processor_and_nearly_its_scores(device, tm
     assert not any(failures_of(there))
     assert list(here["bits_total"]) == list(there["bits_total"])
     assert there["mel_dac_train"].to_numpy() == pytest.approx(here["mel_dac_train"].to_numpy(), abs=0.02)
+
+
+def test_calls_without_cost_are_told_once_and_every_task_anew() -> None:
+    told: list[str] = []
+    beat = Beat(told.append)
+    for what in (LOAD, CALL, CALL, CALL, LOAD):
+        beat(what)
+    assert told == [LOAD, CALL, LOAD]
+    beat.begin()
+    beat(LOAD)
+    assert told == [LOAD, CALL, LOAD, LOAD]
+    time.sleep(0.02)
+    beat(LOAD)
+    assert told == [LOAD, CALL, LOAD, LOAD, LOAD]

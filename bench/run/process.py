@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -15,6 +16,7 @@ from bench.run.failure import attempt
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 CALL, LOAD = "call", "load"  # what a worker says before it calls into a codec or metric: the time it may take begins again
+_NEWS_S = 0.01  # a call may be told to end so much too early
 _SIGNAL_WHEN_PARENT_ENDS = 1  # prctl's PR_SET_PDEATHSIG
 
 
@@ -27,15 +29,34 @@ def serve(file_descriptor: int, parent: int) -> None:
     own = os.getpid()
     try:
         device, metrics = connection.recv()
-        worker = one_worker(device, metrics, connection.send)
+        beat = Beat(connection.send)
+        worker = one_worker(device, metrics, beat)
         while True:
             task = connection.recv()
+            beat.begin()
             result = attempt(worker.handle, task)
             if os.getpid() != own:
                 os._exit(0)  # a child that the codec forked, and that came back in its place
             connection.send((result,))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(0)  # no clean-up of a codec's may hold the process
+
+
+class Beat:
+    """Says what a worker is about to call, unless it has just said so: calls that cost nothing are not told one by one."""
+
+    def __init__(self, send: Callable[[str], None]) -> None:
+        self._send = send
+        self.begin()
+
+    def begin(self) -> None:
+        self._said, self._at = "", 0.0
+
+    def __call__(self, what: str) -> None:
+        now = time.monotonic()
+        if what != self._said or now - self._at > _NEWS_S:
+            self._send(what)
+            self._said, self._at = what, now
 
 
 def one_worker(device: str, metrics: Any, beat: Any) -> Any:

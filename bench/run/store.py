@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import math
 import os
+import re
 import shutil
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,6 +35,7 @@ _AGAIN = "run the suite again, which makes the file anew from the journal"
 _MAX_LINES, _MAX_BYTES = 8192, 1 << 24  # of a journal, after which another is begun
 _BATCH = 1 << 16  # rows that are put together at a time
 _KEY_SHOWN = 12  # characters of a key in a file's name
+_SIGNS = re.compile(r"[^A-Za-z0-9._@+-]")  # that a name does not keep
 _PATH_BYTES, _FOLDER_BYTES = 200, 36  # of a file's path within the run's folder, and of each of its folders' names
 
 
@@ -231,6 +233,8 @@ def _file_name(kind: str, suffix: str, key: str, *labels: str) -> str:
 
 def _safe(text: str) -> str:
     """Letters, marks and digits of any script stay, and a few signs; a name never begins with a dot or a dash."""
+    if text.isascii():
+        return _SIGNS.sub("_", text).lstrip(".-") or "_"
     kept = (char if unicodedata.category(char)[0] in "LMN" or char in "._@+-" else "_" for char in unicodedata.normalize("NFC", text))
     return "".join(kept).lstrip(".-") or "_"
 

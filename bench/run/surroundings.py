@@ -19,6 +19,7 @@ class Surroundings:
     folder: Path = field(default_factory=Path.cwd)
     dtype: torch.dtype = field(default_factory=torch.get_default_dtype)
     threads: int = field(default_factory=torch.get_num_threads)
+    generator: Any = field(default_factory=lambda: torch if torch.cuda.is_available() else torch.default_generator)
     random_state: tuple[Any, ...] = field(default_factory=lambda: (random.getstate(), np.random.get_state(), torch.get_rng_state()))
 
     def put_back(self, seed: int) -> None:
@@ -30,7 +31,7 @@ class Surroundings:
             torch.set_num_threads(self.threads)
         random.seed(seed)
         np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
+        self.generator.manual_seed(seed)  # torch.manual_seed formats a stack for each device that is not there
 
     def restore(self) -> None:
         """All of it, random numbers too: when tasks ran in the caller's own process."""

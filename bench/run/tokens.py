@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.bitstream import unpack
-from bench.codec import Encoded
+from bench.bitstream import ArrayEncoded, unpack_arrays
 
 
 class TokenCounts:
@@ -21,7 +20,7 @@ class TokenCounts:
         self._sizes: dict[tuple[int, int], int] = {}
         self._durations: Counter[int] = Counter()
 
-    def add(self, encoded: Encoded) -> None:
+    def add(self, encoded: ArrayEncoded) -> None:
         for index, stream in enumerate(encoded.streams):
             for q, row in enumerate(stream.tokens.tolist()):
                 self._codebooks.setdefault((index, q), Counter()).update(row)
@@ -61,6 +60,6 @@ def token_statistics(frame: pd.DataFrame, read_file: Callable[[str], bytes | Non
         counts = TokenCounts()
         for name in rows["stream_file"]:
             if (data := read_file(name)) is not None:
-                counts.add(unpack(data))
+                counts.add(unpack_arrays(data))
         statistics[f"{codec}@{point}"] = counts.summary()
     return statistics

@@ -145,7 +145,7 @@ def pipeline(folder: Path) -> float:
 
 
 def added_metric(folder: Path) -> float:
-    """CPU of the run that adds a metric to a finished one, over CPU of that metric alone in a bare loop over the same audio."""
+    """CPU of the run that adds a metric to a finished one, over CPU of that metric alone in a bare loop over the same files."""
     head = SUITE.partition("metrics:")[0]
     before, after = suite_of(folder, "before", head + "metrics: [si_sdr]"), suite_of(folder, "after", head + "metrics: [si_sdr, pesq_wb]")
     run(before, folder / "added" / "run", SerialEngine())
@@ -153,12 +153,12 @@ def added_metric(folder: Path) -> float:
     (metric,) = Registry().metric_modules()["pesq_wb"].load(["pesq_wb"], torch.device("cpu"), {})
     (dataset,) = session.open_datasets(after)
     frame = session.score(after, Options(folder / "added" / "run"), Console(quiet=True), SerialEngine())
-    references = {entry.id: entry.read() for entry in dataset.entries}
     started = cpu_s()
     prepared: dict[str, tuple[Any, int]] = {}
-    for utterance_id, utterance in references.items():
+    for entry in dataset.entries:
+        utterance = entry.read()
         reference = audio.resample(utterance.audio, utterance.sample_rate, metric.sample_rate)
-        prepared[utterance_id] = metric.prepare(utterance, reference), len(reference)
+        prepared[entry.id] = metric.prepare(utterance, reference), len(reference)
     for row in frame.itertuples():
         samples, rate = soundfile.read(folder / "added" / "run" / row.audio_file, dtype="float32")
         ready, length = prepared[str(row.utterance)]
