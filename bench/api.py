@@ -61,7 +61,7 @@ def load_metric(name: str, device: str = "cpu", **options: str) -> Callable[...,
 
     from bench import audio, needs
     from bench.dataset import Utterance
-    from bench.errors import UserError, unknown
+    from bench.errors import UserError
     from bench.plugins import is_own
     from bench.registry import Registry
 
@@ -72,7 +72,7 @@ def load_metric(name: str, device: str = "cpu", **options: str) -> Callable[...,
             raise UserError(f"{name}: holds several metrics: {', '.join(columns)}")
         name = columns[0]
     if name not in registry.metric_modules():
-        raise UserError(unknown("metric", name, registry.metric_modules()))
+        raise UserError(registry.no_metric(name))
     module = registry.metric_modules()[name]
     needs.require(f"metric '{name}'", module.needs([name], options))
     (metric,) = module.load([name], torch.device(device), options)

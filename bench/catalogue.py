@@ -17,7 +17,7 @@ from bench.datasets.specs import BUNDLED, parse_spec
 from bench.datasets.specs import needs as dataset_needs
 from bench.errors import UserError, unknown
 from bench.needs import Need, Requirement
-from bench.registry import codec_module, codec_names, metric_infos, metric_modules
+from bench.registry import Registry, codec_module, codec_names, metric_infos, metric_modules
 from bench.suite import packaged_suites
 
 Row = dict[str, Any]
@@ -25,11 +25,11 @@ _RECIPES = Path(__file__).parent / "codecs" / "training" / "recipes"
 
 
 def codecs() -> list[Row]:
-    rows = []
-    for name in codec_names():
-        module = codec_module(name)
+    rows, registry = [], Registry()
+    for name in registry.codec_names():
+        module = registry.codec_module(name)
         checkpoints = shipped(name)
-        lacking = [need for need in module.needs(checkpoints[0] if checkpoints else None) if not need.available]
+        lacking = registry.codec_lacks(name)
         rows.append(
             {
                 "codec": name,
@@ -57,9 +57,9 @@ def points_of(codec: str) -> list[Row]:
 
 
 def metrics() -> list[Row]:
-    rows = []
-    for name, info in metric_infos().items():
-        lacking = [need for need in metric_modules()[name].needs([name], {}) if not need.available]
+    rows, registry = [], Registry()
+    for name, info in registry.metric_infos().items():
+        lacking = registry.metric_lacks(name)
         rows.append(
             {
                 "metric": name,

@@ -219,6 +219,15 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     return content
 
 
+def names_in(path: Path) -> list[str]:
+    """What the outermost level of a checkpoint holds, by name; [] where it has no names, or can not be read."""
+    try:
+        content = load_safetensors(path)[0] if path.name.endswith((".safetensors", _INDEX)) else load_torch(path)
+    except UserError:
+        return []
+    return sorted(map(str, content)) if isinstance(content, Mapping) else []
+
+
 def load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file, of the parts that an index lists, or of the folder that holds one of the two.
 

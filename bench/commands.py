@@ -25,7 +25,7 @@ from bench.files import plain_name, read_json, write_atomically, write_json, wri
 from bench.listeners import Columns, read_ratings, write_manifests
 from bench.plugins import is_own
 from bench.recordings import TABLES
-from bench.registry import RECORDINGS, Registry, codec_module, codec_names, take_metrics
+from bench.registry import RECORDINGS, Registry, codec_module, codec_names, no_codec, take_metrics
 from bench.run import preflight
 from bench.run.failure import attempt
 from bench.run.runner import failures
@@ -206,16 +206,18 @@ def regress_checkpoint(suite: Suite, baseline: str, codec: str, checkpoint: str,
 
 
 def watch_folder(folder: Path, suite: Suite, codec: str, options: Options, match: str, every_s: float, once: bool) -> int:
-    """`bench watch`: with `once`, 1 where a regression stands or nothing was scored; else goes on until it is stopped."""
-    from bench.regress.watch import look
+    """`bench watch`: with `once`, 1 where a regression stands, or a checkpoint or all have no scores; else goes on until it is stopped."""
+    from bench.regress.watch import HISTORY, look
 
     console = Console()
     while True:
         history = look(folder, suite, codec, options, match, console)
         if once:
-            if not history.evaluations:
-                console.print("nothing was scored")
-            return 1 if history.regressions() or not history.evaluations else 0
+            lacking = history.without_scores(folder)
+            if lacking or not history.evaluations:
+                names = f" of {', '.join(each.file for each in lacking)}: see {options.out / HISTORY}" if lacking else ""
+                console.print(f"nothing was scored{names}", highlight=False, markup=False, soft_wrap=True)
+            return 1 if history.regressions() or lacking or not history.evaluations else 0
         time.sleep(every_s)
 
 
@@ -411,7 +413,7 @@ def known_codec(name: str) -> str:
     if is_own(name):
         return name
     if name not in codec_names():
-        raise UserError(unknown("codec", name, [*codec_names(), "a file: my_codec.py"]))
+        raise UserError(no_codec(name, "a file: my_codec.py"))
     return name
 
 

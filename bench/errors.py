@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+
+_ABOUT = 0.15  # of likeness, 0 to 1: two names that differ by less are about as near
 
 
 class UserError(Exception):
@@ -14,12 +16,22 @@ class Unavailable(Exception):
     """Something needed is not on this machine; the message says how to get it, exit code 3."""
 
 
-def unknown(what: str, name: str, choices: Iterable[str]) -> str:
-    """`metric 'peqs' unknown; did you mean 'pesq_wb'? known: ...`, for every list of names alike."""
+def unknown(what: str, name: str, choices: Iterable[str], here: Callable[[str], bool] | None = None) -> str:
+    """`metric 'peqs' unknown; did you mean 'pesq_wb'? known: ...`, for every list of names alike.
+
+    here   whether a choice can be used on this machine: of two that are about as near, one that can is named
+    """
     known = sorted(choices)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    if here is not None and near:
+        least = _likeness(name, near[0]) - _ABOUT
+        near = [each for each in near if _likeness(name, each) >= least and here(each)] or near
     hint = f"; did you mean '{near[0]}'?" if near else ";"
-    return f"{what} '{name}' unknown{hint} known: {', '.join(known)}"
+    return f"{what} '{name}' unknown{hint} known: {', '.join(known) or 'none'}"
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, other, one).ratio()
 
 
 def listed(names: Sequence[str], most: int) -> str:

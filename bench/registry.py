@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from bench import plugins
-from bench.errors import UserError
+from bench.checkpoint import shipped
+from bench.errors import UserError, unknown
 from bench.metric import MetricModule
 from bench.record import MetricInfo
 from bench.simple import codec_of, metrics_of
 
 if TYPE_CHECKING:
     from bench.codec import CodecModule
+    from bench.needs import Need
     from bench.suite import MetricSpec
 
 RECORDINGS = "recordings"  # no model: audio that was decoded elsewhere (bench/recordings.py)
@@ -64,6 +66,24 @@ class Registry:
             return Path(name)
         own = self._installed[plugins.CODECS].get(name)
         return plugins.file_of(name if own is None else own.module) if own is not None or plugins.is_own(name) else None
+
+    def codec_lacks(self, name: str) -> list[Need]:
+        """What of the needs of a codec in `codec_names()`, with its first shipped checkpoint if it has any, is not on this machine."""
+        names = shipped(name)
+        return [need for need in self.codec_module(name).needs(names[0] if names else None) if not need.available]
+
+    def metric_lacks(self, column: str) -> list[Need]:
+        return [need for need in self.metric_modules()[column].needs([column], {}) if not need.available]
+
+    def no_codec(self, name: str, *also: str) -> str:
+        """What to say where `name` is none of `codec_names()`, nor of what else is taken; what can run here is proposed first."""
+        names = self.codec_names()
+        return unknown("codec", name, [*names, *also], lambda near: near not in names or not self.codec_lacks(near))
+
+    def no_metric(self, name: str, *also: str) -> str:
+        """As `no_codec`."""
+        known = self.metric_modules()
+        return unknown("metric", name, [*known, *also], lambda near: near not in known or not self.metric_lacks(near))
 
     def metric_modules(self) -> Mapping[str, MetricModule]:
         """Column name -> the module that computes it: of the project, of installed packages, and what was added."""
@@ -118,6 +138,7 @@ def _in_series() -> dict[str, CodecModule]:
 
 _SHARED = Registry()
 codec_names = _SHARED.codec_names
+no_codec = _SHARED.no_codec
 codec_module = _SHARED.codec_module
 metric_modules = _SHARED.metric_modules
 metric_infos = _SHARED.metric_infos

@@ -311,8 +311,7 @@ def _resolve(file: SuiteFile, base_dir: Path, text: str, data: Mapping[str, Any]
                 mistakes.add(("codecs", index, "codec"), str(error))
                 continue
         elif module != RECORDINGS and module not in registry.codec_names():
-            choices = [*registry.codec_names(), RECORDINGS, "a file: my_codec.py"]
-            mistakes.add(("codecs", index, "codec"), unknown("codec", module, choices))
+            mistakes.add(("codecs", index, "codec"), registry.no_codec(module, RECORDINGS, "a file: my_codec.py"))
             continue
         where = ("codecs", index)
         label = spec.name or (Path(module).stem if module.endswith(".py") else module)
@@ -469,8 +468,8 @@ def _columns(metric: MetricSpec, base_dir: Path, where: _Path, mistakes: _Mistak
         if not metric.source:
             return [MetricSpec(metric=column, source=source, options=options) for column in found]
     if metric.metric not in found:
-        choices = found if source else [*found, "a file: my_metric.py"]
-        mistakes.add(where, unknown("metric", metric.metric, choices))
+        told = unknown("metric", metric.metric, found) if source else registry.no_metric(metric.metric, "a file: my_metric.py")
+        mistakes.add(where, told)
         return []
     return [MetricSpec(metric=metric.metric, source=source, options=options)]
 

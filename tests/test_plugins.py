@@ -11,9 +11,10 @@ import torch
 from typer.testing import CliRunner
 
 from bench.cli import app
-from bench.errors import UserError
+from bench.errors import UserError, unknown
+from bench.needs import Need
 from bench.plugins import sources_of
-from bench.registry import Registry
+from bench.registry import Registry, codec_module
 from bench.run import session
 from bench.run.identity import codec_identity, column_of
 from bench.run.session import Options
@@ -55,6 +56,22 @@ datasets: [{folder: ref}]
 codecs: [{codec: my_codec.py}]
 metrics: [my_metric.py]
 """
+
+
+def test_of_two_names_that_are_as_near_the_one_that_can_run_here_is_proposed() -> None:
+    choices = ["heard_far", "heard_here", "other"]
+    assert "did you mean 'heard_far'" in unknown("metric", "heard_fere", choices, lambda name: name != "heard_here")
+    assert "did you mean 'heard_here'" in unknown("metric", "heard_fere", choices, lambda name: name == "heard_here")
+    assert "did you mean 'other'" in unknown("metric", "othr", choices, lambda name: name == "heard_here")  # that is meant, here or not
+    assert unknown("metric", "x", []) == "metric 'x' unknown; known: none"
+
+
+def test_codecs_and_metrics_are_proposed_by_what_is_here(monkeypatch) -> None:
+    lacking = [Need("package", "absent", False, "pip install absent")]
+    monkeypatch.setattr(codec_module("opus"), "needs", lambda checkpoint: lacking)
+    assert Registry().codec_lacks("opus") == lacking
+    assert not Registry().codec_lacks("codecslime")  # its weights are shipped
+    assert "did you mean 'opus'" in Registry().no_codec("opsu", "a file: my_codec.py")
 
 
 @pytest.fixture(autouse=True)

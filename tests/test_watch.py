@@ -10,9 +10,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 from bench.cli import main
+from bench.commands import watch_folder
 from bench.errors import UserError
 from bench.regress import watch
 from bench.regress.watch import Evaluation, History, Mean, draw, look, read_history
@@ -85,7 +87,7 @@ def test_one_file_that_is_written_again_and_again_is_a_checkpoint_each_time(look
         write_checkpoint(path, noise)
         history = looked()
     assert len({evaluation.sha256 for evaluation in history.scored}) == 3
-    assert not list((tmp_path / "watched").glob("*/checkpoint*"))  # the copies are gone
+    assert not list((tmp_path / "watched").glob("*/copy"))  # the copies are gone
     means = {evaluation.means["256levels"]["distance"].mean for evaluation in history.scored}
     assert len(means) == 3
 
@@ -174,6 +176,37 @@ def test_the_command_looks_once_and_tells_by_its_exit_code(metric, tmp_path, mon
     assert code == 1
     assert "WORSE in distance at 16levels, distance at 256levels" in out
     assert bench("--codec", "nosiy")[0] == 2
+    trained(Path("training"), [0.01], first=4)  # recovers
+    assert bench()[0] == 0
+
+
+def test_the_command_fails_where_a_checkpoint_has_no_scores(metric, tmp_path, monkeypatch, capsys) -> None:
+    write_suite(tmp_path)
+    (tmp_path / "training").mkdir()
+    lacking = tmp_path / "training" / "step=100.pt"
+    torch.save({"state_dict": {}, "epoch": 3}, lacking)
+
+    def once() -> int:
+        suite = load_suite(tmp_path / "toy.yaml")
+        return watch_folder(tmp_path / "training", suite, "noisy", Options(tmp_path / "watched"), "*", 1.0, once=True)
+
+    for _ in range(2):  # as long as it lies there
+        assert once() == 1
+        told = " ".join(capsys.readouterr().out.split())
+        assert "nothing was scored of step=100.pt" in told
+    refused = read_history(tmp_path / "watched").evaluations[0].refused
+    assert refused.startswith(f"{lacking}: codec 'noisy' refuses it: it has no 'noise', but 'epoch', 'state_dict'")
+    trained(tmp_path / "training", [0.03], first=2)
+    assert once() == 1
+    lacking.unlink()
+    assert once() == 0
+
+
+def test_a_checkpoint_whose_every_score_failed_is_told_and_drawn_nowhere(looked, metric, tmp_path, monkeypatch) -> None:
+    trained(tmp_path / "training", [float("nan")])
+    history = looked()
+    assert not history.places()
+    assert [each.file for each in history.without_scores(tmp_path / "training")] == ["step=100.json"]
 
 
 def evaluation(step: int, mean: float, worse: bool = False) -> Evaluation:
@@ -201,7 +234,6 @@ def test_the_step_is_the_first_of_those_that_stay_worse() -> None:
     ],
 )
 def test_the_step_is_read_from_the_name_or_the_file(name, metadata, step, tmp_path) -> None:
-    import torch
     from safetensors.torch import save_file
 
     path = tmp_path / f"{name}.safetensors"

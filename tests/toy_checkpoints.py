@@ -1,4 +1,4 @@
-"""A toy codec whose checkpoint is a line of JSON that says how much noise it adds, for the tests of what is done with checkpoints."""
+"""A toy codec whose checkpoint (a line of JSON, or what torch.save wrote) says how much noise it adds, for tests of checkpoints."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class NoisyCodec(toys.ToyCodec):
 def _load(checkpoint: str | None, device: torch.device) -> NoisyCodec:
     path = resolve(checkpoint or "good", "noisy")
     try:
-        noise = json.loads(path.read_text(encoding="utf-8"))["noise"]
+        noise = (torch.load(path) if path.suffix == ".pt" else json.loads(path.read_text(encoding="utf-8")))["noise"]
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: not a checkpoint: {error.msg}") from None
     return NoisyCodec(noise, sha256(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ import pandas as pd
 from rich.console import Console
 
 from bench.analysis.verdicts import Regression, regress
-from bench.checkpoint import resolve, sha256
+from bench.checkpoint import names_in, resolve, sha256
 from bench.dataset import Dataset
-from bench.errors import UserError, unknown
+from bench.errors import UserError, listed, unknown
 from bench.registry import RECORDINGS, Registry
 from bench.regress.baseline import Baseline, check_comparable, kept, read_baseline
 from bench.run.engine import Engine, LocalEngine, Lost
@@ -56,7 +57,14 @@ def check_loads(suite: Suite, device: str, engine: Engine | None = None, registr
     result = finished.result
     if isinstance(result, (Failed, Lost)):
         reason = result.reason.removeprefix("UserError: ").removeprefix(f"{entry.checkpoint}: ")
-        raise UserError(f"{entry.checkpoint}: codec '{entry.label}' refuses it: {reason}")
+        raise UserError(f"{entry.checkpoint}: codec '{entry.label}' refuses it: {_named(reason, entry.checkpoint)}")
+
+
+def _named(reason: str, checkpoint: str | None) -> str:
+    """A KeyError of a codec that looks for a name in its checkpoint, as what is missing and what is there."""
+    missing = re.fullmatch(r"(?:load: )?KeyError: (?P<name>.+?)(?P<place> \(\S+:\d+\))?", reason)
+    names = names_in(Path(checkpoint)) if missing and checkpoint else []
+    return f"it has no {missing['name']}, but {listed(names, 5)}{missing['place'] or ''}" if missing and names else reason
 
 
 def judge(

@@ -107,6 +107,15 @@ class History:
                 found[place] = evaluation
         return found
 
+    def without_scores(self, folder: Path) -> list[Evaluation]:
+        """Checkpoints that still lie in `folder` as they were when they were refused, or when nothing of them could be scored."""
+        failed = [each for each in self.evaluations if each.refused or not _has_scores(each)]
+        return [each for each in failed if (folder / each.file).is_file() and sha256(folder / each.file) == each.sha256]
+
+
+def _has_scores(evaluation: Evaluation) -> bool:
+    return any(math.isfinite(mean.mean) for means in evaluation.means.values() for mean in means.values())
+
 
 def mean_of(evaluation: Evaluation, place: Place) -> float:
     mean = evaluation.means.get(place[0], {}).get(place[1])
@@ -128,7 +137,7 @@ def look(folder: Path, suite: Suite, label: str, options: Options, match: str, c
         _write_history(options.out, [*history.evaluations, evaluation])
         history = read_history(options.out)
         console.print(_line(evaluation, history), highlight=False, markup=False, soft_wrap=True)
-        if history.scored:
+        if history.places():
             from bench.report.plot import save
 
             save(draw(history), options.out, "history")
@@ -228,8 +237,8 @@ def _evaluate(
     """Scores a copy, as training may write the next checkpoint over this one meanwhile; None where it did so before the copy was made."""
     digest, step = sha256(path), _step(path)
     home = options.out / f"{path.stem}-{digest[:8]}"
-    copy = home / f"checkpoint{path.suffix}"
-    home.mkdir(parents=True, exist_ok=True)
+    copy = home / "copy" / path.name
+    copy.parent.mkdir(parents=True, exist_ok=True)
     try:
         shutil.copyfile(path, copy)
         if sha256(copy) != digest:
@@ -238,11 +247,11 @@ def _evaluate(
         try:
             check_loads(candidate, options.device)
         except UserError as error:
-            return Evaluation(path.name, digest, step, refused=str(error).replace(str(copy.resolve()), str(path)))
+            return Evaluation(path.name, digest, step, refused=str(error).replace(str(copy.parent.resolve()), str(path.parent)))
         run = home / "run"  # alone in its folder: the journals of its siblings hold other weights, and are not read
         score(candidate, dataclasses.replace(options, out=run), console)
     finally:
-        copy.unlink(missing_ok=True)
+        shutil.rmtree(copy.parent)
     records, about = read_run(run)
     metrics = metrics_of(about)
     table = summary(records, metrics, seed=suite.seed)
@@ -318,6 +327,7 @@ def _line(evaluation: Evaluation, history: History) -> str:
     leaders = {place: history.best(place) for place in history.places()}
     best = [f"{metric} at {point}" for (point, metric), leader in leaders.items() if leader and leader.sha256 == evaluation.sha256]
     told = [f"step {evaluation.step}: {evaluation.file}"]
+    told += [] if _has_scores(evaluation) else [f"nothing was scored: the failures are in {evaluation.run}"]
     told += [f"best so far in {', '.join(best)}"] if best else []
     told += [f"WORSE in {', '.join(f'{metric} at {point}' for point, metric in evaluation.worse)}"] if evaluation.worse else []
     return "; ".join(told)

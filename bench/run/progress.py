@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a bar for each stage with rate and time left on a terminal, nothing in a pipe."""
+"""What a terminal shows while a run goes on: for each stage a bar with the point, the rate and the time left; a pipe gets nothing."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rich.text import Text
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.1f}/s" if task.speed else "")
+        return Text(f"{task.speed:.1f} utterances/s" if task.speed else "")
 
 
 class RunProgress:
-    """Two bars over utterances x points, and a line for each point as it is done."""
+    """Two bars over utterances x points, an utterance at a point being one, and a line for each point as it is done."""
 
     def __init__(self, console: Console) -> None:
         columns = (
@@ -23,9 +23,9 @@ class RunProgress:
             BarColumn(),
             MofNCompleteColumn(),
             _Rate(),
-            TextColumn("{task.fields[codec]}"),
-            TextColumn("left"),
             TimeRemainingColumn(),
+            TextColumn("left"),
+            TextColumn("{task.fields[place]}", markup=False),
         )
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
         self._console = console
@@ -40,13 +40,13 @@ class RunProgress:
 
     def start(self, total: int) -> None:
         """total: cells (an utterance at a point) of the whole run; each is decoded, then scored."""
-        self._stages = {stage: self._bar.add_task(stage, total=total, codec="") for stage in ("decode", "score")}
+        self._stages = {stage: self._bar.add_task(stage, total=total, place="") for stage in ("decode", "score")}
 
-    def decoded(self, label: str, number: int) -> None:
-        self._bar.update(self._stages["decode"], advance=number, codec=label)
+    def decoded(self, label: str, point: str) -> None:
+        self._bar.update(self._stages["decode"], advance=1, place=f"{label}@{point}")
 
-    def scored(self, label: str, number: int) -> None:
-        self._bar.update(self._stages["score"], advance=number, codec=label)
+    def scored(self, label: str, point: str) -> None:
+        self._bar.update(self._stages["score"], advance=1, place=f"{label}@{point}")
 
     def finished_point(self, label: str, point: str, means: Mapping[str, float], failed: int) -> None:
         """One plain line; the table with intervals comes at the end."""

@@ -47,13 +47,13 @@ ERRORS = "errors"  # folder of a run: the whole tracebacks of its failures
 
 
 class Progress(Protocol):
-    """What the terminal shows of a run; numbers are cells: an utterance at a point."""
+    """What the terminal shows of a run; it is told of cells: an utterance at a point of the codec `label`."""
 
     def start(self, total: int) -> None: ...
 
-    def decoded(self, label: str, number: int) -> None: ...
+    def decoded(self, label: str, point: str) -> None: ...
 
-    def scored(self, label: str, number: int) -> None: ...
+    def scored(self, label: str, point: str) -> None: ...
 
     def finished_point(self, label: str, point: str, means: Mapping[str, float], failed: int) -> None: ...
 
@@ -223,15 +223,16 @@ class _Run:
             audio = self._stored_audio(decoded) if decoded else None
             stream = self._store.read_file(decoded.stream_file) if decoded and audio is None else None
             if not cell.columns:
-                self._progress.decoded(work.entry.label, 1)
+                self._progress.decoded(work.entry.label, cell.point.name)
                 self._done(work, cell)
             elif cell.missing:
-                self._progress.decoded(work.entry.label, 1)
+                self._progress.decoded(work.entry.label, cell.point.name)
                 self._fail(work, cell, Failed("there is no recording of this utterance"))
             elif isinstance(work.description, Failed):
+                self._progress.decoded(work.entry.label, cell.point.name)
                 self._fail(work, cell, dataclasses.replace(work.description, reason=f"load: {work.description.reason}"))
             elif audio is not None:
-                self._progress.decoded(work.entry.label, 1)
+                self._progress.decoded(work.entry.label, cell.point.name)
                 scores.append((cell, audio))
             elif stream is not None:
                 again.append((cell, DecodeCell(cell.point, stream)))
@@ -326,7 +327,7 @@ class _Run:
             job.work.refused.setdefault(job.cells[0].point.name, failed)
         elif isinstance(job.task, DecodeTask) and job.work is not None:
             for cell in job.cells:
-                self._progress.decoded(job.work.entry.label, 1)
+                self._progress.decoded(job.work.entry.label, cell.point.name)
                 self._fail(job.work, cell, failed)
         else:
             for cell, part in zip(job.cells, job.task.cells, strict=True):
@@ -336,8 +337,8 @@ class _Run:
         """Stores audio and bitstream, then the record, then asks for the scores."""
         assert job.work is not None
         scores: list[tuple[_Cell, bytes | Path]] = []
-        self._progress.decoded(job.work.entry.label, len(results))
         for cell, result in zip(job.cells, results, strict=True):
+            self._progress.decoded(job.work.entry.label, cell.point.name)
             if isinstance(result, Failed):
                 self._fail(job.work, cell, result)
                 continue
@@ -384,8 +385,8 @@ class _Run:
         return f"{failed.reason} [{name}]"
 
     def _done(self, work: _Work, cell: _Cell) -> None:
-        self._progress.scored(work.entry.label, 1)
         point = cell.point.name
+        self._progress.scored(work.entry.label, point)
         known = self._store.get(cell.blank.key)
         sums = work.sums.setdefault(point, Counter())
         if known is not None:
