@@ -724,7 +724,9 @@ def _adaptive_bits(symbols: Sequence[int], size: int, use_previous: bool) -> tup
     """Bits and, of each, the probability of a 1 before it was seen; bits that can only be one thing are left out."""
     values = np.asarray(symbols, np.int64)
     depth, count = _depth(size), len(values)
-    context = np.concatenate([[size], values[:-1]]) if use_previous and count else np.zeros(count, np.int64)
+    if not count:
+        return np.zeros(0, np.int32), np.zeros(0)
+    context = np.concatenate([[size], values[:-1]]) if use_previous else np.zeros(count, np.int64)
     bits, probabilities = np.empty((count, depth), np.int32), np.empty((count, depth))
     for place, level in enumerate(reversed(range(depth))):
         bit, node = values >> level & 1, values >> (level + 1)

@@ -42,6 +42,7 @@ from bench.suite import Entry, Suite
 
 MAX_LOSSES = 3  # of workers on one cell alone, until the cell is to blame
 CHECKED_SHARE = 16  # of a point's utterances the first, and one in so many, are decoded again by another process
+QUEUED_DECODES = 8  # utterances that wait for a worker
 QUEUED_SCORES = 32  # utterances that wait for their scores, beyond which nothing more is decoded: memory stays flat
 ERRORS = "errors"  # folder of a run: the whole tracebacks of its failures
 
@@ -242,7 +243,7 @@ class _Run:
         for lacking in filter(None, (new, again)):
             own, parts = zip(*lacking, strict=True)
             self._decodes.append(_Job("device", DecodeTask(work.entry, own[0].source, parts, _seed(own[0].source)), work, own))
-        while len(self._decodes) > 1 or len(self._scores["core"]) > QUEUED_SCORES or len(self._scores["device"]) > QUEUED_SCORES:
+        while len(self._decodes) > QUEUED_DECODES or any(len(waiting) > QUEUED_SCORES for waiting in self._scores.values()):
             self._turn()
 
     def _stored_audio(self, known: Record) -> bytes | Path | None:
@@ -272,9 +273,12 @@ class _Run:
     def _turn(self) -> bool:
         """Hands out what workers are free for, and takes in what has come back; False where nothing is left."""
         self._hand_out()
-        finished = self._engine.wait()
-        for each in finished:
-            self._take_in(self._under_way.pop(each.ticket), each)
+        done = [(self._under_way.pop(finished.ticket), finished) for finished in self._engine.wait()]
+        try:
+            self._hand_out()  # so that no worker waits while what it has done is stored
+        finally:
+            for job, finished in done:
+                self._take_in(job, finished)
         return bool(self._under_way or self._decodes or any(self._scores.values()))
 
     def _hand_out(self) -> None:
