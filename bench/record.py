@@ -168,12 +168,12 @@ def detail_texts(records: pd.DataFrame, metric: str, name: str) -> list[str] | N
 
 def failures_of(records: pd.DataFrame) -> list[Mapping[str, str]]:
     """Of every row: metric or CODEC -> reason."""
-    return _reasons(records["failures"])
+    return read_reasons(records["failures"])
 
 
 def not_applicable_of(records: pd.DataFrame) -> list[Mapping[str, str]]:
     """Of every row: metric -> reason."""
-    return _reasons(records["not_applicable"])
+    return read_reasons(records["not_applicable"])
 
 
 def reasons_text(reasons: Mapping[str, str]) -> str:
@@ -181,7 +181,7 @@ def reasons_text(reasons: Mapping[str, str]) -> str:
     return json.dumps(dict(reasons), ensure_ascii=False)
 
 
-def _reasons(cells: Iterable[object]) -> list[Mapping[str, str]]:
-    """Equal cells, nearly all of them, are read once."""
+def read_reasons(cells: Iterable[object]) -> list[Mapping[str, str]]:
+    """What `reasons_text` wrote; {} for a cell that is no text. Equal cells, nearly all of them, are read once."""
     read: dict[object, Mapping[str, str]] = {}
     return [read[cell] if cell in read else read.setdefault(cell, json.loads(cell) if isinstance(cell, str) else {}) for cell in cells]

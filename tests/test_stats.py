@@ -198,3 +198,25 @@ def test_percentile_interval_widens_with_few_clusters() -> None:
     replicates = np.random.default_rng(0).normal(size=4000)
     widths = [np.subtract(*stats.percentile_interval(replicates, clusters)[::-1]) for clusters in (8, 30, 10_000)]
     assert widths[0] > widths[1] > widths[2] == pytest.approx(2 * 1.96, rel=0.05)
+
+
+def test_percentiles_of_what_is_known_are_numpys() -> None:
+    values = np.random.default_rng(0).normal(size=(31, 5))
+    values[values > 0.8] = np.nan
+    values[:, 3] = np.nan
+    values[1:, 4] = np.nan
+    expected = np.array([np.percentile(column[np.isfinite(column)], [5, 50, 95]) for column in values.T if np.isfinite(column).any()]).T
+    found = stats.percentiles(values, [5, 50, 95])
+    assert np.isnan(found[:, 3]).all()
+    assert np.array_equal(np.delete(found, 3, axis=1), expected)
+
+
+def test_many_columns_are_as_if_each_stood_alone() -> None:
+    rng = np.random.default_rng(1)
+    sums = stats.ClusterSums(rng.normal(1, 1, (20, 2 * stats.COLUMNS_AT_ONCE + 3)), np.ones((20, 2 * stats.COLUMNS_AT_ONCE + 3)))
+    weights = stats.resampling_weights(20, seed=0, replicates=200)
+    p, bounds = stats.sign_flip_p(sums, seed=0), stats.level_interval(sums, weights)
+    for column in (0, stats.COLUMNS_AT_ONCE, 2 * stats.COLUMNS_AT_ONCE + 2):
+        alone = stats.ClusterSums(sums.numerator[:, [column]], sums.denominator[:, [column]])
+        assert stats.sign_flip_p(alone, seed=0)[0] == p[column]
+        assert np.array(stats.level_interval(alone, weights))[:, 0] == pytest.approx(np.array(bounds)[:, column], rel=1e-9)

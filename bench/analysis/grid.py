@@ -31,6 +31,7 @@ class Grid:
     clustered_by             what clusters are: "speaker", "utterance" where no speaker is known, "speaker or lone utterance" where some are
     numerator, denominator   float64 [U, P, M]; both 0 where there is no value
     hallucinated             bool [U, P, M]: an error rate above HALLUCINATION
+    unit, point              int64 [rows]: utterance and point of each record
     """
 
     points: tuple[Point, ...]
@@ -41,6 +42,8 @@ class Grid:
     numerator: np.ndarray
     denominator: np.ndarray
     hallucinated: np.ndarray
+    unit: np.ndarray
+    point: np.ndarray
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -52,7 +55,8 @@ class Grid:
 
     def at(self, points: Sequence[int], columns: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """Numerators and denominators of some points and columns, [U, len(points), len(columns)]."""
-        return self.numerator[:, points][:, :, columns], self.denominator[:, points][:, :, columns]
+        place = np.ix_(np.arange(len(self.cluster)), np.asarray(points), np.asarray(columns))
+        return self.numerator[place], self.denominator[place]
 
     def sums(self, hallucinations: bool = True) -> stats.ClusterSums:
         """Columns in the order point, then column: [C, P * M]; without `hallucinations`, their errors are left out, their words are not."""
@@ -89,25 +93,25 @@ class Grid:
 
 def grid(records: pd.DataFrame, metrics: Mapping[str, MetricInfo], order: Sequence[Point] = (), seed: int = 0) -> Grid:
     """`records` laid out by utterance and point, with one clustering for all metrics; points in `order`, then as they are met."""
-    points, numerator, denominator = _lay_out(records, metrics, order)
-    speaker = _speakers(records)
+    points, unit, point, numerator, denominator = _lay_out(records, metrics, order)
+    speaker = _speakers(records, unit)
     known = speaker >= 0
     clustered_by = "speaker" if known.all() else "speaker or lone utterance" if known.any() else "utterance"
     limit = np.array([HALLUCINATION * scale_of(metrics[name]) if name in metrics else np.inf for name in (*metrics, *RATES)])
     values = numerator, denominator, stats.divide(numerator, denominator) > limit
-    return Grid(points, curve_names(records, points), tuple(metrics), _clusters(speaker, seed), clustered_by, *values)
+    return Grid(points, curve_names(records, points), tuple(metrics), _clusters(speaker, seed), clustered_by, *values, unit, point)
 
 
 def _lay_out(
     records: pd.DataFrame, metrics: Mapping[str, MetricInfo], order: Sequence[Point]
-) -> tuple[tuple[Point, ...], np.ndarray, np.ndarray]:
-    """Points, and numerators and denominators float64 [U, P, M] of metrics and RATES."""
-    pairs = list(zip(records["codec"].astype(str), records["point"].astype(str), strict=True))
+) -> tuple[tuple[Point, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Points, the utterance and the point of each record, and numerators and denominators float64 [U, P, M] of metrics and RATES."""
+    place, pairs = _codes(records, "codec", "point")
     present = dict.fromkeys(pairs)
     points = tuple(dict.fromkeys([point for point in order if point in present] + list(present)))
     index = {point: number for number, point in enumerate(points)}
-    point_code = np.array([index[pair] for pair in pairs])
-    unit_code, units = _units(records)
+    point_code = np.array([index[pair] for pair in pairs])[place]
+    unit_code, units = _codes(records, "dataset", "utterance")
     if len(np.unique(unit_code * len(points) + point_code)) < len(records):
         raise ValueError("records hold an utterance twice at one point")
 
@@ -126,7 +130,7 @@ def _lay_out(
             top, bottom, counted = value, np.ones_like(value), np.isfinite(value)
         numerator[unit_code, point_code, number] = np.where(counted, top, 0.0)
         denominator[unit_code, point_code, number] = np.where(counted, bottom, 0.0)
-    return points, numerator, denominator
+    return points, unit_code, point_code, numerator, denominator
 
 
 def curve_names(records: pd.DataFrame, points: Sequence[Point]) -> tuple[str, ...]:
@@ -142,9 +146,12 @@ def scale_of(info: MetricInfo) -> float:
     return math.inf if not info.corpus_ratio else 100.0 if info.unit == "%" else 1.0
 
 
-def _units(records: pd.DataFrame) -> tuple[np.ndarray, pd.Index]:
-    """The number of each row's utterance, int64 [rows], and the utterances, as first met."""
-    return pd.factorize(records["dataset"].astype(str) + "\0" + records["utterance"].astype(str))
+def _codes(records: pd.DataFrame, one: str, other: str) -> tuple[np.ndarray, list[tuple[str, str]]]:
+    """The number of each row's values of two columns, int64 [rows], and these values, as first met."""
+    (codes, values), (other_codes, other_values) = (pd.factorize(records[name].astype(str)) for name in (one, other))
+    code, together = pd.factorize(codes * len(other_values) + other_codes)
+    pairs = zip(*np.divmod(together, max(1, len(other_values))), strict=True)
+    return code, [(str(values[first]), str(other_values[second])) for first, second in pairs]
 
 
 def floats(records: pd.DataFrame, column: str) -> np.ndarray:
@@ -154,10 +161,9 @@ def floats(records: pd.DataFrame, column: str) -> np.ndarray:
     return records[column].to_numpy(np.float64, na_value=np.nan)
 
 
-def _speakers(records: pd.DataFrame) -> np.ndarray:
+def _speakers(records: pd.DataFrame, unit: np.ndarray) -> np.ndarray:
     """The number of each utterance's speaker, int64 [U]; -1 where unknown."""
-    _, first_rows = np.unique(_units(records)[0], return_index=True)
-    utterances = records.iloc[first_rows]
+    utterances = records.iloc[np.unique(unit, return_index=True)[1]]
     name = utterances["speaker"].fillna("").astype(str)
     return pd.factorize((utterances["dataset"].astype(str) + "\0" + name).where(name != ""))[0]
 

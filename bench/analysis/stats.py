@@ -7,6 +7,7 @@ error rate is errors over words, a bitrate is bits over seconds, a paired mean d
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ ENUMERATED = 2**14  # signs of a permutation test: up to as many are all taken, 
 FLIPS = 9999  # else so many are drawn: the least p is 1e-4
 MIN_CLUSTERS = 3  # fewer say nothing about their spread
 MIN_RESAMPLED = 5  # a bootstrap of fewer draws one of them alone too often
+COLUMNS_AT_ONCE = 256  # of a bootstrap or a permutation test: bounds memory at replicates x so many
 SPREAD_FLOOR = 0.4  # of a replicate's standard error, as a share of the sample's: without it, one rare error gives an infinite interval
 
 
@@ -92,7 +94,9 @@ def level_interval(sums: ClusterSums, weights: np.ndarray, confidence: float = 0
     """
     found = ratios(sums)
     tail = (1 - confidence) / 2
-    upper_t, lower_t = np.quantile(bootstrap_t(sums, weights), [1 - tail, tail], axis=0)
+    upper_t, lower_t = np.hstack(
+        [np.quantile(bootstrap_t(part, weights).T.copy(), [1 - tail, tail], axis=1) for part in _parts(sums)]  # along what is contiguous
+    )
     resampled = found.clusters >= MIN_RESAMPLED
     low, high = found.student(confidence)
     low = np.where(resampled, found.estimate - upper_t * found.error, low)
@@ -102,6 +106,13 @@ def level_interval(sums: ClusterSums, weights: np.ndarray, confidence: float = 0
     reach = np.exp(special.stdtrit(np.maximum(found.clusters - 1, 1), 1 - tail) * relative)
     widened = np.minimum(low, found.estimate / reach), np.maximum(high, found.estimate * reach)
     return np.where(positive, widened[0], low), np.where(positive, widened[1], high)
+
+
+def _parts(sums: ClusterSums) -> Iterator[ClusterSums]:
+    """COLUMNS_AT_ONCE columns of `sums` after another."""
+    for first in range(0, max(1, sums.numerator.shape[1]), COLUMNS_AT_ONCE):
+        part = slice(first, first + COLUMNS_AT_ONCE)
+        yield ClusterSums(sums.numerator[:, part], sums.denominator[:, part])
 
 
 def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -154,21 +165,24 @@ def sign_flip_p(sums: ClusterSums, seed: int, flips: int = FLIPS) -> np.ndarray:
     All 2^C signs are taken up to ENUMERATED of them (half of them, as turning all round changes nothing); else `flips` are drawn, and the
     observed signs count as one of flips + 1 (Phipson and Smyth 2010).
     """
-    differences = sums.numerator
-    num_clusters, num_columns = differences.shape
+    num_clusters = len(sums.numerator)
     enumerated = 2**num_clusters <= ENUMERATED
     if enumerated:
         signs = 1.0 - 2.0 * ((np.arange(2 ** (num_clusters - 1))[:, None] >> np.arange(num_clusters)) & 1)
     else:
         signs = np.random.default_rng(seed).integers(0, 2, (flips, num_clusters)) * 2.0 - 1.0
-    observed = np.abs(differences.sum(axis=0))
-    as_large = np.zeros(num_columns)
-    tolerance = 1e-12 * np.abs(differences).sum(axis=0)  # sums in another order must still count as equal
-    for first in range(0, num_columns, 512):  # bounds memory at flips x 512
-        part = slice(first, first + 512)
-        as_large[part] = (np.abs(signs @ differences[:, part]) >= observed[part] - tolerance[part]).sum(axis=0)
+    as_large = np.concatenate([_as_large(part.numerator, signs) for part in _parts(sums)])
     p = as_large / len(signs) if enumerated else (as_large + 1) / (flips + 1)
     return np.where((sums.denominator != 0).any(axis=0), p, np.nan)
+
+
+def _as_large(differences: np.ndarray, signs: np.ndarray) -> np.ndarray:
+    """How many rows of `signs` [B, C] give as large a sum of `differences` [C, K] as they have, int64 [K]."""
+    observed = np.abs(differences.sum(axis=0))
+    tolerance = 1e-12 * np.abs(differences).sum(axis=0)  # sums in another order must still count as equal
+    flipped = signs @ differences
+    np.abs(flipped, out=flipped)
+    return (flipped >= observed - tolerance).sum(axis=0)
 
 
 def least_p(sums: ClusterSums) -> np.ndarray:
@@ -253,6 +267,18 @@ def pchip_at(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
         + h * take(slopes, 1) * (s**3 - s**2)
     )
     return np.where((at >= x[..., 0]) & (at <= x[..., -1]), value, np.nan)
+
+
+def percentiles(values: np.ndarray, percents: Sequence[float]) -> np.ndarray:
+    """Of each column of `values` [U, K] without its NaN, linear between neighbours: float64 [percents, K]; NaN where there are none."""
+    ordered = np.sort(values, axis=0)  # NaN come last
+    last = np.isfinite(values).sum(axis=0) - 1
+    place = np.maximum(np.asarray(percents)[:, None] / 100 * last, 0.0)
+    below = np.floor(place).astype(np.int64)
+    columns = np.arange(values.shape[1])
+    left, right = ordered[below, columns], ordered[np.minimum(below + 1, np.maximum(last, 0)), columns]
+    share = place - below
+    return np.where(share < 0.5, left + (right - left) * share, right - (right - left) * (1 - share))  # as NumPy's, to the last bit
 
 
 def percentile_interval(replicates: np.ndarray, num_clusters: int, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bench.analysis import stats
 from bench.analysis.grid import RATES, Grid, Point, floats, grid
-from bench.record import CODEC, MetricInfo, failures_of, not_applicable_of
+from bench.record import CODEC, MetricInfo, failures_of, read_reasons
 
 ALPHA = 0.05
 _BITRATES = ("bitrate", "nominal_bitrate")
@@ -30,6 +30,7 @@ class Cell:
     hallucinated                utterances with an error rate above HALLUCINATION: part of the mean, whose interval takes them as given
     mark                        "best"; "tied": not significantly worse than the best (Holm over the column); "untested": no test could have
                                 found a difference from the best, with so few clusters; or ""
+    p_best                      of the paired difference from the best (sign flips, unadjusted); NaN where there is no such test
     """
 
     mean: float
@@ -45,6 +46,7 @@ class Cell:
     clustered_by: str
     hallucinated: int = 0
     mark: str = ""
+    p_best: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -135,9 +137,10 @@ def summary(
 def _reasons(records: pd.DataFrame, metrics: Mapping[str, MetricInfo]) -> dict[str, tuple[str, ...]]:
     """Metric -> the reasons for which it does not apply to some of `records`, the usual one first."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for reasons in not_applicable_of(records):
+    cells, texts = pd.factorize(records["not_applicable"])
+    for reasons, times in zip(read_reasons(texts), np.bincount(cells[cells >= 0], minlength=len(texts)).tolist(), strict=True):
         for metric, reason in reasons.items():
-            counts[metric][reason] += 1
+            counts[metric][reason] += times
     return {name: tuple(reason for reason, _ in counts[name].most_common()) for name in metrics if name in counts}
 
 
@@ -146,12 +149,9 @@ def _rows(
 ) -> list[Row]:
     laid_out = grid(records, metrics, list(nominal), seed)
     points = laid_out.points
-    by_point = dict(list(records.groupby(["codec", "point"], sort=False)))
-    kinds = [str(by_point[point]["kind"].iloc[0]) for point in points]
-    families = [str(by_point[point].get("family", pd.Series([""])).fillna("").iloc[0]) for point in points]
-    ranked = [kind != "ceiling" for kind in kinds]
-    cells: list[dict[str, Cell]] = [{} for _ in points]
-    totals: list[dict[str, float]] = [{} for _ in points]
+    at = _Columns(records, laid_out)
+    kinds = [at.text("kind", number) for number in range(len(points))]
+    families = [at.text("family", number) for number in range(len(points))]
     sums = laid_out.sums()
     without = laid_out.sums(hallucinations=False)
     bounds = stats.level_interval(without, stats.resampling_weights(laid_out.num_clusters, seed))
@@ -160,64 +160,116 @@ def _rows(
     mean, low, high = (values.reshape(shape) for values in (sums.ratio, *(bound + given for bound in bounds)))
     hallucinated = laid_out.hallucinated.sum(axis=0)
     clusters = (sums.denominator != 0).sum(axis=0).reshape(shape)
-    marks = _marks(laid_out, metrics, mean, ranked, seed)
-    for number, point in enumerate(points):
-        for column, metric in enumerate(laid_out.metrics):
-            cells[number][metric] = _cell(
-                by_point[point],
-                metric,
+    marks = _marks(laid_out, metrics, mean, [kind != "ceiling" for kind in kinds], seed)
+    failed = at.reasons("failures")
+    not_applicable = at.reasons("not_applicable")
+    cells: list[dict[str, Cell]] = [{} for _ in points]
+    for column, metric in enumerate(laid_out.metrics):
+        values = at.scores(metric)
+        p5, median, p95 = stats.percentiles(values, [5, 50, 95])
+        counted = np.isfinite(values).sum(axis=0)
+        for number in range(len(points)):
+            mark, p_best = marks.get((number, metric), ("", math.nan))
+            cells[number][metric] = Cell(
                 mean=float(mean[number, column]),
                 low=float(low[number, column]),
                 high=float(high[number, column]),
+                median=float(median[number]),
+                p5=float(p5[number]),
+                p95=float(p95[number]),
+                n=int(counted[number]),
+                failed=failed[number][metric] + failed[number][CODEC],
+                not_applicable=not_applicable[number][metric],
                 clusters=int(clusters[number, column]),
                 clustered_by=laid_out.clustered_by,
                 hallucinated=int(hallucinated[number, column]),
-                mark=marks.get((number, metric), ""),
+                mark=mark,
+                p_best=p_best,
             )
-        totals[number] = dict(zip(RATES, mean[number, len(laid_out.metrics) :].tolist(), strict=True))
-    return [
-        Row(
-            *point,
-            kinds[number],
-            families[number],
-            group,
-            len(by_point[point]),
-            float(by_point[point]["duration_s"].sum()),
-            _rates(by_point[point], totals[number], nominal.get(point, float("nan"))),
-            {metric: cells[number][metric] for metric in metrics},
-            kinds[number] != "ceiling" and bool(((by_point[point]["bits_total"] == 0) & (by_point[point]["bitrate"] > 0)).any()),
-            _length_error_s(by_point[point]),
+    rows = []
+    for number, point in enumerate(points):
+        own = at.own(number)
+        total = dict(zip(RATES, mean[number, len(laid_out.metrics) :].tolist(), strict=True))
+        rates = _rates(own, kinds[number], total, nominal.get(point, math.nan))
+        is_stated = kinds[number] != "ceiling" and bool(((own["bits_total"] == 0) & (own["bitrate"] > 0)).any())
+        rows.append(
+            Row(
+                *point,
+                kinds[number],
+                families[number],
+                group,
+                len(own["duration_s"]),
+                float(own["duration_s"].sum()),
+                rates,
+                cells[number],
+                is_stated,
+                _length_error_s(own),
+            )
         )
-        for number, point in enumerate(points)
-    ]
+    return rows
 
 
-def _cell(records: pd.DataFrame, metric: str, **resampled: Any) -> Cell:
-    """What was resampled, with the spread and the counts of the point's `records`."""
-    values = floats(records, metric)
-    values = values[np.isfinite(values)]
-    p5, median, p95 = np.percentile(values, [5, 50, 95]).tolist() if len(values) else (float("nan"),) * 3
-    failed = sum(metric in reasons or CODEC in reasons for reasons in failures_of(records))
-    not_applicable = sum(metric in reasons for reasons in not_applicable_of(records))
-    return Cell(median=median, p5=p5, p95=p95, n=len(values), failed=failed, not_applicable=not_applicable, **resampled)
+_AMOUNTS = (
+    *("duration_s", "sample_rate", "length_error", "bits_tokens", "bits_side", "bits_total", "bits_entropy"),
+    *("encode_s", "decode_s", "peak_memory_mb"),
+    *RATES,
+)
 
 
-def _rates(records: pd.DataFrame, total: Mapping[str, float], nominal_frame_rate: float) -> Rates:
-    duration_s = records["duration_s"]
-    encoded = records["bits_total"] > 0
-    per_utterance = {name: float(pd.Series(floats(records, name)).where(lambda rate: rate > 0).mean()) for name in RATES}
-    if str(records["kind"].iloc[0]) == "ceiling":
-        pcm = 16.0 * records["sample_rate"]
+class _Columns:
+    """Columns of records, point by point of a grid of them."""
+
+    def __init__(self, records: pd.DataFrame, laid_out: Grid):
+        self._records = records
+        self._point, self._unit = laid_out.point, laid_out.unit
+        self._shape = (len(laid_out.cluster), len(laid_out.points))
+        self._order = np.argsort(self._point, kind="stable")
+        self._starts = np.searchsorted(self._point[self._order], np.arange(len(laid_out.points) + 1))
+        self._amounts = {name: floats(records, name)[self._order] for name in _AMOUNTS}
+        self._amounts["computed"] = np.array([CODEC not in reasons for reasons in failures_of(records)])[self._order]
+
+    def own(self, point: int) -> dict[str, np.ndarray]:
+        """Amounts of the records of one point, and "computed": whether the codec got so far; in the records' order."""
+        return {name: values[self._starts[point] : self._starts[point + 1]] for name, values in self._amounts.items()}
+
+    def text(self, column: str, point: int) -> str:
+        """The first of a column that is the same in all records of a point; "" where there is none."""
+        value = self._records[column].iloc[self._order[self._starts[point]]] if column in self._records else ""
+        return value if isinstance(value, str) else ""
+
+    def scores(self, metric: str) -> np.ndarray:
+        """float64 [U, P]; NaN where there is no score."""
+        values = floats(self._records, metric)
+        laid_out = np.full(self._shape, np.nan)
+        laid_out[self._unit, self._point] = np.where(np.isfinite(values), values, np.nan)
+        return laid_out
+
+    def reasons(self, column: str) -> list[Counter[str]]:
+        """Of each point, how many records have a reason for each key of `column`; one for CODEC counts for nothing else."""
+        cells, texts = pd.factorize(self._records[column])
+        counts = [Counter[str]() for _ in range(self._shape[1])]
+        for cell, reasons in enumerate(read_reasons(texts)):
+            if reasons:
+                for point, times in enumerate(np.bincount(self._point[cells == cell], minlength=self._shape[1]).tolist()):
+                    counts[point].update(dict.fromkeys([CODEC] if CODEC in reasons else reasons, times))
+        return counts
+
+
+def _rates(own: Mapping[str, np.ndarray], kind: str, total: Mapping[str, float], nominal_frame_rate: float) -> Rates:
+    duration_s = own["duration_s"]
+    encoded = own["bits_total"] > 0
+    per_utterance = {name: _mean(own[name][own[name] > 0]) for name in RATES}
+    if kind == "ceiling":
+        pcm = 16.0 * own["sample_rate"]
         total = {**total, **dict.fromkeys(_BITRATES, _per_second(pcm * duration_s, duration_s))}
-        per_utterance |= dict.fromkeys(_BITRATES, float(pcm.mean()))
-    computed = np.array([CODEC not in reasons for reasons in failures_of(records)])
+        per_utterance |= dict.fromkeys(_BITRATES, _mean(pcm))
 
-    def rtf(seconds: pd.Series) -> float:
-        timed = computed & (seconds > 0).to_numpy()
+    def rtf(seconds: np.ndarray) -> float:
+        timed = own["computed"] & (seconds > 0)
         return _per_second(seconds[timed], duration_s[timed])
 
     tokens, side, total_bits, entropy = (
-        _per_second(records.loc[encoded, name], duration_s[encoded]) for name in ("bits_tokens", "bits_side", "bits_total", "bits_entropy")
+        _per_second(own[name][encoded], duration_s[encoded]) for name in ("bits_tokens", "bits_side", "bits_total", "bits_entropy")
     )
     return Rates(
         **total,
@@ -226,42 +278,56 @@ def _rates(records: pd.DataFrame, total: Mapping[str, float], nominal_frame_rate
         bitrate_header=total_bits - tokens - side,
         bitrate_entropy=entropy,
         nominal_frame_rate=nominal_frame_rate,
-        encode_rtf=rtf(records["encode_s"]),
-        decode_rtf=rtf(records["decode_s"]),
-        peak_memory_mb=float(records["peak_memory_mb"].max()),
+        encode_rtf=rtf(own["encode_s"]),
+        decode_rtf=rtf(own["decode_s"]),
+        peak_memory_mb=float(np.fmax.reduce(own["peak_memory_mb"])),
         **{f"utterance_mean_{name}": rate for name, rate in per_utterance.items()},
     )
 
 
-def _length_error_s(records: pd.DataFrame) -> float:
-    decoded = records[records["sample_rate"] > 0]
-    errors_s = floats(decoded, "length_error") / decoded["sample_rate"].to_numpy(np.float64)
+def _length_error_s(own: Mapping[str, np.ndarray]) -> float:
+    decoded = own["sample_rate"] > 0
+    errors_s = own["length_error"][decoded] / own["sample_rate"][decoded]
     return float(errors_s[np.argmax(np.abs(errors_s))]) if len(errors_s) else 0.0
 
 
-def _per_second(amounts: pd.Series, seconds: pd.Series) -> float:
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else math.nan
+
+
+def _per_second(amounts: np.ndarray, seconds: np.ndarray) -> float:
     """The sum of `amounts` over the sum of `seconds`; NaN where there are none."""
     total_s = float(seconds.sum())
-    return float(amounts.sum()) / total_s if total_s > 0 else float("nan")
+    return float(amounts.sum()) / total_s if total_s > 0 else math.nan
 
 
 def _marks(
     laid_out: Grid, metrics: Mapping[str, MetricInfo], mean: np.ndarray, ranked: Sequence[bool], seed: int
-) -> dict[tuple[int, str], str]:
-    """The best point of each metric that ranks; those whose paired difference from it is not significant after Holm, or could not be."""
-    marks: dict[tuple[int, str], str] = {}
+) -> dict[tuple[int, str], tuple[str, float]]:
+    """Marks and p: the best point of each metric that ranks; those whose paired difference from it is not significant after Holm, or could
+    not be; and the others, unmarked."""
+    marks: dict[tuple[int, str], tuple[str, float]] = {}
+    columns: list[tuple[str, list[int]]] = []
+    differences: list[stats.ClusterSums] = []
     for column, name in enumerate(laid_out.metrics):
         candidates = [point for point in range(len(laid_out.points)) if ranked[point] and np.isfinite(mean[point, column])]
         if metrics[name].diagnostic or len(candidates) < 2:
             continue
         best = max(candidates, key=lambda point: metrics[name].sign * mean[point, column])
         others = [point for point in candidates if point != best]
-        differences = laid_out.differences(others, best, [column])
-        p_values = stats.sign_flip_p(differences, seed)
-        marks[best, name] = "best"
-        least = stats.least_p(differences)
+        marks[best, name] = ("best", math.nan)
+        columns.append((name, others))
+        differences.append(laid_out.differences(others, best, [column]))
+    if not columns:
+        return marks
+    together = stats.ClusterSums(*(np.hstack([getattr(each, side) for each in differences]) for side in ("numerator", "denominator")))
+    p_values, least = stats.sign_flip_p(together, seed), stats.least_p(together)
+    first = 0
+    for name, others in columns:
+        part = slice(first, first + len(others))
+        first = part.stop
         # A point that shares no utterance with the best was not tested, and is not marked.
-        for point, adjusted, attainable in zip(others, stats.holm(p_values), stats.holm(least), strict=True):
-            if adjusted >= ALPHA:
-                marks[point, name] = "tied" if attainable < ALPHA else "untested"
+        tests = zip(others, p_values[part].tolist(), stats.holm(p_values[part]), stats.holm(least[part]), strict=True)
+        for point, p, adjusted, attainable in tests:
+            marks[point, name] = (("tied" if attainable < ALPHA else "untested") if adjusted >= ALPHA else "", p)
     return marks
