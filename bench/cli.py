@@ -271,6 +271,33 @@ def check(
 
 
 @app.command()
+def listen(
+    places: Annotated[list[Path], typer.Argument(metavar="RUN...|FILES...", help="finished runs; with --score, results with their key")],
+    test: Annotated[str, typer.Option(metavar="abx|mushra|preference", help="the kind of test", show_default=False)] = "",
+    codecs: Annotated[str, typer.Option(help="CODEC@POINT, with commas; one alone is heard against the original", show_default=False)] = "",
+    utterances: Annotated[int, typer.Option(min=1, help="sentences, drawn by the seed")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="of the sentences and all orders")] = 0,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="by default listening/<run>-<test>", show_default=False)] = None,
+    match_level: Annotated[bool, typer.Option("--match-level", help="bring all to the RMS level of the original")] = False,
+    effect: Annotated[float, typer.Option(min=0.51, max=0.99, help="share of answers to be found, of chance's 0.5")] = 0.75,
+    power: Annotated[float, typer.Option(min=0.5, max=0.999, help="probability of finding it")] = 0.8,
+    score_: Annotated[bool, typer.Option("--score", help="what listeners answered")] = False,
+    ratings: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="with --score: MUSHRA's, for `bench listeners`")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="with --score: for machines")] = False,
+) -> None:
+    """A listening test of a run's audio, as a page that works from the file system; with --score, its results.
+
+    `bench listen RUN --test mushra --codecs a@x,b@y` writes a folder for listeners and a key for you; `bench listen --score FOLDER` reads
+    the key and the results that listeners sent.
+    """
+    from bench.commands import make_listening_test, score_listening_test
+
+    if score_:
+        raise typer.Exit(score_listening_test(places, json_, ratings))
+    raise typer.Exit(make_listening_test(places, test, _names(codecs), utterances, seed, out, match_level, effect, power))
+
+
+@app.command()
 def listeners(
     ratings: Annotated[Path, typer.Argument(metavar="RATINGS.csv", help="a row for each rated item, or for each rating")],
     item: Annotated[str, typer.Option(help="column: the utterance")] = "item",

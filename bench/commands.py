@@ -180,6 +180,34 @@ def follow_listeners(ratings: Path, columns: Columns, prepare: Path | None, lang
     return 0
 
 
+def make_listening_test(
+    runs: Sequence[Path],
+    kind: str,
+    systems: Sequence[str],
+    utterances: int,
+    seed: int,
+    out: Path | None,
+    match_level: bool,
+    effect: float,
+    power: float,
+) -> int:
+    """`bench listen`."""
+    from bench.listening.design import Design, kind_of, make
+
+    design = Design(kind_of(kind), tuple(systems), utterances, seed, match_level, effect, power)
+    print(make(runs, design, out or Path("listening") / f"{runs[0].resolve().name}-{kind}"))
+    return 0
+
+
+def score_listening_test(paths: Sequence[Path], as_json: bool, ratings: Path | None) -> int:
+    """`bench listen --score`."""
+    from bench.listening.report import render
+    from bench.listening.scoring import read_answers
+
+    print(render(read_answers(paths), as_json, ratings), end="")
+    return 0
+
+
 def regress_checkpoint(suite: Suite, baseline: str, codec: str, checkpoint: str, options: Options, strict: bool) -> int:
     """`bench regress`: 1 when the candidate is worse; `strict`: or when anything is undecided."""
     from bench.regress.candidate import judge
