@@ -62,9 +62,9 @@ def run_suite(suite: Suite, options: Options, verbose: bool = False, quiet: bool
     stamp = _stamp(options.out, console.width)
     known = _shown(options.out)
     if known.get("stamp") != stamp or not page.is_file():
-        from bench.report.results import written
+        from bench.report.build import written
 
-        known = {"stamp": stamp, "text": written(suite, options.out, page.parent, console)}
+        known = {"stamp": stamp, "text": written(options.out, page.parent, console)}
         write_json(options.out / SHOWN, known)
     failed = failures(frame)
     if as_json:

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from bench.analysis.summary import Table
 from bench.cli import app
 from bench.errors import Unavailable, UserError
-from bench.report.build import table_of
 from bench.report.export import export
 from bench.report.merge import merge
+from bench.report.results import table_of
 from tests.runs import CODECS, run_info, synthetic_records, write_run
 
 

@@ -94,12 +94,12 @@ class Grid:
 def grid(records: pd.DataFrame, metrics: Mapping[str, MetricInfo], order: Sequence[Point] = (), seed: int = 0) -> Grid:
     """`records` laid out by utterance and point, with one clustering for all metrics; points in `order`, then as they are met."""
     points, unit, point, numerator, denominator = _lay_out(records, metrics, order)
-    speaker = _speakers(records, unit)
-    known = speaker >= 0
+    utterances = records.iloc[np.unique(unit, return_index=True)[1]]
+    known = _speakers(utterances) >= 0
     clustered_by = "speaker" if known.all() else "speaker or lone utterance" if known.any() else "utterance"
     limit = np.array([HALLUCINATION * scale_of(metrics[name]) if name in metrics else np.inf for name in (*metrics, *RATES)])
     values = numerator, denominator, stats.divide(numerator, denominator) > limit
-    return Grid(points, curve_names(records, points), tuple(metrics), _clusters(speaker, seed), clustered_by, *values, unit, point)
+    return Grid(points, curve_names(records, points), tuple(metrics), clustering(utterances, seed), clustered_by, *values, unit, point)
 
 
 def _lay_out(
@@ -161,16 +161,16 @@ def floats(records: pd.DataFrame, column: str) -> np.ndarray:
     return records[column].to_numpy(np.float64, na_value=np.nan)
 
 
-def _speakers(records: pd.DataFrame, unit: np.ndarray) -> np.ndarray:
-    """The number of each utterance's speaker, int64 [U]; -1 where unknown."""
-    utterances = records.iloc[np.unique(unit, return_index=True)[1]]
-    name = utterances["speaker"].fillna("").astype(str)
-    return pd.factorize((utterances["dataset"].astype(str) + "\0" + name).where(name != ""))[0]
-
-
-def _clusters(speaker: np.ndarray, seed: int) -> np.ndarray:
-    """The cluster of each utterance, int64 [U]; those of unknown speakers stand alone."""
+def clustering(utterances: pd.DataFrame, seed: int) -> np.ndarray:
+    """The cluster of each utterance (a row each), int64 [U]: its speaker's; those of unknown speakers stand alone."""
+    speaker = _speakers(utterances)
     alone = speaker.max() + 1 + np.arange(len(speaker))
     cluster = np.unique(np.where(speaker >= 0, speaker, alone), return_inverse=True)[1]
     count = int(cluster.max()) + 1
     return np.random.default_rng(seed).permutation(count)[cluster] % MAX_CLUSTERS if count > MAX_CLUSTERS else cluster
+
+
+def _speakers(utterances: pd.DataFrame) -> np.ndarray:
+    """The number of each utterance's speaker, int64 [U]; -1 where unknown."""
+    name = utterances["speaker"].fillna("").astype(str)
+    return pd.factorize((utterances["dataset"].astype(str) + "\0" + name).where(name != ""))[0]

@@ -53,7 +53,7 @@ class Ratios:
 
     def student(self, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """Bounds by Student's t with a degree of freedom less than clusters, float64 [K] each: for differences, which are symmetric."""
-        half = special.stdtrit(np.maximum(self.clusters - 1, 1), (1 + confidence) / 2) * self.error
+        half = student_quantile(self.clusters, confidence) * self.error
         return self.estimate - half, self.estimate + half
 
     def p_above(self, value: np.ndarray | float) -> np.ndarray:
@@ -83,6 +83,11 @@ def ratios(sums: ClusterSums) -> Ratios:
     correction = divide(counted.astype(np.float64), counted - 1.0)
     error = np.sqrt(correction * (residual**2).sum(axis=0)) / np.where(counted > 0, sums.denominator.sum(axis=0), np.nan)
     return Ratios(estimate, np.where(counted >= MIN_CLUSTERS, error, np.nan), counted)
+
+
+def student_quantile(clusters: np.ndarray, confidence: float = 0.95) -> np.ndarray:
+    """Half-width of an interval in errors, by Student's t with a degree of freedom less than `clusters`."""
+    return special.stdtrit(np.maximum(clusters - 1, 1), (1 + confidence) / 2)
 
 
 def level_interval(sums: ClusterSums, weights: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
@@ -165,15 +170,22 @@ def sign_flip_p(sums: ClusterSums, seed: int, flips: int = FLIPS) -> np.ndarray:
     All 2^C signs are taken up to ENUMERATED of them (half of them, as turning all round changes nothing); else `flips` are drawn, and the
     observed signs count as one of flips + 1 (Phipson and Smyth 2010).
     """
-    num_clusters = len(sums.numerator)
-    enumerated = 2**num_clusters <= ENUMERATED
-    if enumerated:
-        signs = 1.0 - 2.0 * ((np.arange(2 ** (num_clusters - 1))[:, None] >> np.arange(num_clusters)) & 1)
-    else:
-        signs = np.random.default_rng(seed).integers(0, 2, (flips, num_clusters)) * 2.0 - 1.0
+    enumerated = takes_all_signs(len(sums.numerator))
+    signs = flip_signs(len(sums.numerator), seed, flips)
     as_large = np.concatenate([_as_large(part.numerator, signs) for part in _parts(sums)])
     p = as_large / len(signs) if enumerated else (as_large + 1) / (flips + 1)
     return np.where((sums.denominator != 0).any(axis=0), p, np.nan)
+
+
+def takes_all_signs(num_clusters: int) -> bool:
+    return 2**num_clusters <= ENUMERATED
+
+
+def flip_signs(num_clusters: int, seed: int, flips: int = FLIPS) -> np.ndarray:
+    """The signs that `sign_flip_p` takes, 1 or -1, float64 [B, C]: all where they are few, the last cluster's as it is, else drawn."""
+    if takes_all_signs(num_clusters):
+        return 1.0 - 2.0 * ((np.arange(2 ** (num_clusters - 1))[:, None] >> np.arange(num_clusters)) & 1)
+    return np.random.default_rng(seed).integers(0, 2, (flips, num_clusters)) * 2.0 - 1.0
 
 
 def _as_large(differences: np.ndarray, signs: np.ndarray) -> np.ndarray:

@@ -7,23 +7,33 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from bench.analysis.comparison import AGAINST, Curves, resampled_curves
-from bench.analysis.equal_bits import Verdict
 from bench.analysis.grid import grid
-from bench.analysis.listeners import Correlation
-from bench.analysis.papers import Gap, against_papers
-from bench.analysis.summary import Table, summary
+from bench.analysis.summary import Table
 from bench.files import write_text
-from bench.published import Published
 from bench.record import MetricInfo, ranking
-from bench.report import listeners, media, papers, plot
-from bench.report.equal_bits import verdict_of
-from bench.report.leaderboard import SCRIPTS, STYLE, figures_page, page_data, point_data, render_leaderboard, script, utterance_index
-from bench.report.merge import Merged, merge
-from bench.report.table import render_csv, render_latex, render_markdown
+from bench.report import equal_bits, listeners, media, papers, plot
+from bench.report.leaderboard import (
+    SCRIPTS,
+    STYLE,
+    figures_page,
+    page_data,
+    point_data,
+    render_leaderboard,
+    script,
+    sign_data,
+    utterance_index,
+)
+from bench.report.merge import Merged
+from bench.report.results import Results, files_of, results_of
+from bench.report.table import render_terminal
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 ASSETS = Path(__file__).parent / "assets"
 MAX_LISTENING = 60  # utterances with audio and drawings, the worst of every metric first: a report stays a folder that can be sent
@@ -31,25 +41,41 @@ MAX_LISTENING = 60  # utterances with audio and drawings, the worst of every met
 
 def build(run_dirs: Sequence[Path], out: Path) -> Path:
     """The report of one run, or of several merged, in `out`; returns its index.html. UserError says what can not be reported, and why."""
-    merged = merge(run_dirs)
-    heard_by = [each for folder in run_dirs for each in listeners.read(folder)]
-    return write(merged, table_of(merged), verdict_of(merged), out, heard_by)
+    results = results_of(run_dirs)
+    return write(results, files_of(results), out)
 
 
-def table_of(merged: Merged, by: tuple[str, ...] = ()) -> Table:
-    return summary(merged.records, merged.metrics, by=by, nominal_frame_rates=merged.points, seed=merged.seed)
+def written(run: Path, report: Path, console: Console) -> str:
+    """Tables and report of a run, written; and what the terminal shows of them."""
+    results = results_of([run])
+    files = files_of(results)
+    for name, text in files.items():
+        write_text(run / name, text)
+    with console.status("writing the report"):
+        page = write(results, files, report)
+    metrics = results.table.metrics
+    with console.capture() as shown:
+        console.print(render_terminal(results.table, console.width))
+        if results.gaps:
+            console.print(papers.render_terminal(results.gaps, metrics, console.width))
+        console.print(f"\nreport: {page}\n", highlight=False, markup=False, soft_wrap=True)
+        console.print(equal_bits.render_brief(results.verdict))
+    return shown.get()
 
 
-def write(merged: Merged, table: Table, verdict: Verdict, out: Path, heard_by: Sequence[Correlation] = ()) -> Path:
-    """As `build`, of runs that are read, summed up and judged already, with what `bench listeners` found of them."""
+def write(results: Results, files: Mapping[str, str], out: Path) -> Path:
+    """As `build`, of what is summed up already, with `files_of` it."""
+    merged = results.merged
     laid_out = grid(merged.records, merged.metrics, list(merged.points), merged.seed)
     curves = resampled_curves(laid_out, merged.seed)
-    gaps = _against_papers(merged, table)
-    _write_tables(merged, table, gaps, heard_by, out)
-    _write_figures(merged, table, curves, out / "figures")
+    for name, text in files.items():
+        write_text(out / name, text)
+    if results.heard_by:
+        listeners.write(results.heard_by, out)
+    _write_figures(merged, results.table, curves, out / "figures")
 
-    data = {**page_data(merged, table, verdict, laid_out, curves, gaps), "listeners": listeners.page_table(heard_by)}
-    units, utterances = utterance_index(merged.records)
+    data = page_data(results, laid_out, curves)
+    units, utterances = utterance_index(merged.records, merged.seed)
     heard = _listening(merged.records, merged.metrics)
     numbers = {unit: number for number, unit in enumerate(units)}
     by_point = dict(list(merged.records.groupby(["codec", "point"], sort=False)))
@@ -58,35 +84,14 @@ def write(merged: Merged, table: Table, verdict: Verdict, out: Path, heard_by: S
         _write_media(by_point[point], number, {unit: numbers[unit] for unit in heard}, out)
     available = {numbers[unit]: _with_audio(merged.records, unit, laid_out.points) for unit in heard}
     write_text(out / "data/utterances.js", script("utterances", {**utterances, "audio": available}))
+    for clusters in sorted({max(each) + 1 for each in utterances["clusters"]}):
+        if signs := sign_data(clusters, merged.seed):
+            write_text(out / f"data/signs{clusters}.js", script(f"signs{clusters}", signs))
     write_text(out / "data/report.js", script("report", data))
     for name in (*SCRIPTS, STYLE):
         write_text(out / "assets" / name, (ASSETS / name).read_text(encoding="utf-8"))
     write_text(out / "index.html", render_leaderboard(data))
     return out / "index.html"
-
-
-def _against_papers(merged: Merged, table: Table) -> list[Gap]:
-    """Each run against its own papers, whose numbers are of its data; what one run lacks is told only where no other has it."""
-    gaps: dict[Published, list[Gap]] = {}
-    for records, published in zip(merged.parts, merged.published, strict=True):
-        if published:
-            own = table if len(merged.parts) == 1 else summary(records, merged.metrics, seed=merged.seed)
-            for gap in against_papers(own, published):
-                gaps.setdefault(gap.published, []).append(gap)
-    return [gap for found in gaps.values() for gap in ([each for each in found if each.n] or found[:1])]
-
-
-def _write_tables(merged: Merged, table: Table, gaps: Sequence[Gap], heard_by: Sequence[Correlation], out: Path) -> None:
-    if heard_by:
-        listeners.write(heard_by, out)
-    if gaps:
-        write_text(out / "against_papers.csv", papers.render_csv(gaps))
-    parts = {by: table_of(merged, (by,)) for by in ("dataset", "language") if merged.records[by].nunique() > 1}
-    for suffix, render in (("md", render_markdown), ("csv", render_csv), ("tex", render_latex)):
-        sections = papers.render_markdown(gaps, merged.metrics) + listeners.render_markdown(heard_by)
-        write_text(out / f"table.{suffix}", render(table) + (sections if suffix == "md" else ""))
-        for by, part in parts.items():
-            write_text(out / f"table_by_{by}.{suffix}", render(part))
 
 
 def _write_figures(merged: Merged, table: Table, curves: Curves, folder: Path) -> None:

@@ -11,8 +11,8 @@ from bench import needs
 from bench.analysis.summary import Row, Table
 from bench.errors import UserError, unknown
 from bench.files import plain_name, write_text
-from bench.report.build import table_of
 from bench.report.merge import Merged, merge
+from bench.report.results import table_of
 from bench.report.table import render_markdown
 
 _OURS = ".bench"  # ends the names of our event files: what training wrote beside them stays

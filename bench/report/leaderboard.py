@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -14,38 +15,42 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import stats
-from bench.analysis.comparison import AGAINST, Curves, at_equal_rate, curve_difference, paired_differences
-from bench.analysis.equal_bits import Verdict
-from bench.analysis.grid import Grid, Point, grid
+from bench.analysis.comparison import AGAINST, Curves, at_equal_rate, curve_difference
+from bench.analysis.grid import Grid, Point, clustering, scale_of
 from bench.analysis.papers import Gap
-from bench.analysis.summary import Row, Table, summary
-from bench.record import MetricInfo, detail_texts, failures_of, ranking
-from bench.report import equal_bits, papers
-from bench.report.merge import Merged
+from bench.analysis.summary import Row, Table
+from bench.record import MetricInfo, detail, detail_texts, failures_of, ranking
+from bench.report import equal_bits, listeners, papers
+from bench.report.results import PARTS, Results
 from bench.report.style import looks
 from bench.report.table import decimals
 
-FLIPS_IN_PARTS = 1999  # of the tests within one language or data set, which decide marks only: p down to 5e-4 survives Holm over 40 points
+MAX_CURVES = 2000  # pairs of curves, each of one metric and rate, that are compared beforehand: those with the baseline's codec come first
 HISTOGRAM_BINS = 24
 TEMPLATE = Path(__file__).parent / "leaderboard.html.j2"
 SCRIPTS = tuple(
     f"{name}.js"
-    for name in ("core", "verdict", "leaderboard", "papers", "listeners", "charts", "rates", "listen", "compare", "provenance", "main")
+    for name in (
+        *("core", "paired", "verdict", "leaderboard", "papers", "listeners"),
+        *("charts", "rates", "listen", "compare", "provenance", "main"),
+    )
 )
 STYLE = "report.css"
 
 
-def page_data(merged: Merged, table: Table, verdict: Verdict, laid_out: Grid, curves: Curves, gaps: Sequence[Gap]) -> dict[str, Any]:
-    """All that the page holds before anything is clicked.
+def page_data(results: Results, laid_out: Grid, curves: Curves) -> dict[str, Any]:
+    """All that the page holds before anything is clicked; the rest, it loads or computes when asked.
 
-    Points and metrics are told by their numbers; `pairs` are (i, j), i < j, in the order of itertools.combinations, minuend first.
+    Points and metrics are told by their numbers.
+
+    student   half-width of a 95 % interval in standard errors (Student's t), of MIN_CLUSTERS clusters, of one more, and so on
     """
+    merged, table = results.merged, results.table
     points = laid_out.points
     ranked = ranking(merged.metrics)
     kinds = {codec: str(facts["kind"]) for codec, facts in merged.codecs.items()}
     style = looks(kinds)
-    scopes = _scopes(merged.records)
-    tables = [table, *(summary(part, merged.metrics, nominal_frame_rates=merged.points, seed=merged.seed) for _, _, part in scopes[1:])]
+    scopes = _scopes(results)
     return {
         "title": " + ".join(dict.fromkeys(run["suite"]["name"] for run in merged.runs)),
         "description": merged.runs[0]["suite"].get("description", ""),
@@ -58,13 +63,14 @@ def page_data(merged: Merged, table: Table, verdict: Verdict, laid_out: Grid, cu
         ],
         "baseline": next((number for number, (codec, point) in enumerate(points) if f"{codec}@{point}" == merged.baseline), None),
         "scopes": [{"kind": kind, "name": name} for kind, name, _ in scopes],
-        "rows": [_rows(part, points) for part in tables],
-        "clustered_by": [[cell.clustered_by for cell in part.rows[0].cells.values()] for part in tables],
-        "p": [_p_values(part, ranked, points, laid_out if kind == "all" else None, merged.seed) for kind, _, part in scopes],
-        "pairs": _pairs(laid_out, ranked, merged.seed),
-        "curves": _curve_pairs(curves, ranked, list(merged.codecs)),
-        "verdict": equal_bits.page_data(verdict, merged.metrics),
-        "papers": _papers(gaps, merged.metrics),
+        "rows": [_rows(rows, points) for _, _, rows in scopes],
+        "best": [_best(rows, points) for _, _, rows in scopes],
+        "clustered_by": [[cell.clustered_by for cell in rows[0].cells.values()] for _, _, rows in scopes],
+        "student": _student(laid_out.num_clusters),
+        "curves": _curve_pairs(curves, ranked, list(merged.codecs), merged.baseline.rpartition("@")[0]),
+        "verdict": equal_bits.page_data(results.verdict, merged.metrics),
+        "papers": _papers(results.gaps, merged.metrics),
+        "listeners": listeners.page_table(results.heard_by),
         "tokens": {str(number): merged.tokens[name] for number, name in enumerate(map("@".join, points)) if name in merged.tokens},
         "frame_rates": _frame_rates(merged.records, points, kinds),
         "runs": [{key: run.get(key) for key in _PROVENANCE} for run in merged.runs],
@@ -74,11 +80,31 @@ def page_data(merged: Merged, table: Table, verdict: Verdict, laid_out: Grid, cu
 _PROVENANCE = ("suite_text", "datasets", "versions", "git_commit", "machine", "resampler", "seed", "started", "finished", "command")
 
 
-def utterance_index(records: pd.DataFrame) -> tuple[list[tuple[str, str]], dict[str, Any]]:
-    """(data set, utterance) in the order of the records, and what the page tells of each, column by column."""
+def utterance_index(records: pd.DataFrame, seed: int) -> tuple[list[tuple[str, str]], dict[str, Any]]:
+    """(data set, utterance) in the order of the records, and what the page tells of each, column by column.
+
+    clusters   of each scope, the cluster of each utterance there, whose signs are flipped together; -1 for one that is not in it
+    """
     units = records.drop_duplicates(["dataset", "utterance"])
     told = {name: [_text(value) for value in units[name]] for name in ("dataset", "utterance", "speaker", "language", "text")}
-    return list(zip(units["dataset"], units["utterance"], strict=True)), {**told, "duration_s": _numbers(units["duration_s"])}
+    clusters = [np.full(len(units), -1) for _ in _scope_values(records)]
+    for (kind, value), own in zip(_scope_values(records), clusters, strict=True):
+        there = np.ones(len(units), dtype=bool) if kind == "all" else (units[kind].astype(str) == value).to_numpy()
+        own[there] = clustering(units[there], seed)
+    pairs = list(zip(units["dataset"], units["utterance"], strict=True))
+    return pairs, {**told, "duration_s": _numbers(units["duration_s"]), "clusters": [each.tolist() for each in clusters]}
+
+
+def _student(num_clusters: int) -> list[float | None]:
+    return _numbers(stats.student_quantile(np.arange(stats.MIN_CLUSTERS, num_clusters + 1)))
+
+
+def sign_data(num_clusters: int, seed: int) -> dict[str, Any] | None:
+    """The signs that `stats.sign_flip_p` draws for so many clusters, a bit each, rows of whole bytes in base64; None where it takes all."""
+    if stats.takes_all_signs(num_clusters):
+        return None
+    signs = stats.flip_signs(num_clusters, seed)
+    return {"flips": len(signs), "bits": base64.b64encode(np.packbits(signs > 0, axis=1, bitorder="little").tobytes()).decode()}
 
 
 def point_data(records: pd.DataFrame, units: Mapping[tuple[str, str], int], metrics: Mapping[str, MetricInfo]) -> dict[str, Any]:
@@ -87,11 +113,18 @@ def point_data(records: pd.DataFrame, units: Mapping[tuple[str, str], int], metr
     return {
         "unit": [units[pair] for pair in zip(records["dataset"], records["utterance"], strict=True)],
         "scores": [_numbers(records[name]) if name in records else [] for name in metrics],
+        "counts": {str(number): _counts(records, info) for number, info in enumerate(metrics.values()) if info.corpus_ratio},
         "hypotheses": hypotheses,
         "failures": {str(row): reasons for row, reasons in enumerate(failures_of(records)) if reasons},
         "rates": {name: _numbers(records[name]) for name in ("frame_rate", "token_rate", "bitrate")},
         "bits": {name: _numbers(records[f"bits_{name}"]) for name in ("tokens", "side", "total")},
     }
+
+
+def _counts(records: pd.DataFrame, info: MetricInfo) -> list[list[float | None]]:
+    """Errors, in the metric's unit times words, and words of each utterance."""
+    errors, words = (detail(records, info.name, name) for name in ("errors", "words"))
+    return [_numbers(scale_of(info) * errors), _numbers(words)]
 
 
 def render_leaderboard(data: Mapping[str, Any]) -> str:
@@ -135,14 +168,19 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _scopes(records: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    """Everything, then each data set and each language where there are several."""
-    scopes = [("all", "", records)]
-    for kind in ("dataset", "language"):
-        names = sorted(records[kind].astype(str).unique())
-        if len(names) > 1:
-            scopes += [(kind, name, records[records[kind] == name]) for name in names]
-    return scopes
+def _scope_values(records: pd.DataFrame) -> list[tuple[str, str]]:
+    """("all", ""), then the parts of the data: column and value."""
+    parts = [(by, str(value)) for by in PARTS if records[by].nunique() > 1 for value in sorted(records[by].astype(str).unique())]
+    return [("all", ""), *parts]
+
+
+def _scopes(results: Results) -> list[tuple[str, str, list[Row]]]:
+    """Everything, then each part of the data: column, value, rows."""
+    rows: dict[tuple[str, str], list[Row]] = {("all", ""): list(results.table.rows)}
+    for by, part in results.parts.items():
+        for row in part.rows:
+            rows.setdefault((by, row.group[by]), []).append(row)
+    return [(*scope, rows[scope]) for scope in _scope_values(results.merged.records)]
 
 
 def _metric(info: MetricInfo, table: Table, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -161,13 +199,20 @@ def _settings(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {"n_q": facts["n_q"], "options": facts["options"]}
 
 
-def _rows(table: Table, points: Sequence[Point]) -> list[dict[str, Any] | None]:
+def _rows(rows: Sequence[Row], points: Sequence[Point]) -> list[dict[str, Any] | None]:
     """A row for each of `points`, None where the part of the data does not hold it."""
-    rows = {(row.codec, row.point): row for row in table.rows}
-    return [_row(rows[point]) if point in rows else None for point in points]
+    known = {(row.codec, row.point): row for row in rows}
+    return [_row(known[point]) if point in known else None for point in points]
+
+
+def _best(rows: Sequence[Row], points: Sequence[Point]) -> list[int | None]:
+    """Of each metric, the number of the best point, which the p of the others' cells are against."""
+    best = {name: points.index((row.codec, row.point)) for row in rows for name, cell in row.cells.items() if cell.mark == "best"}
+    return [best.get(name) for name in rows[0].cells]
 
 
 def _row(row: Row) -> dict[str, Any]:
+    """`cells` hold of each metric: mean, low, high, median, 5th and 95th percentile, n, failed, not applicable, clusters, p of the best."""
     cells = [
         [
             *_numbers([cell.mean, cell.low, cell.high, cell.median, cell.p5, cell.p95]),
@@ -175,6 +220,7 @@ def _row(row: Row) -> dict[str, Any]:
             cell.failed,
             cell.not_applicable,
             cell.clusters,
+            _number(cell.p_best),
         ]
         for cell in row.cells.values()
     ]
@@ -184,52 +230,24 @@ def _row(row: Row) -> dict[str, Any]:
     return {**facts, "rates": rates, "cells": cells}
 
 
-def _p_values(
-    records: pd.DataFrame, metrics: Mapping[str, MetricInfo], points: Sequence[Point], whole: Grid | None, seed: int
-) -> list[list[float | None]]:
-    """Per metric, the unadjusted p of every pair: the page applies Holm to those that its filters leave."""
-    p = np.full((len(metrics), len(points), len(points)), np.nan)
-    laid_out = whole or grid(records, metrics, points, seed)
-    place = {point: number for number, point in enumerate(laid_out.points)}
-    columns = [laid_out.columns.index(name) for name in laid_out.metrics if name in metrics]
-    rows = [list(metrics).index(laid_out.columns[column]) for column in columns]
-    for i, point in enumerate(points[:-1]):
-        others = [j for j in range(i + 1, len(points)) if points[j] in place]
-        if point in place and others:
-            sums = laid_out.differences([place[points[j]] for j in others], place[point], columns)
-            flipped = stats.sign_flip_p(sums, seed, stats.FLIPS if whole else FLIPS_IN_PARTS)
-            p[np.ix_(rows, [i], others)] = flipped.reshape(len(others), len(columns)).T[:, None]
-    upper = np.triu_indices(len(points), 1)
-    return [_numbers(matrix[upper]) for matrix in p]
-
-
-def _pairs(laid_out: Grid, metrics: Mapping[str, MetricInfo], seed: int) -> list[list[list[Any]]]:
-    """Per pair and metric: mean, low, high, n, better, worse of the first less the second."""
-    pairs = []
-    for i in range(len(laid_out.points) - 1):
-        # The first of each pair is the subtrahend here: turned round, so that the page reads first less second.
-        paired = paired_differences(laid_out, metrics, list(range(i + 1, len(laid_out.points))), i, seed)
-        bounds = (-paired.mean, -paired.high, -paired.low)
-        counts = (paired.n, paired.worse, paired.better)
-        for row in range(len(paired.mean)):
-            metrics_of_pair = zip(*(values[row] for values in (*bounds, *counts)), strict=True)
-            pairs.append([[*_numbers(values[:3]), *map(int, values[3:])] for values in metrics_of_pair])
-    return pairs
-
-
-def _curve_pairs(curves: Curves, metrics: Mapping[str, MetricInfo], codecs: Sequence[str]) -> dict[str, list[Any]]:
+def _curve_pairs(curves: Curves, metrics: Mapping[str, MetricInfo], codecs: Sequence[str], baseline: str) -> dict[str, Any]:
     """Of every two codecs that have a curve: BD-rate and BD-quality of the first against the second, and both at equal rates.
 
     averages      first, second, metric, against, then the numbers of CurveDifference; the page turns them round for the other order
     undefined     first, second, metric, against, why there are none
     equal_rates   codec, point, metric, against, rate, difference, low, high
+    left_out      first, second: beyond MAX_CURVES
+    metrics       how many, the first, were compared
     """
     averages: list[list[Any]] = []
     undefined: list[list[Any]] = []
     equal_rates: list[list[Any]] = []
-    for number, info in enumerate(metrics.values()):
-        with_curve = [codec for codec in codecs if len(curves.of(codec)) > 1]
-        for (first, second), (axis, against) in product(combinations(with_curve, 2), enumerate(AGAINST)):
+    with_curve = [codec for codec in codecs if len(curves.of(codec)) > 1]
+    pairs = sorted(combinations(with_curve, 2), key=lambda pair: baseline not in pair)
+    compared = list(metrics.values())[: max(1, MAX_CURVES // (len(AGAINST) * max(1, len(with_curve) - 1)))]
+    most = max(1, MAX_CURVES // (len(AGAINST) * max(1, len(compared))))
+    for first, second in pairs[:most]:
+        for (number, info), (axis, against) in product(enumerate(compared), enumerate(AGAINST)):
             names = [codecs.index(first), codecs.index(second), number, axis]
             found = curve_difference(curves, info, against, first, second)
             if found.undefined:
@@ -243,7 +261,8 @@ def _curve_pairs(curves: Curves, metrics: Mapping[str, MetricInfo], codecs: Sequ
                     if equal := at_equal_rate(curves, info, against, codec, point):
                         numbers = _numbers([equal.rate, equal.difference, equal.low, equal.high])
                         equal_rates.append([codecs.index(codec), point, number, axis, *numbers])
-    return {"averages": averages, "undefined": undefined, "equal_rates": equal_rates}
+    left_out = [[codecs.index(codec) for codec in pair] for pair in pairs[most:]]
+    return {"averages": averages, "undefined": undefined, "equal_rates": equal_rates, "left_out": left_out, "metrics": len(compared)}
 
 
 def _papers(gaps: Sequence[Gap], metrics: Mapping[str, MetricInfo]) -> dict[str, Any]:

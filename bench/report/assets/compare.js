@@ -5,14 +5,6 @@ bench.views.compare = (() => {
   let version = 0;
   let scatterMetric = null;
 
-  // What Python computed for (i, j), i < j, turned round where it is asked the other way.
-  function paired(a, b, order) {
-    const [i, j] = [Math.min(a, b), Math.max(a, b)];
-    const [mean, low, high, n, better, worse] = bench.report.pairs[bench.pairIndex(i, j)][order];
-    const p = bench.report.p[0][order][bench.pairIndex(i, j)];
-    return a < b ? { mean, low, high, n, better, worse, p } : { mean: known(mean) ? -mean : mean, low: known(high) ? -high : high, high: known(low) ? -low : low, n, better: worse, worse: better, p };
-  }
-
   function forest(difference, reach, up) {
     const [width, height, middle] = [150, 18, 75];
     const x = (value) => middle + Math.max(-1, Math.min(1, value / reach)) * (middle - 6);
@@ -51,8 +43,8 @@ bench.views.compare = (() => {
     return (dynamic.length ? dynamic : others).sort((one, other) => apart(one) - apart(other))[0];
   }
 
-  function differences(a, b) {
-    const all = bench.report.ranking.map((metric, order) => ({ metric, order, ...paired(a, b, order) })).filter((each) => each.n);
+  async function differences(a, b) {
+    const all = (await bench.paired.differences(a, b, bench.report.ranking)).filter((each) => each.n);
     const adjusted = bench.holm(all.map((each) => [each.metric, each.p]));
     const row = (found) => {
       const each = { ...found, adjusted: adjusted.get(found.metric) ?? 1 };
@@ -103,7 +95,9 @@ el("p", { class: "legend" }, `Paired over the utterances that both have. Interva
     const names = [one, other].map((number) => bench.report.codecs[number].label);
     if (one === other) return el("p", { class: "empty" }, "Both are points of one codec: there are no two curves to compare.");
     const axes = bench.views.curves.AGAINST;
-    const { averages, undefined: without, equal_rates: equal } = bench.report.curves;
+    const { averages, undefined: without, equal_rates: equal, left_out: leftOut, metrics: compared } = bench.report.curves;
+    if (leftOut.some(([first, second]) => new Set([first, second, one, other]).size === 2))
+      return el("p", { class: "empty" }, `With so many codecs, not all curves are compared beforehand. \`bench compare RUN --baseline ${names[1]}@${bench.report.points[b].name}\` compares these two.`);
     const turned = (rate) => (known(rate) ? 100 * (1 / (1 + rate / 100) - 1) : rate);
     const rows = [];
     for (const [first, second, order, axis, ...v] of averages) {
@@ -134,6 +128,7 @@ el("p", { class: "legend" }, `Paired over the utterances that both have. Interva
     return el("div", {},
       rows.length ? table([["Metric"], ["against"], ["BD-rate", "num"], ["95 % interval", "num"], ["BD-quality", "num"], ["95 % interval", "num"], ["quality overlap", "num"], ["rate overlap", "num"]], rows) : null,
       el("p", { class: "legend" }, `BD-rate: how much more ${names[0]} spends than ${names[1]} at equal quality (negative: less). BD-quality: the difference at equal rate, in the metric's unit. Averages over the overlap stated, piecewise cubic, rates on a logarithmic scale.`),
+      compared < bench.report.ranking.length ? el("p", { class: "legend" }, `With so many codecs, only the first ${compared} metrics are compared by curves.`) : null,
       [...reasons].map(([reason, metrics]) => el("p", { class: "legend" }, `None for ${metrics.join(", ")} against ${reason}.`)),
       at.length ? el("details", {}, el("summary", {}, `${names[0]}, interpolated, at the rates of ${names[1]}'s points (${at.length})`), table([["Metric"], ["at"], ["against the point"], ["difference", "num"], ["95 % interval", "num"]], at)) : null);
   }
@@ -156,7 +151,9 @@ el("p", { class: "legend" }, `Paired over the utterances that both have. Interva
       el("button", { type: "button", class: "plain", onclick: () => bench.go({ view: "compare", a: b, b: a }) }, "Swap"),
       el("a", { href: `#view=listen&point=${a}&a=${a}&b=${b}` }, "Hear both"));
     if (a === b) return section.replaceChildren(title, pick, el("p", { class: "empty" }, "A and B are the same point."));
-    section.replaceChildren(title, pick, el("h3", {}, "Differences"), differences(a, b), el("h3", {}, "Utterance by utterance"), el("div", { id: "scatter", class: "scatter" }), el("h3", {}, "Curve against curve"), bd(a, b));
+    const found = await differences(a, b);
+    if (mine !== version) return;
+    section.replaceChildren(title, pick, el("h3", {}, "Differences"), found, el("h3", {}, "Utterance by utterance"), el("div", { id: "scatter", class: "scatter" }), el("h3", {}, "Curve against curve"), bd(a, b));
     await scatter(a, b, mine);
   }
 

@@ -77,8 +77,6 @@ const bench = (() => {
     });
   }
 
-  const pairIndex = (i, j) => i * report.points.length - (i * (i + 1)) / 2 + (j - i - 1); // i < j, as itertools.combinations
-
   // Holm 1979: entries [name, p] to a map of adjusted p.
   function holm(entries) {
     const sorted = entries.filter(([, p]) => known(p)).sort((a, b) => a[1] - b[1]);
@@ -89,24 +87,41 @@ const bench = (() => {
     }));
   }
 
-  // "best" and "tied" among `points`, per metric number.
-  function marks(points, metric) {
+  // scope, metric and best -> p of others against that best, as far as they were asked for.
+  const asked = new Map();
+
+  // "best" and "tied" among `points`, per metric number. Where the best is that of the whole, its p are known; else they are computed, and
+  // `later` is called when they are: until then the best alone is marked.
+  function marks(points, metric, later) {
     const order = report.ranking.indexOf(metric);
     const found = new Map();
-    const mean = (point) => rowOf(point).cells[metric][0];
-    const candidates = points.filter((point) => !isCeiling(point) && known(mean(point)));
+    const cell = (point) => rowOf(point).cells[metric];
+    const candidates = points.filter((point) => !isCeiling(point) && known(cell(point)[0]));
     if (order < 0 || candidates.length < 2) return found;
     const up = report.metrics[metric].higher_is_better ? 1 : -1;
-    const best = candidates.reduce((a, b) => (up * mean(b) > up * mean(a) ? b : a));
-    const p = (other) => report.p[state.scope][order][pairIndex(Math.min(best, other), Math.max(best, other))];
+    const best = candidates.reduce((a, b) => (up * cell(b)[0] > up * cell(a)[0] ? b : a));
+    found.set(best, "best");
     const others = candidates.filter((point) => point !== best);
+    let p = (other) => cell(other)[10];
+    if (best !== report.best[state.scope][metric]) {
+      const key = [state.scope, metric, best].join();
+      const computed = asked.get(key) ?? asked.set(key, new Map()).get(key);
+      const unknown = others.filter((other) => !computed.has(other));
+      for (const other of unknown) computed.set(other, undefined);
+      if (unknown.length) bench.paired.against(best, unknown, metric, state.scope).then((values) => {
+        for (const [other, value] of values) computed.set(other, value);
+        later();
+      });
+      if (others.some((other) => computed.get(other) === undefined)) return found;
+      p = (other) => computed.get(other);
+    }
     // The least p that signs of so few clusters can give: where Holm leaves it above 5 %, no test could have told the two apart.
-    const clusters = (point) => Math.min(rowOf(point).cells[metric][9], rowOf(best).cells[metric][9]);
+    const clusters = (point) => Math.min(cell(point)[9], cell(best)[9]);
     const least = (point) => Math.max(2 ** (1 - clusters(point)), 2 ** clusters(point) > 2 ** 14 ? 1e-4 : 0);
     const attainable = holm(others.map((point) => [point, least(point)]));
     for (const [point, adjusted] of holm(others.map((point) => [point, p(point)])))
       if (adjusted >= 0.05 && attainable.get(point) < 0.05) found.set(point, "tied");
-    return found.set(best, "best");
+    return found;
   }
 
   function readAddress() {
@@ -168,7 +183,7 @@ const bench = (() => {
 
   return {
     receive, load, el, svg, missing, known, fixed, digits, kbps, signed, probability, state, codecOf, nameOf, rowOf, isCeiling, stated, visiblePoints,
-    pairIndex, holm, marks, readAddress, go, select, marker, markerPath, metricHead, tooltip, hideTooltip, define,
+    holm, marks, readAddress, go, select, marker, markerPath, metricHead, tooltip, hideTooltip, define,
     views: {},
     get report() { return report; },
   };

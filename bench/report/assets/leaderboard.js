@@ -188,9 +188,17 @@ bench.views.leaderboard = (() => {
     return lines.map((line) => `${line.map((each) => quoted(safe(String(each)))).join(",")}\r\n`).join("");
   }
 
+  // Marks of what the filters left may have to be computed first.
+  let waiting = false;
+  function redraw() {
+    if (waiting) return;
+    waiting = true;
+    setTimeout(() => { waiting = false; if (state.view === "leaderboard") draw(); });
+  }
+
   function body(points, all) {
     const scored = all.filter((column) => column.metric !== undefined).map((column) => column.metric);
-    const found = new Map(scored.map((metric) => [metric, spread === "interval" ? bench.marks(points, metric) : bestMedian(points, metric)]));
+    const found = new Map(scored.map((metric) => [metric, spread === "interval" ? bench.marks(points, metric, redraw) : bestMedian(points, metric)]));
     const usual = new Map(scored.map((metric) => [metric, usualN(points, metric)]));
     return el("tbody", {}, points.map((point) => {
       const codec = bench.codecOf(point);
