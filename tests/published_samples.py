@@ -10,7 +10,7 @@ import pandas as pd
 from bench.analysis.stats import cluster_sums, level_interval, resampling_weights
 from bench.datasets.published_samples import SAMPLES
 from bench.regress.baseline import read_baseline
-from bench.report.table import escape_markdown, markdown_table
+from bench.report.table import ARROW, escape_markdown, markdown_table
 
 BASELINE = Path(__file__).resolve().parent.parent / "results/baselines/published_samples.parquet"
 
@@ -19,7 +19,8 @@ def table() -> str:
     """Stated kbps and Hz of each point, and each metric's mean with its 95 % interval over speakers."""
     baseline = read_baseline(str(BASELINE))
     names = list(baseline.about["metrics"])
-    lines = [["codec", "point", "kbps", "Hz", *map(escape_markdown, names)], ["---", "---", *["---:"] * (2 + len(names))]]
+    heads = [f"{escape_markdown(name)} {ARROW[baseline.about['metrics'][name]['higher_is_better']]}" for name in names]
+    lines = [["codec", "point", "kbps", "Hz", *heads], ["---", "---", *["---:"] * (2 + len(names))]]
     for each in SAMPLES:
         records = baseline.records[(baseline.records["codec"] == each.system) & (baseline.records["point"] == each.point)]
         facts = [each.system, escape_markdown(each.point), f"{each.bitrate_kbps:g}", f"{each.frame_rate_hz:g}"]

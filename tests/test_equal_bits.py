@@ -9,6 +9,7 @@ import math
 import os
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,6 @@ from bench.analysis import stats
 from bench.analysis.comparison import compare
 from bench.analysis.equal_bits import Finding, Verdict, at_rate, equal_bits, fixed_families
 from bench.record import MetricInfo
-from bench.regress.baseline import read_baseline
 from bench.report.comparison import render_json
 from bench.report.equal_bits import render_brief, render_csv, render_markdown, render_terminal, sentences
 from bench.report.results import comparison_of
@@ -286,20 +286,22 @@ def test_a_sentence_names_what_it_interpolates_and_why_there_is_nothing_to_compa
     )
 
 
-def test_the_means_in_the_readmes_table_are_those_of_the_committed_baseline() -> None:
-    lines = [line for line in readme_results.README.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
-    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    (start,) = (number for number, cells in enumerate(table) if cells[:2] == ["codec", "point"] and "mel_dac_train ↓" in cells)
-    names = [head.split()[0] for head in table[start]]
-    means = read_baseline(str(readme_results.BASELINE)).records.groupby(["codec", "point"])[["mel_dac_train", "stoi", "pesq_wb"]].mean()
-    shown = {(row[0], row[1]): dict(zip(names, row, strict=True)) for row in table[start + 3 : start + 3 + len(means)]}
-    for point, row in means.iterrows():
-        for name, mean in row.items():
-            cell = shown[point][name].split()[0].strip("*")  # type: ignore[index]
-            assert f"{mean:.{len(cell.partition('.')[2])}f}" == cell, (point, name)
+def test_the_figure_in_the_readme_draws_the_committed_baseline() -> None:
+    root = ElementTree.parse(readme_results.FIGURE).getroot()
+    (described,) = root.iter("{http://purl.org/dc/elements/1.1/}description")
+    picture, drawn = readme_results.figure()
+    told, expected = json.loads(described.text or ""), json.loads(drawn)
+    assert told.keys() == expected.keys()
+    for point, values in expected.items():
+        for name, numbers in values.items():
+            assert told[point][name] == pytest.approx(numbers, rel=2e-3), "write it with: python -m tests.readme_results"
+    shown = {(element.text or "").strip() for element in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {panel.get_ylabel() for panel in picture.axes} <= shown
+    assert {text.get_text() for text in picture.legends[0].get_texts()} <= shown
+    assert "(reports/low_rate.svg)" in readme_results.README.read_text(encoding="utf-8")
 
 
-def test_every_sentence_of_the_results_in_the_readme_follows_from_the_committed_baseline() -> None:
-    if "At equal bits" not in readme_results.results():
-        pytest.skip("the committed baseline is older than families: make it again with bench run suites/low_rate.yaml, bench baseline save")
-    assert readme_results.told() == readme_results.results(), "write it with: python -m tests.readme_results"
+def test_the_tables_in_the_readme_follow_from_the_committed_baselines() -> None:
+    for marks, section in readme_results.sections().items():
+        assert readme_results.told(marks) == section, "write it with: python -m tests.readme_results"
+        assert len(section.splitlines()) > 9

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from bench.cli import app
 from bench.errors import UserError
 from bench.suite import load_suite
+from tests import reader
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,7 +34,7 @@ def test_lists_hold_what_comes_with_the_package(tmp_path, monkeypatch) -> None:
 
 
 @pytest.mark.slow
-def test_a_wheel_in_a_fresh_environment_runs_in_an_empty_folder(tmp_path) -> None:
+def test_a_wheel_in_a_fresh_environment_runs_in_an_empty_folder_and_so_does_the_tour_of_the_readme(tmp_path) -> None:
     build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", str(tmp_path / "dist"), str(ROOT)]
     subprocess.run(build, check=True, cwd=tmp_path)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
@@ -51,13 +52,19 @@ def test_a_wheel_in_a_fresh_environment_runs_in_an_empty_folder(tmp_path) -> Non
     empty.mkdir()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
-    def bench(*arguments: str) -> str:
-        ran = subprocess.run([tmp_path / "env/bin/bench", *arguments], cwd=empty, env=environment, capture_output=True, text=True)
-        assert ran.returncode == 0, ran.stdout + ran.stderr
+    environment["PATH"] = f"{tmp_path / 'env/bin'}{os.pathsep}{environment['PATH']}"
+
+    def shell(line: str) -> str:
+        ran = subprocess.run(line, shell=True, cwd=empty, env=environment, capture_output=True, text=True)
+        assert ran.returncode == 0, f"{line}\n{ran.stdout}{ran.stderr}"
         return ran.stdout
 
     where = [python, "-c", "import bench; print(bench.__file__)"]
     assert str(libraries) in subprocess.run(where, cwd=empty, env=environment, capture_output=True, text=True).stdout
-    assert "low_rate" in bench("list", "suites")
-    assert "opus" in bench("run", "low_rate", "--limit", "1", "--set", "metrics=[stoi]")
+    assert "low_rate" in shell("bench list suites")
+    assert "opus" in shell("bench run low_rate --limit 1 --set 'metrics=[stoi]'")
     assert (empty / "reports" / "low_rate" / "index.html").is_file()
+    reader.write_files(empty, reader.TOUR)
+    for command in reader.commands(reader.TOUR):
+        shell(command)
+    assert "codecslime" in shell("python notebook.py")

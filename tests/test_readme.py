@@ -1,4 +1,4 @@
-"""Every example of the README is run, in its order, as a new user would."""
+"""Every example of the README is run, in its order, as a new user would; tests/test_installed.py runs its tour from a wheel."""
 
 from __future__ import annotations
 
@@ -12,21 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
-import torch
 
-from bench import audio
 from bench.cli import main
-from bench.datasets.specs import open_dataset, parse_spec
 from bench.regress.candidate import judge
+from tests import reader
 from tests.browser import opened_page
 
 ROOT = Path(__file__).resolve().parent.parent
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
-LINES = [line for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
-COMMANDS = [line.partition("#")[0].strip() for line in LINES if "bench " in line]
 MISSING_IS_RIGHT = ("bench doctor",)  # exit code 3 where something is not on this machine
 QUICK = {
     ".venv/bin/bench run suites/low_rate.yaml": ["--limit", "2", "--set", "metrics=[mel_dac_train, stoi]"],
@@ -48,13 +41,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def _run_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for linked in ("suites", "codecs", "bench"):
         (folder / linked).symlink_to(ROOT / linked)
-    soundfile.write("my.wav", 0.3 * np.sin(np.arange(32000) / 15), 16000)
-    torch.save({"half": 31.5}, "my.pt")
-    _speech(folder)
-    for language, text in BLOCKS:
-        if language in {"yaml", "python"} and (name := re.match(r"# (\S+\.(?:yaml|py))\n", text)):
-            Path(name[1]).write_text(text, encoding="utf-8")
-    for command in COMMANDS:
+    reader.write_files(folder)
+    for command in reader.commands():
         quick = next((extra for full, extra in QUICK.items() if command.endswith(full)), [])
         arguments = shlex.split(command[command.index("bench ") :])
         monkeypatch.setattr(sys, "argv", [*arguments, *quick])
@@ -64,26 +52,29 @@ def _run_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert (ended.value.code or 0) in allowed, command
 
 
-def _speech(folder: Path) -> None:
-    """What a reader has: originals with their texts, and outputs at another rate, in a folder of other names."""
-    for name in ("originals", "my_wavs", "outputs/decoded"):
-        (folder / name).mkdir(parents=True)
-    texts = ["id,text"]
-    for entry in open_dataset(parse_spec({"name": "bundled", "languages": ["en"], "limit": 2}), Path(), 0).entries:
-        samples, sample_rate = soundfile.read(entry.path, dtype="float32")
-        for place in ("originals", "my_wavs"):
-            soundfile.write(folder / place / f"{entry.id}.wav", samples, sample_rate)
-        (folder / "my_wavs" / f"{entry.id}.txt").write_text(entry.text or "", encoding="utf-8")
-        soundfile.write(folder / "outputs/decoded" / f"{entry.id}.flac", audio.resample(samples, sample_rate, 24000).clip(-0.1, 0.1), 24000)
-        texts.append(f'{entry.id},"{entry.text}"')
-    (folder / "transcripts.csv").write_text("\n".join(texts), encoding="utf-8")
-
-
 def test_it_is_short_and_so_is_each_block_of_its_tour() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 220
-    tour = text[text.index("## Quick tour") : text.index("## What comes out")]
-    assert all(len(block.strip().splitlines()) <= 12 for _, block in re.findall(r"```(\w+)\n(.*?)```", tour, flags=re.DOTALL))
+    assert len(reader.TEXT.splitlines()) <= 220
+    tour = reader.blocks(reader.TOUR)
+    assert len(tour) >= 8
+    assert all(len(block.strip().splitlines()) <= 12 for _, block in tour)
+
+
+def test_it_says_what_nobody_may_miss() -> None:
+    for told in ("A suite runs the code of the codec and metric files that it names", "Bits that count", "Bits that do not"):
+        assert told in reader.TEXT
+    assert re.search(r"on real speech take `wer_faster_whisper`", reader.TEXT)
+
+
+def test_its_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)]+)\)", reader.TEXT)
+    titles = re.findall(r"^## (.+)$", reader.TEXT, flags=re.MULTILINE)
+    anchors = {"#" + re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
+    assert [link for link in links if link.startswith("#") and link not in anchors] == []
+    assert [link for link in links if not link.startswith("#") and not (ROOT / link).is_file()] == []
+    paths = [
+        path for path in re.findall(r"`((?:bench|codecs|suites|tests|\.github)/[\w./]+\.\w+)`", reader.TEXT) if not (ROOT / path).is_file()
+    ]
+    assert paths == []
 
 
 def test_the_notebook_runs(done: Path) -> None:

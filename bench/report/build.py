@@ -101,6 +101,11 @@ def _write_figures(merged: Merged, table: Table, curves: Curves, folder: Path) -
     figures |= {f"{info.name}_bitrate": ({info.name: info}, "bitrate") for info in ranked.values()}
     for name, (metrics, against) in figures.items():
         plot.save(plot.plot_metrics(table, curves, metrics, against), folder, name)
+    sides = plot.fixed_and_dynamic(table)
+    if ranked and sides.rows:
+        few = dict(leading[: plot.LEADING_PANELS])
+        plot.save(plot.plot_metrics(sides, curves, few, "bitrate"), folder, "fixed_and_dynamic")
+        figures = {"fixed_and_dynamic": (few, "bitrate"), **figures}
     write_text(folder / "index.html", figures_page(list(figures), left_out))
 
 

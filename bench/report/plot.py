@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_CODECS = len(COLOURS)  # named in a legend; of more, those on the fronts, in colours of the figure's own, and the others as grey points
 MAX_PANELS = 12  # metrics of one figure
+LEADING_PANELS = 4  # of the figure of fixed and dynamic codecs
 AXIS_LABEL = {
     "bitrate": "Bitrate (kbit/s), tokens and side information",
     "token_rate": "Tokens per second",
@@ -70,6 +72,12 @@ def plot_metrics(table: Table, curves: Curves, metrics: Mapping[str, MetricInfo]
         if handles:
             figure.legend(handles, labels, loc="outside upper center", ncols=min(4, 2 * columns), handlelength=2.5)
     return figure
+
+
+def fixed_and_dynamic(table: Table) -> Table:
+    """The rows of fixed codecs, their families and dynamic codecs; none where a side is missing: then there is nothing to hold together."""
+    rows = tuple(row for row in table.rows if row.kind in ("fixed", "dynamic") or row.family)
+    return replace(table, rows=rows if len({row.kind for row in rows}) > 1 else ())
 
 
 def most_on_front(curves: Curves, metrics: Mapping[str, MetricInfo], against: str, kinds: Mapping[str, str]) -> list[str]:
@@ -134,6 +142,10 @@ def _draw(panel: Axes, table: Table, curves: Curves, info: MetricInfo, against: 
             capsize=1.5,
             label=_escape(codec),
         )
+    for family in dict.fromkeys(row.family for row in table.rows if row.family):
+        members = sorted((row for row in table.rows if row.family == family), key=lambda row: rate_of(row, against))
+        line = [rate_of(row, against) for row in members], [row.cells[info.name].mean for row in members]
+        panel.plot(*line, color="0.45", linewidth=0.9, linestyle=(0, (4, 2)), zorder=0.5, label=_escape(f"family {family}"))
     by_point = {(row.codec, row.point): row for row in table.rows}
     ranked = [codec for codec, rows in codecs.items() if rows[0].kind != "ceiling"]
     front = [by_point[point] for point in pareto_points(curves, info, against, ranked)] if not info.diagnostic else []
