@@ -212,6 +212,7 @@ class Suite:
     source: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
     published: tuple[Published, ...] = ()  # of SUITE.published.csv, beside SUITE.yaml
+    places: tuple[str, ...] = ()  # of the data sets, as messages name them
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -348,6 +349,7 @@ def _resolve(file: SuiteFile, base_dir: Path, text: str, data: Mapping[str, Any]
         file.seed,
         text,
         data=data,
+        places=tuple(mistakes.place(("datasets", index)) for index in range(len(file.datasets))),
     )
 
 
@@ -529,11 +531,18 @@ class _Mistakes:
         self.found: list[tuple[int, str]] = []
 
     def add(self, where: _Path, what: str) -> None:
-        nearest = next(where[:end] for end in range(len(where), -1, -1) if where[:end] in self.lines or end == 0)
-        line = self.lines.get(nearest, 1)
+        line = self._line(where)
+        self.found.append((line if isinstance(line, int) else 0, " ".join(f"{self.place(where)}: {what}".splitlines())))
+
+    def place(self, where: _Path) -> str:
+        """file:line: field"""
+        line = self._line(where)
         field_name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
-        place = f"{self.path}:{line}" if isinstance(line, int) else line
-        self.found.append((line if isinstance(line, int) else 0, " ".join(f"{place}: {field_name}: {what}".splitlines())))
+        return f"{self.path}:{line}: {field_name}" if isinstance(line, int) else f"{line}: {field_name}"
+
+    def _line(self, where: _Path) -> int | str:
+        nearest = next(where[:end] for end in range(len(where), -1, -1) if where[:end] in self.lines or end == 0)
+        return self.lines.get(nearest, 1)
 
     def add_all(self, where: _Path, error: ValidationError) -> None:
         """What pydantic found, less what only follows: that a list lacks the item that is wrong, and what else a value might have been."""

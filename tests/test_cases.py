@@ -95,3 +95,14 @@ def test_a_script_without_a_main_guard_scores_what_it_is_asked(cases: Path) -> N
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "nightly.py"], cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "2 records\n"), done.stderr
+
+
+def test_forms_of_a_release_file_of_dac_give_the_same_audio(cases: Path) -> None:
+    folder = cases / "15-dac-pth-formats"
+    script = (folder / "make.py").read_text(encoding="utf-8").replace("$PROJECT", str(ROOT))
+    done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, timeout=300)
+    told = {line.split()[0]: line.split(maxsplit=1)[1] for line in done.stdout.splitlines()}
+    assert {name for name, text in told.items() if text == "loads, rms 0.846444"} == {"old_keys", "parametrized_keys", "numpy_in_metadata"}
+    assert told["half"].startswith("loads, rms 0.8466")
+    assert "bench strip" in told["ddp_prefix"]
+    assert "not a release file of DAC: 'metadata' is missing" in told["bare_state_dict"]

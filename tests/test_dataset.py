@@ -24,6 +24,8 @@ from bench.datasets.known import KNOWN_SETS
 from bench.datasets.manifest import problems
 from bench.datasets.specs import NAMES, needs, open_dataset, parse_spec
 from bench.errors import Unavailable, UserError
+from bench.run.session import open_datasets
+from bench.suite import load_suite
 from tests.hub_server import encoded, tone, write_parquet
 
 # Columns as the hub's cards give them; values as far as they matter here.
@@ -431,3 +433,15 @@ def test_whole_numbers_beside_an_empty_cell_are_the_numbers_that_they_were() -> 
     cells = pd.DataFrame({"speaker": [3, None, 14]})["speaker"]
     assert [given(float(cell)) for cell in cells] == ["3", None, "14"]
     assert given(0.5) == "0.5"
+
+
+def test_mistakes_in_what_a_data_set_holds_name_the_line_of_the_suite(tmp_path) -> None:
+    (tmp_path / "set.jsonl").write_text('{"id": "a", "path": "gone.wav", "text": "x"}\n', encoding="utf-8")
+    (tmp_path / "bad.jsonl").write_text('{"id": "a"\n', encoding="utf-8")
+    sets = "datasets:\n  - {manifest: set.jsonl}\n  - {manifest: bad.jsonl}\n"
+    (tmp_path / "s.yaml").write_text(f"name: s\n{sets}codecs: [{codec: pcm}]\nmetrics: [stoi]\n", encoding="utf-8")
+    with pytest.raises(UserError) as told:
+        open_datasets(load_suite(tmp_path / "s.yaml"))
+    missing, damaged = str(told.value).splitlines()
+    assert missing.startswith(f"{tmp_path / 's.yaml'}:3: datasets[0]: set: a: ")
+    assert damaged.startswith(f"{tmp_path / 's.yaml'}:4: datasets[1]: {tmp_path / 'bad.jsonl'}:1: ")

@@ -55,8 +55,10 @@ def test_twenty_kills_change_no_record(engine, tmp_path) -> None:
     assert {"group", "parent", "worker"} <= set(kinds)
     ended = run_to_its_end(tmp_path, "killed/run", engine)
     pd.testing.assert_frame_equal(comparable(ended), comparable(undisturbed))
-    time.sleep(2 + ENGINES[engine])
-    assert not [pid for pid in seen if Path(f"/proc/{pid}").exists()]
+    end = time.monotonic() + 2 + 8 * ENGINES[engine]  # Ray's own processes, which are not ours to end, take their time on a busy machine
+    while (left := [pid for pid in seen if Path(f"/proc/{pid}").exists()]) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not left
 
 
 def start(folder: Path, out: str, engine: str) -> subprocess.Popen[bytes]:

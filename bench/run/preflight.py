@@ -46,11 +46,13 @@ def without_text(suite: Suite, datasets: Sequence[Dataset], registry: Any) -> li
 def without(suite: Suite, lacking: list[Requirement]) -> Suite:
     """`suite` less what is lacking. UserError where nothing would be left to run."""
     owners = {(requirement.kind, requirement.owner) for requirement in lacking}
+    here = [index for index in range(len(suite.datasets)) if ("dataset", str(index)) not in owners]
     left = dataclasses.replace(
         suite,
         entries=tuple(entry for entry in suite.entries if ("codec", entry.label) not in owners),
         metrics=tuple(spec for spec in suite.metrics if ("metric", spec.metric) not in owners),
-        datasets=tuple(dataset for index, dataset in enumerate(suite.datasets) if ("dataset", str(index)) not in owners),
+        datasets=tuple(suite.datasets[index] for index in here),
+        places=tuple(suite.places[index] for index in here),
     )
     if not left.metrics or not left.datasets or all(entry.module == REFERENCE for entry in left.entries):
         raise UserError(f"{suite.source}: without what is unavailable there is no codec, metric or data set left to run")

@@ -112,9 +112,16 @@ def _check_folder(suite: Suite, options: Options) -> None:
 
 
 def open_datasets(suite: Suite, limit: int | None = None) -> list[Dataset]:
-    """The suite's data sets with every unreadable file named at once (UserError)."""
-    datasets = [open_dataset(spec, suite.base_dir, suite.seed) for spec in limited(suite, limit).datasets]
-    if wrong := [problem for dataset in datasets for problem in problems(dataset)]:
+    """The suite's data sets; UserError names every mistake in all of them at once, with the place of the suite that names the set."""
+    datasets, wrong = [], []
+    for spec, place in zip(limited(suite, limit).datasets, suite.places, strict=True):
+        try:
+            datasets.append(open_dataset(spec, suite.base_dir, suite.seed))
+            mistakes = problems(datasets[-1])
+        except UserError as error:
+            mistakes = str(error).splitlines()
+        wrong += [f"{place}: {mistake}" for mistake in mistakes]
+    if wrong:
         raise UserError("\n".join(wrong))
     names = [dataset.name for dataset in datasets]
     if twice := [name for name in names if names.count(name) > 1]:
