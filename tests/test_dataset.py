@@ -439,7 +439,7 @@ def test_mistakes_in_what_a_data_set_holds_name_the_line_of_the_suite(tmp_path) 
     (tmp_path / "set.jsonl").write_text('{"id": "a", "path": "gone.wav", "text": "x"}\n', encoding="utf-8")
     (tmp_path / "bad.jsonl").write_text('{"id": "a"\n', encoding="utf-8")
     sets = "datasets:\n  - {manifest: set.jsonl}\n  - {manifest: bad.jsonl}\n"
-    (tmp_path / "s.yaml").write_text(f"name: s\n{sets}codecs: [{codec: pcm}]\nmetrics: [stoi]\n", encoding="utf-8")
+    (tmp_path / "s.yaml").write_text(f"name: s\n{sets}codecs: [{{codec: pcm}}]\nmetrics: [stoi]\n", encoding="utf-8")
     with pytest.raises(UserError) as told:
         open_datasets(load_suite(tmp_path / "s.yaml"))
     missing, damaged = str(told.value).splitlines()
