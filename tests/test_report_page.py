@@ -86,13 +86,16 @@ def point_names(page: Any) -> list[str]:
 
 def test_leaderboard_shows_what_python_computed(page: Any, table: Table) -> None:
     assert point_names(page) == [row.point for row in table.rows]
-    pesq = page.locator("#leaderboard .board tbody tr > :nth-child(8)")
+    pesq = page.locator("#leaderboard .board tbody tr > :nth-child(4)")
     for number, row in enumerate(table.rows):
         cell = row.cells["pesq_wb"]
         assert pesq.nth(number).locator(".value").inner_text() == f"{cell.mean:.{PLACES}f}"
         assert pesq.nth(number).locator(".spread").first.inner_text() == spread_text(cell.mean, cell.low, cell.high, PLACES)
     assert "n=21, 3 failed" in pesq.nth(1).inner_text()
     assert "paper 1.85" in pesq.nth(5).inner_text()
+    assert page.locator("#leaderboard .published").all_inner_texts() == ["paper 1.85"]
+    page.locator(".picker summary").click()
+    page.get_by_label("nominal kbps", exact=True).check()
     assert page.locator("#leaderboard .published").all_inner_texts() == ["paper 0.52?", "paper 1.85"]
 
 
@@ -116,7 +119,7 @@ def test_a_part_of_the_data_is_not_held_against_papers(page: Any) -> None:
 
 
 def test_best_and_tied_marks_are_pythons(page: Any, table: Table) -> None:
-    for number, metric in ((8, "pesq_wb"), (9, "wer_pocketsphinx")):
+    for number, metric in ((4, "pesq_wb"), (5, "wer_pocketsphinx")):
         marked = [
             {"●": "best", "≈": "tied"}.get(row.locator(".mark").inner_text() if row.locator(".mark").count() else "", "")
             for row in page.locator(f"#leaderboard .board tbody tr > :nth-child({number})").all()
@@ -128,7 +131,7 @@ def test_sorting_keeps_the_ceiling_on_top_and_puts_the_best_first(page: Any) -> 
     before = point_names(page)
     button = page.get_by_role("button", name="pesq_wb ↑ (MOS)", exact=True)  # the arrow of sorting is no part of its name
     button.click()
-    shown = page.locator("#leaderboard .board tbody tr > :nth-child(8) .value").all_inner_texts()
+    shown = page.locator("#leaderboard .board tbody tr > :nth-child(4) .value").all_inner_texts()
     values = [float(text.split()[0]) for text in shown]
     assert values[1:] == sorted(values[1:], reverse=True)
     assert column(page, 1)[0].startswith("reference")
@@ -142,9 +145,9 @@ def test_sorting_keeps_the_ceiling_on_top_and_puts_the_best_first(page: Any) -> 
 def test_medians_are_sorted_and_marked_and_saved_as_they_show(page: Any) -> None:
     page.locator("#leaderboard .tools select").select_option(label="median, 5th–95th percentile")
     page.get_by_role("button", name="pesq_wb ↑ (MOS)", exact=True).click()
-    values = [float(text) for text in page.locator("#leaderboard .board tbody tr > :nth-child(8) .value").all_inner_texts()]
+    values = [float(text) for text in page.locator("#leaderboard .board tbody tr > :nth-child(4) .value").all_inner_texts()]
     assert values[1:] == sorted(values[1:], reverse=True)
-    assert page.locator("#leaderboard .board tbody tr").nth(1).locator(":nth-child(8).best").count() == 1
+    assert page.locator("#leaderboard .board tbody tr").nth(1).locator(":nth-child(4).best").count() == 1
     assert page.locator("#leaderboard .board tbody .tied").count() == 0
     page.fill("#filter-text", "fixed")
     with page.expect_download() as saved:
@@ -152,9 +155,79 @@ def test_medians_are_sorted_and_marked_and_saved_as_they_show(page: Any) -> None
     assert saved.value.suggested_filename == "leaderboard.csv"
     rows = pd.read_csv(saved.value.path())
     assert rows["point"].tolist() == point_names(page)
-    shown = page.locator("#leaderboard .board tbody tr > :nth-child(8) .value").all_inner_texts()
+    shown = page.locator("#leaderboard .board tbody tr > :nth-child(4) .value").all_inner_texts()
     assert rows["pesq_wb ↑ (MOS)"].tolist() == [float(text) for text in shown]
     assert (rows["pesq_wb ↑ (MOS) 5th percentile"] <= rows["pesq_wb ↑ (MOS)"]).all()
+
+
+def test_the_leaderboard_is_slim_and_its_columns_are_picked_by_keyboard(page: Any) -> None:
+    page.set_viewport_size({"width": 1440, "height": 900})
+    heads = page.locator("#leaderboard .board thead tr:last-child th")
+    names = [text.replace("?", "").strip() for text in heads.all_text_contents()]
+    assert names == ["Codec and point", "kbps", "Hz", "pesq_wb ↑ (MOS)", "wer_pocketsphinx ↓ (%)n=12"]
+    assert page.locator(".board").evaluate("node => node.offsetWidth") <= 1216
+    page.locator(".picker summary").focus()
+    page.keyboard.press("Enter")
+    for _ in range(3):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    assert page.evaluate("document.activeElement.labels[0].textContent") == "tokens/s"  # the focus outlives the new table
+    assert "tokens/s" in heads.nth(2).text_content()
+    page.get_by_role("button", name="All", exact=True).click()
+    assert heads.count() == 1 + 4 + 2 + 1 + 4 + 1 + 3
+    page.get_by_role("button", name="The usual").click()
+    assert heads.count() == 5
+
+
+def test_the_board_says_where_it_scrolls_and_keeps_its_head_and_first_column(page: Any) -> None:
+    page.set_viewport_size({"width": 1000, "height": 500})
+    page.locator(".picker summary").click()
+    page.get_by_role("button", name="All", exact=True).click()
+    page.locator(".picker summary").click()
+    scroller, box = page.locator(".scroller", has=page.locator(".board")), page.locator(".scroll", has=page.locator(".board"))
+    page.wait_for_function("document.querySelector('.board').closest('.scroller').dataset.more === 'right'")
+    assert float(scroller.evaluate("node => getComputedStyle(node, '::after').opacity")) > 0
+    before = page.locator(".board tbody .key").first.bounding_box()["x"]
+    box.evaluate("node => node.scrollTo(300, 120)")
+    page.wait_for_function("document.querySelector('.board').closest('.scroller').dataset.more === 'left right'")
+    assert page.locator(".board tbody .key").first.bounding_box()["x"] == before
+    assert page.locator(".board thead").bounding_box()["y"] == pytest.approx(box.bounding_box()["y"], abs=1)
+    page.get_by_label("bands of bitrate").check()
+    assert box.evaluate("node => [node.scrollLeft, node.scrollTop]") == [300, 120]
+    page.locator(".picker summary").click()
+    page.get_by_role("button", name="The usual").click()
+    page.locator(".board").scroll_into_view_if_needed()
+    page.evaluate("window.scrollTo(0, document.querySelector('.board').getBoundingClientRect().top + scrollY + 60)")
+    head, tabs = page.locator(".board thead").bounding_box(), page.locator(".tabs").bounding_box()
+    assert head["y"] == pytest.approx(tabs["y"] + tabs["height"], abs=2)  # what fits has no box of its own: its head sticks to the page
+
+
+def test_bands_of_bitrate_have_a_best_of_their_own(page: Any, run: Path) -> None:
+    page.get_by_label("bands of bitrate").check()
+    titles = page.locator(".board .band th").all_inner_texts()
+    assert titles == ["below 0.5 kbps", "0.5 to 1 kbps", "1 to 2 kbps", "2 to 4 kbps", "4 to 8 kbps", "8 kbps and more"]
+    records = pd.read_parquet(run / "records.parquet")
+    means = records[records["kind"] != "ceiling"].groupby("point")[["bitrate", "pesq_wb"]].mean()
+    bodies = page.locator(".board tbody")
+    for number, low in enumerate((0, 500, 1000, 2000, 4000, 8000), start=1):
+        rows = bodies.nth(number).locator("tr:not(.band)")
+        band = means[(means["bitrate"] >= low) & (means["bitrate"] < (2 * low if low else 500) + 1e6 * (low == 8000))]
+        assert sorted(rows.locator(".point").all_inner_texts()) == sorted(band.index)
+        best = rows.filter(has=page.locator(":nth-child(4).best")).locator(".point").all_inner_texts()
+        assert best == ([band["pesq_wb"].idxmax()] if len(band) > 1 else [])
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="CSV of this table").click()
+    rows = pd.read_csv(saved.value.path())
+    assert rows["point"].tolist() == point_names(page)
+    assert rows["band"].dropna().unique().tolist() == titles
+
+
+def test_reasons_of_failures_are_told_without_a_mouse(page: Any) -> None:
+    lines = page.locator(".failures tbody tr").all_inner_texts()
+    assert [line.split("\t") for line in lines] == [["fixed_40 · 1q", "pesq_wb", "3", "no speech found"]]
+    assert page.locator(".failures tbody").is_visible()
+    page.fill("#filter-text", "slime")
+    assert page.locator(".failures").count() == 0
 
 
 def test_filters_narrow_the_rows_and_mark_the_best_of_what_is_left(page: Any) -> None:
@@ -176,9 +249,11 @@ def test_choosing_a_language_shows_its_own_means(page: Any, run: Path) -> None:
     records = pd.read_parquet(run / "records.parquet")
     german = records[(records["language"] == "de") & (records["point"] == "50hz")]["pesq_wb"].mean()
     page.locator("#filters select").select_option(label="language de")
-    shown = float(page.locator("#leaderboard .board tbody tr").nth(5).locator(".value").nth(4).inner_text())
+    shown = float(page.locator("#leaderboard .board tbody tr").nth(5).locator(".value").nth(2).inner_text())
     assert shown == pytest.approx(german, abs=0.5 * 10**-PLACES)
-    assert column(page, 3)[1] == "6"
+    page.locator(".picker summary").click()
+    page.get_by_label("n", exact=True).check()
+    assert column(page, 6)[1] == "6"
 
 
 def test_a_definition_is_one_click_away(page: Any) -> None:

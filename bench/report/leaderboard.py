@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations, product
@@ -27,11 +28,12 @@ from bench.report.table import decimals
 
 MAX_CURVES = 2000  # pairs of curves, each of one metric and rate, that are compared beforehand: those with the baseline's codec come first
 HISTOGRAM_BINS = 24
+MAX_REASONS = 200  # of failures that the page tells: where every utterance has one of its own, they say nothing more
 TEMPLATE = Path(__file__).parent / "leaderboard.html.j2"
 SCRIPTS = tuple(
     f"{name}.js"
     for name in (
-        *("core", "paired", "verdict", "leaderboard", "papers", "listeners"),
+        *("core", "paired", "verdict", "columns", "leaderboard", "papers", "listeners"),
         *("charts", "rates", "listen", "compare", "provenance", "main"),
     )
 )
@@ -68,6 +70,7 @@ def page_data(results: Results, laid_out: Grid, curves: Curves) -> dict[str, Any
         "clustered_by": [[cell.clustered_by for cell in rows[0].cells.values()] for _, _, rows in scopes],
         "student": _student(laid_out.num_clusters),
         "curves": _curve_pairs(curves, ranked, list(merged.codecs), merged.baseline.rpartition("@")[0]),
+        "failures": _failures(merged.records, points),
         "verdict": equal_bits.page_data(results.verdict, merged.metrics),
         "papers": _papers(results.gaps, merged.metrics),
         "listeners": listeners.page_table(results.heard_by),
@@ -228,6 +231,21 @@ def _row(row: Row) -> dict[str, Any]:
     off_s = _number(row.length_error_s)
     facts = {"utterances": row.utterances, "duration_s": _number(row.duration_s), "is_stated": row.is_stated, "length_error_s": off_s}
     return {**facts, "rates": rates, "cells": cells}
+
+
+def _failures(records: pd.DataFrame, points: Sequence[Point]) -> dict[str, Any]:
+    """Why scores are missing, point by point, the most frequent reason first; and how many reasons are `left_out`."""
+    failed = records[records["failures"] != "{}"]
+    counts: Counter[tuple[Point, str, str]] = Counter()
+    for (codec, point, cell), rows in failed.groupby(["codec", "point", "failures"], sort=False).size().items():
+        for name, reason in json.loads(cell).items():
+            counts[(codec, point), name, reason] += int(rows)
+    place = {point: number for number, point in enumerate(points)}
+    lines = [
+        {"point": place[point], "metric": name, "utterances": utterances, "reason": reason}
+        for (point, name, reason), utterances in sorted(counts.items(), key=lambda item: (place[item[0][0]], -item[1]))
+    ]
+    return {"lines": lines[:MAX_REASONS], "left_out": max(0, len(lines) - MAX_REASONS)}
 
 
 def _curve_pairs(curves: Curves, metrics: Mapping[str, MetricInfo], codecs: Sequence[str], baseline: str) -> dict[str, Any]:

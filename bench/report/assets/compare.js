@@ -62,10 +62,10 @@ bench.views.compare = (() => {
     };
     const units = [...new Set(all.map((each) => `${bench.report.clustered_by[0][each.metric]}s`))].join(" or ");
     const heads = ["A", "B", "A − B", "95 % interval", "drawn", "p", "p, Holm", "better / equal / worse", "A wins", "n"];
-    return el("div", { class: "scroll" }, el("table", { class: "plain-table" },
+    return el("div", {}, bench.scroll("Differences", el("table", { class: "plain-table" },
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Metric"), heads.map((text) => el("th", { scope: "col", class: "num" }, text)))),
-      el("tbody", {}, rates(a, b), all.map(row))),
-el("p", { class: "legend" }, `Paired over the utterances that both have. Intervals: Student's t over ${units}; p: signs of whole ${units} flipped; Holm over the ${all.length} metrics of this table. Green lies on A's side, red on B's, where p after Holm is below 5 %. Each line has its own scale.`));
+      el("tbody", {}, rates(a, b), all.map(row)))),
+      el("p", { class: "legend" }, `Paired over the utterances that both have. Intervals: Student's t over ${units}; p: signs of whole ${units} flipped; Holm over the ${all.length} metrics of this table. Green lies on A's side, red on B's, where p after Holm is below 5 %. Each line has its own scale.`));
   }
 
   async function scatter(a, b, mine) {
@@ -124,13 +124,13 @@ el("p", { class: "legend" }, `Paired over the utterances that both have. Interva
       return el("tr", {}, el("th", { scope: "row" }, bench.metricHead(bench.report.ranking[order])), el("td", {}, `${digits(rate / axes[axis].divisor)} ${axes[axis].short}`), el("td", { dir: "auto" }, bench.nameOf(point)),
         el("td", { class: "num" }, el("b", {}, signed(difference, info.decimals))), el("td", { class: "num" }, known(low) ? `${signed(low, info.decimals)} to ${signed(high, info.decimals)}` : bench.missing));
     });
-    const table = (heads, body) => el("div", { class: "scroll" }, el("table", { class: "plain-table" }, el("thead", {}, el("tr", {}, heads.map(([text, kind]) => el("th", { scope: "col", class: kind }, text)))), el("tbody", {}, body)));
+    const table = (name, heads, body) => bench.scroll(name, el("table", { class: "plain-table" }, el("thead", {}, el("tr", {}, heads.map(([text, kind]) => el("th", { scope: "col", class: kind }, text)))), el("tbody", {}, body)));
     return el("div", {},
-      rows.length ? table([["Metric"], ["against"], ["BD-rate", "num"], ["95 % interval", "num"], ["BD-quality", "num"], ["95 % interval", "num"], ["quality overlap", "num"], ["rate overlap", "num"]], rows) : null,
+      rows.length ? table("BD-rate and BD-quality", [["Metric"], ["against"], ["BD-rate", "num"], ["95 % interval", "num"], ["BD-quality", "num"], ["95 % interval", "num"], ["quality overlap", "num"], ["rate overlap", "num"]], rows) : null,
       el("p", { class: "legend" }, `BD-rate: how much more ${names[0]} spends than ${names[1]} at equal quality (negative: less). BD-quality: the difference at equal rate, in the metric's unit. Averages over the overlap stated, piecewise cubic, rates on a logarithmic scale.`),
       compared < bench.report.ranking.length ? el("p", { class: "legend" }, `With so many codecs, only the first ${compared} metrics are compared by curves.`) : null,
       [...reasons].map(([reason, metrics]) => el("p", { class: "legend" }, `None for ${metrics.join(", ")} against ${reason}.`)),
-      at.length ? el("details", {}, el("summary", {}, `${names[0]}, interpolated, at the rates of ${names[1]}'s points (${at.length})`), table([["Metric"], ["at"], ["against the point"], ["difference", "num"], ["95 % interval", "num"]], at)) : null);
+      at.length ? el("details", {}, el("summary", {}, `${names[0]}, interpolated, at the rates of ${names[1]}'s points (${at.length})`), table("Differences at equal rates", [["Metric"], ["at"], ["against the point"], ["difference", "num"], ["95 % interval", "num"]], at)) : null);
   }
 
   async function draw(parts) {

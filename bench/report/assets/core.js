@@ -43,6 +43,45 @@ const bench = (() => {
   const svg = (tag, attributes, ...children) =>
     build((t) => document.createElementNS("http://www.w3.org/2000/svg", t), tag, attributes, children);
 
+  // A wide table in a box of its own, which says where there is more of it; one that fits is no box, so that its head sticks to the page.
+  function scroll(name, content, attributes = {}) {
+    const box = el("div", { ...attributes, class: `scroll ${attributes.class || ""}`, role: "region", "aria-label": `${name}, scrolls sideways` }, content);
+    const holder = el("div", { class: "scroller" }, box);
+    const look = () => {
+      const hidden = box.scrollWidth - box.clientWidth;
+      box.classList.toggle("fits", hidden <= 1);
+      hidden > 1 ? box.setAttribute("tabindex", 0) : box.removeAttribute("tabindex");
+      holder.dataset.more = [hidden > 1 && box.scrollLeft > 1 ? "left" : "", hidden - box.scrollLeft > 1 ? "right" : ""].filter(Boolean).join(" ");
+    };
+    box.addEventListener("scroll", look, { passive: true });
+    const observer = new ResizeObserver(look);
+    observer.observe(box);
+    if (content instanceof Element) observer.observe(content);
+    return holder;
+  }
+
+  // What a section holds, anew: the control that has the focus keeps it, what is folded out stays so, and what is scrolled stays where it is.
+  function redraw(section, ...children) {
+    const within = (selector) => [...section.querySelectorAll(selector)];
+    const named = (node) => node.id || node.dataset.column || node.getAttribute("aria-label") || (node.labels?.[0]?.querySelector(":scope > span") || node.labels?.[0] || node).textContent;
+    const nth = (selector, alike) => (node) => {
+      const name = alike(node);
+      const number = within(selector).filter((each) => alike(each) === name).indexOf(node);
+      return () => within(selector).filter((each) => alike(each) === name)[number];
+    };
+    const FOCUSABLE = "a, button, input, select, summary, [tabindex]";
+    const focused = section.contains(document.activeElement) && document.activeElement.matches(FOCUSABLE) ? nth(FOCUSABLE, (node) => `${node.tagName} ${named(node)}`)(document.activeElement) : null;
+    const folded = within("details").map((node) => [node.open, nth("details", (each) => each.className || each.firstChild.textContent)(node)]);
+    const scrolled = within(".scroll, ol").filter((node) => node.scrollLeft || node.scrollTop).map((node) => [node.scrollLeft, node.scrollTop, nth(".scroll, ol", (each) => each.getAttribute("aria-label"))(node)]);
+    section.replaceChildren(...children.flat().filter(Boolean));
+    for (const [open, again] of folded) if (again()) again().open = open;
+    for (const [left, top, again] of scrolled) again()?.scrollTo(left, top);
+    focused?.()?.focus({ preventScroll: true });
+  }
+
+  // Long names may be broken where their parts meet.
+  const breakable = (name) => name.split(/(?<=[_@])/).flatMap((part) => [part, el("wbr")]).slice(0, -1);
+
   const missing = "–";
   const known = (value) => value !== null && value !== undefined;
   const fixed = (value, decimals) => (known(value) ? (Math.round(value * 10 ** decimals) / 10 ** decimals + 0).toFixed(decimals) : missing);
@@ -183,7 +222,7 @@ const bench = (() => {
 
   return {
     receive, load, el, svg, missing, known, fixed, digits, kbps, signed, probability, state, codecOf, nameOf, rowOf, isCeiling, stated, visiblePoints,
-    holm, marks, readAddress, go, select, marker, markerPath, metricHead, tooltip, hideTooltip, define,
+    holm, marks, readAddress, go, select, marker, markerPath, metricHead, tooltip, hideTooltip, define, scroll, redraw, breakable,
     views: {},
     get report() { return report; },
   };

@@ -1,44 +1,19 @@
 "use strict";
-// The table: sortable, filtered, best and tied marked among the rows that show.
+// The table: sortable, filtered, best and tied marked among the rows that show, or within each band of bitrates.
 bench.views.leaderboard = (() => {
-  const { el, state, known, fixed, digits, kbps, missing } = bench;
+  const { el, state, known, fixed, digits, missing } = bench;
   const sort = { column: null, descending: false };
-  const shown = { split: true, diagnostics: false, cost: false };
+  const BANDS = [0.5, 1, 2, 4, 8]; // kbps, where one band ends and the next begins
+  const OPEN_REASONS = 12; // more lines of failures than these are folded
   let spread = "interval";
+  let bands = false;
+  let drawn = []; // what stands in the table: [{rows: point -> tr, body: tbody}], a part each
 
-  const RATES = [
-    { name: "kbps", group: "Rate", rate: "bitrate", text: kbps, definition: "Tokens and side information (durations, masks, flags) over the seconds of audio that went in, counted in the packed bitstream that was decoded." },
-    { name: "nominal kbps", group: "Rate", rate: "nominal_bitrate", text: kbps, definition: "What a paper would print: frames a second times the bits of a token, without headers, and without side information where papers leave it out." },
-    { name: "tokens/s", group: "Rate", rate: "token_rate", text: digits, definition: "Tokens per second over all codebooks, measured." },
-    { name: "Hz", group: "Rate", rate: "frame_rate", text: digits, definition: "Token frames per second, measured over all utterances; the nominal rate of the operating point stands behind it where it differs." },
-  ];
-  const SPLIT = [
-    { name: "tokens", group: "Bits, kbit/s", rate: "bitrate_tokens", text: kbps, definition: "The part of the bitrate that is tokens (of a classical coder: its packets)." },
-    { name: "side", group: "Bits, kbit/s", rate: "bitrate_side", text: kbps, definition: "The part of the bitrate that is side information: durations of dynamic frames, masks, flags." },
-    { name: "header", group: "Bits, kbit/s", rate: "bitrate_header", text: kbps, definition: "Header and padding to whole bytes of one file an utterance; not part of the bitrate, as a long stream has it once." },
-    { name: "entropy", group: "Bits, kbit/s", rate: "bitrate_entropy", text: kbps, definition: "The same content through an adaptive range coder, also decodable." },
-  ];
-  const COST = [
-    { name: "encode", rate: "encode_rtf", text: digits, definition: "Seconds of computation per second of audio, analysis included, on the machine named under Provenance." },
-    { name: "decode", rate: "decode_rtf", text: digits, definition: "Seconds of computation per second of audio, on the machine named under Provenance." },
-    { name: "memory, MB", rate: "peak_memory_mb", text: (value) => digits(value, 3), definition: "Peak memory of the process that ran the codec, everything else in it included." },
-  ].map((column) => ({ ...column, group: "Cost" }));
-
-  function columns() {
-    const metrics = bench.report.metrics.map((info, metric) => ({ name: bench.metricHead(metric), group: info.diagnostic ? "Diagnostics" : "Quality", metric, info }));
-    return [
-      ...RATES,
-      ...metrics.filter((column) => !column.info.diagnostic),
-      ...(shown.split ? SPLIT : []),
-      ...metrics.filter((column) => column.info.diagnostic && shown.diagnostics),
-      ...(shown.cost ? COST : []),
-    ];
-  }
-
-  const valueOf = (point, column) => (column.metric === undefined ? bench.rowOf(point).rates[column.rate] : bench.rowOf(point).cells[column.metric][spread === "interval" ? 0 : 3]);
+  const cellOf = (point, metric) => bench.rowOf(point).cells[metric];
+  const valueOf = (point, column) => (column.metric === undefined ? column.value(bench.rowOf(point)) : cellOf(point, column.metric)[spread === "interval" ? 0 : 3]);
 
   function sorted(points, all) {
-    const column = all.find((each) => each.name === sort.column);
+    const column = all.find((each) => each.key === sort.column);
     const text = (point) => (sort.column === "codec" ? bench.codecOf(point).label : bench.report.points[point].name);
     const compare = (a, b) => {
       if (!column) return sort.column ? text(a).localeCompare(text(b), undefined, { numeric: true }) : 0;
@@ -50,6 +25,23 @@ bench.views.leaderboard = (() => {
     const absent = others.filter((point) => !present.includes(point));
     present.sort((a, b) => (sort.descending ? -1 : 1) * compare(a, b) || a - b);
     return [...ceiling, ...present, ...absent];
+  }
+
+  function bandName(point) {
+    const bitrate = bench.rowOf(point).rates.bitrate;
+    if (!bitrate) return "no bitrate known";
+    const number = BANDS.filter((edge) => bitrate >= 1000 * edge).length;
+    return number === 0 ? `below ${BANDS[0]} kbps` : number === BANDS.length ? `${BANDS.at(-1)} kbps and more` : `${BANDS[number - 1]} to ${BANDS[number]} kbps`;
+  }
+
+  // The parts of the table: one, or the ceiling and then each band that has points, the lowest first.
+  function parts(points) {
+    if (!bands) return [{ name: null, points }];
+    const others = points.filter((point) => !bench.isCeiling(point));
+    const bitrate = (point) => bench.rowOf(point).rates.bitrate || Infinity;
+    const names = new Set([...others].sort((a, b) => bitrate(a) - bitrate(b)).map(bandName));
+    const ceiling = points.filter(bench.isCeiling);
+    return [...(ceiling.length ? [{ name: null, points: ceiling }] : []), ...[...names].map((name) => ({ name, points: others.filter((point) => bandName(point) === name) }))];
   }
 
   function define(column) {
@@ -73,12 +65,14 @@ bench.views.leaderboard = (() => {
   function usualN(points, metric) {
     const counts = new Map();
     for (const point of points) {
-      const n = bench.rowOf(point).cells[metric][6];
+      const n = cellOf(point, metric)[6];
       counts.set(n, (counts.get(n) || 0) + 1);
     }
     const [n, rows] = [...counts].reduce((a, b) => (b[1] > a[1] ? b : a), [null, 0]);
     return rows > 1 && points.every((point) => bench.rowOf(point).utterances !== n) ? n : null;
   }
+
+  const order = (key) => (sort.column === key ? (sort.descending ? "descending" : "ascending") : null);
 
   function head(all, points) {
     const groups = [];
@@ -86,31 +80,37 @@ bench.views.leaderboard = (() => {
       if (groups.at(-1)?.name === column.group) groups.at(-1).span++;
       else groups.push({ name: column.group, span: 1 });
     }
-    const sorter = (name, text) => el("button", { type: "button", class: "sorter", "data-column": name, onclick: () => sortBy(name) }, text);
-    const order = (name) => (sort.column === name ? (sort.descending ? "descending" : "ascending") : null);
+    const sorter = (key, text) => el("button", { type: "button", class: "sorter", "data-column": key, onclick: () => sortBy(key) }, text);
     return el("thead", {},
-      el("tr", { class: "groups" }, el("td", { colspan: 2, class: "key" }), el("td", {}), groups.map((group) => el("th", { colspan: group.span, scope: "colgroup" }, group.name))),
+      el("tr", { class: "groups" }, el("td", { class: "key" }), groups.map((group) => el("th", { colspan: group.span, scope: "colgroup" }, group.name))),
       el("tr", {},
-        el("th", { scope: "col", class: "key codec", "aria-sort": order("codec") }, sorter("codec", "Codec")),
-        el("th", { scope: "col", class: "key point", "aria-sort": order("point") }, sorter("point", "Point")),
-        el("th", { scope: "col", class: "num" }, "n"),
-        all.map((column) => el("th", { scope: "col", class: "num", "aria-sort": order(column.name) },
-          sorter(column.name, column.name),
-          column.metric !== undefined && known(usualN(points, column.metric)) ? el("span", { class: "spread" }, `n=${usualN(points, column.metric)}`) : null,
+        el("th", { scope: "col", class: "key", "data-sorts": "codec point" }, sorter("codec", "Codec"), el("span", { class: "quietly" }, " and "), sorter("point", "point")),
+        all.map((column) => el("th", { scope: "col", class: "num", "data-sorts": column.key },
+          sorter(column.key, bench.breakable(column.name)),
           el("button", { type: "button", class: "what", "aria-label": `What is ${column.name}?`, onclick: () => define(column) }, "?"),
+          column.metric !== undefined && known(usualN(points, column.metric)) ? el("span", { class: "spread" }, `n=${usualN(points, column.metric)}`) : null,
         )),
       ),
     );
   }
 
-  function sortBy(name) {
-    const metric = columns().find((column) => column.name === name)?.info;
-    const firstDescending = Boolean(metric?.higher_is_better);
-    if (sort.column !== name) Object.assign(sort, { column: name, descending: firstDescending });
+  function showOrder(table) {
+    for (const cell of table.querySelectorAll("[data-sorts]")) {
+      const found = cell.dataset.sorts.split(" ").map(order).find(Boolean);
+      found ? cell.setAttribute("aria-sort", found) : cell.removeAttribute("aria-sort");
+      for (const button of cell.querySelectorAll(".sorter")) button.classList.toggle("sorts", button.dataset.column === sort.column);
+    }
+  }
+
+  // Rows are put into another order, not made anew.
+  function sortBy(key) {
+    const all = bench.columns.shown();
+    const firstDescending = Boolean(all.find((column) => column.key === key)?.info?.higher_is_better);
+    if (sort.column !== key) Object.assign(sort, { column: key, descending: firstDescending });
     else if (sort.descending === firstDescending) sort.descending = !firstDescending;
     else Object.assign(sort, { column: null, descending: false });
-    draw();
-    document.querySelector(`#leaderboard [data-column="${CSS.escape(name)}"]`).focus();
+    for (const { rows, body } of drawn) body.append(...sorted([...rows.keys()], all).map((point) => rows.get(point)));
+    showOrder(document.querySelector("#leaderboard .board"));
   }
 
   // What a paper printed for this system, on all of its data; source and doubts are one hover away.
@@ -122,7 +122,7 @@ bench.views.leaderboard = (() => {
 
   function metricCell(point, column, mark, usual) {
     const info = column.info;
-    const [mean, low, high, median, p5, p95, n, failed, notApplicable] = bench.rowOf(point).cells[column.metric];
+    const [mean, low, high, median, p5, p95, n, failed, notApplicable] = cellOf(point, column.metric);
     const places = info.decimals;
     if (!known(mean)) return el("td", { class: "num none" }, missing, failed ? el("span", { class: "failed" }, `${failed} failed`) : null);
     const interval = known(low) ? `95 % interval ${fixed(low, places)} to ${fixed(high, places)}` : "too few clusters for an interval";
@@ -134,8 +134,8 @@ bench.views.leaderboard = (() => {
     const about = spread === "interval" ? (known(low) ? around : "") : `${fixed(p5, places)}–${fixed(p95, places)}`;
     const counted = n === (usual ?? bench.rowOf(point).utterances) ? null : el("span", { class: failed ? "failed" : "note" }, `n=${n}${failed ? `, ${failed} failed` : ""}`);
     return el("td", { class: `num ${mark || ""}`, title },
+      mark ? el("span", { class: "mark", "aria-label": mark === "best" ? "best" : "not significantly worse than the best", role: "img" }, mark === "best" ? "●" : "≈") : null,
       el("span", { class: "value" }, fixed(spread === "interval" ? mean : median, places)),
-      mark ? el("span", { class: "mark", "aria-label": mark === "best" ? "best" : "not significantly worse than the best" }, mark === "best" ? "●" : "≈") : null,
       el("span", { class: "spread" }, about), counted, published(point, info.name));
   }
 
@@ -150,10 +150,12 @@ bench.views.leaderboard = (() => {
   }
 
   function rateCell(point, column) {
+    const value = column.value(bench.rowOf(point));
+    const text = known(value) ? column.text(value) : missing;
     const rates = bench.rowOf(point).rates;
-    const text = column.text(rates[column.rate]);
-    const nominal = column.rate === "frame_rate" && rates.nominal_frame_rate ? digits(rates.nominal_frame_rate) : null;
-    return el("td", { class: "num" }, el("span", { class: "value" }, text), nominal && nominal !== text ? el("span", { class: "spread" }, `of ${nominal}`) : null, stated(point, rates[column.rate]), published(point, column.rate));
+    const nominal = column.key === "frame_rate" && rates.nominal_frame_rate ? digits(rates.nominal_frame_rate) : null;
+    return el("td", { class: "num" }, el("span", { class: "value" }, text), nominal && nominal !== text ? el("span", { class: "spread" }, `of ${nominal}`) : null,
+      column.key in rates ? stated(point, value) : null, published(point, column.key));
   }
 
   // What stands behind a point's name: a threshold that was solved for, say.
@@ -165,7 +167,7 @@ bench.views.leaderboard = (() => {
   // No test of medians is made: only the best of them is marked.
   function bestMedian(points, metric) {
     const info = bench.report.metrics[metric];
-    const median = (point) => bench.rowOf(point).cells[metric][3];
+    const median = (point) => cellOf(point, metric)[3];
     const candidates = points.filter((point) => !bench.isCeiling(point) && known(median(point)));
     if (info.diagnostic || candidates.length < 2) return new Map();
     const up = info.higher_is_better ? 1 : -1;
@@ -173,19 +175,30 @@ bench.views.leaderboard = (() => {
   }
 
   // The rows and columns that show, in their order, as RFC 4180 has them; nothing stands for a value that is missing.
-  function csv(points, all) {
+  function csv(all) {
     const [low, high] = spread === "interval" ? ["95 % low", "95 % high"] : ["5th percentile", "95th percentile"];
     const heads = all.flatMap((column) => (column.metric === undefined ? [column.name] : [column.name, `${column.name} ${low}`, `${column.name} ${high}`]));
     const values = (point) => all.flatMap((column) => {
       if (column.metric === undefined) return [known(valueOf(point, column)) ? column.text(valueOf(point, column)) : ""];
-      const cell = bench.rowOf(point).cells[column.metric];
+      const cell = cellOf(point, column.metric);
       return [valueOf(point, column), ...(spread === "interval" ? cell.slice(1, 3) : cell.slice(4, 6))].map((value) => (known(value) ? fixed(value, column.info.decimals) : ""));
     });
-    const lines = [["codec", "point", "n", ...heads], ...points.map((point) => [bench.codecOf(point).label, bench.report.points[point].name, bench.rowOf(point).utterances, ...values(point)])];
+    const lines = drawn.flatMap(({ name, rows }) => sorted([...rows.keys()], all).map((point) => [...(bands ? [name ?? ""] : []), bench.codecOf(point).label, bench.report.points[point].name, ...values(point)]));
     const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
     // Text that a spreadsheet would take for a formula gets an apostrophe, as in table.csv.
     const safe = (text) => (/^[=+\-@\t]/.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text);
-    return lines.map((line) => `${line.map((each) => quoted(safe(String(each)))).join(",")}\r\n`).join("");
+    return [[...(bands ? ["band"] : []), "codec", "point", ...heads], ...lines].map((line) => `${line.map((each) => quoted(safe(String(each)))).join(",")}\r\n`).join("");
+  }
+
+  function row(point, all, found, usual, most) {
+    const codec = bench.codecOf(point);
+    const { utterances } = bench.rowOf(point);
+    return el("tr", { class: codec.kind === "ceiling" ? "ceiling" : null, "data-point": point },
+      el("th", { scope: "row", class: "key" },
+        el("span", { class: "codec" }, bench.marker(codec), el("span", { dir: "auto" }, codec.label), el("span", { class: "kind" }, codec.kind)),
+        el("a", { class: "point", href: `#view=listen&point=${point}`, dir: "auto", title: settings(point) }, bench.report.points[point].name),
+        utterances < most ? el("span", { class: "note" }, `${utterances} of ${most} utterances`) : null, lengthError(point)),
+      all.map((column) => (column.metric === undefined ? rateCell(point, column) : metricCell(point, column, found.get(column.metric).get(point), usual.get(column.metric)))));
   }
 
   // Marks of what the filters left may have to be computed first.
@@ -198,29 +211,34 @@ bench.views.leaderboard = (() => {
 
   function body(points, all) {
     const scored = all.filter((column) => column.metric !== undefined).map((column) => column.metric);
-    const found = new Map(scored.map((metric) => [metric, spread === "interval" ? bench.marks(points, metric, redraw) : bestMedian(points, metric)]));
     const usual = new Map(scored.map((metric) => [metric, usualN(points, metric)]));
-    return el("tbody", {}, points.map((point) => {
-      const codec = bench.codecOf(point);
-      return el("tr", { class: codec.kind === "ceiling" ? "ceiling" : null, "data-point": point },
-        el("th", { scope: "row", class: "key codec" }, bench.marker(codec), el("span", { dir: "auto" }, codec.label), el("span", { class: "kind" }, codec.kind)),
-        el("td", { class: "key point" }, el("a", { href: `#view=listen&point=${point}`, dir: "auto", title: settings(point) }, bench.report.points[point].name), lengthError(point)),
-        el("td", { class: "num" }, String(bench.rowOf(point).utterances)),
-        all.map((column) => (column.metric === undefined ? rateCell(point, column) : metricCell(point, column, found.get(column.metric).get(point), usual.get(column.metric)))),
-      );
-    }));
+    const most = Math.max(...points.map((point) => bench.rowOf(point).utterances));
+    drawn = parts(points).map((part) => {
+      const found = new Map(scored.map((metric) => [metric, spread === "interval" ? bench.marks(part.points, metric, redraw) : bestMedian(part.points, metric)]));
+      const rows = new Map(part.points.map((point) => [point, row(point, all, found, usual, most)]));
+      const title = part.name === null ? null : el("tr", { class: "band" }, el("th", { scope: "rowgroup", class: "key" }, part.name), el("td", { colspan: all.length }));
+      return { name: part.name, rows, body: el("tbody", {}, title, sorted(part.points, all).map((point) => rows.get(point))) };
+    });
+    return drawn.map((part) => part.body);
   }
 
-  function toggle(name, label) {
-    const box = el("input", { type: "checkbox", checked: shown[name], onchange: (event) => { shown[name] = event.target.checked; draw(); } });
-    return el("label", { class: "check" }, box, label);
+  // Why scores are missing, in words: nothing that only shows while a mouse rests.
+  function failures(points) {
+    const { lines, left_out: leftOut } = bench.report.failures;
+    const told = lines.filter((line) => points.includes(line.point));
+    if (!told.length) return null;
+    return el("details", { class: "failures", open: told.length <= OPEN_REASONS }, el("summary", {}, `What failed, and why (${told.length})`),
+      bench.scroll("What failed, and why", el("table", { class: "plain-table" },
+        el("thead", {}, el("tr", {}, ["Point", "Metric", "Utterances", "Why"].map((text) => el("th", { scope: "col", class: text === "Utterances" ? "num" : null }, text)))),
+        el("tbody", {}, told.map((line) => el("tr", {}, el("th", { scope: "row", dir: "auto" }, bench.nameOf(line.point)), el("td", {}, line.metric), el("td", { class: "num" }, String(line.utterances)), el("td", { class: "wide", dir: "auto" }, line.reason)))))),
+      leftOut ? el("p", { class: "legend" }, `${leftOut} more reasons are in the records of the run.`) : null);
   }
 
   // "14 speakers (wer: 15 utterances)", as the tables say it.
   function clusters(points) {
     const told = new Map();
     bench.report.metrics.forEach((info, metric) => {
-      const counts = points.map((point) => bench.rowOf(point).cells[metric]).filter((cell) => cell[6]).map((cell) => cell[9]);
+      const counts = points.map((point) => cellOf(point, metric)).filter((cell) => cell[6]).map((cell) => cell[9]);
       if (!counts.length) return;
       const [low, high] = [Math.min(...counts), Math.max(...counts)];
       const text = `${low === high ? low : `${low} to ${high}`} ${bench.report.clustered_by[state.scope][metric]}s`;
@@ -230,28 +248,33 @@ bench.views.leaderboard = (() => {
     return usual ? usual[0] + (others.length ? ` (${others.map(([text, names]) => `${names.join(", ")}: ${text}`).join("; ")})` : "") : "utterances";
   }
 
+  function table(points, all) {
+    if (!points.some((point) => !bench.isCeiling(point))) return el("p", { class: "empty" }, "No point matches the filters.");
+    const board = el("table", { class: "board" }, head(all, points), body(points, all));
+    showOrder(board);
+    return bench.scroll("Leaderboard", board);
+  }
+
   function draw() {
-    const all = columns();
-    const points = sorted(bench.visiblePoints(), all);
+    const all = bench.columns.shown();
+    const points = bench.visiblePoints();
     const spreads = bench.select("Show", [[0, "mean and 95 % interval"], [1, "median, 5th–95th percentile"]], spread === "interval" ? 0 : 1,
       (choice) => { spread = choice ? "percentiles" : "interval"; draw(); });
-    const scroller = document.querySelector("#leaderboard .scroll")?.scrollLeft || 0;
-    document.getElementById("leaderboard").replaceChildren(
+    bench.redraw(document.getElementById("leaderboard"),
       bench.verdict.section(draw),
       el("h2", { id: "leaderboard-title" }, "Leaderboard"),
-      el("div", { class: "tools" }, spreads, el("span", { class: "checks" }, toggle("split", "bit split"), bench.report.metrics.some((info) => info.diagnostic) ? toggle("diagnostics", "diagnostics") : null, toggle("cost", "cost")),
-        el("button", { type: "button", class: "plain", onclick: () => el("a", { download: "leaderboard.csv", href: `data:text/csv;charset=utf-8,${encodeURIComponent(csv(points, all))}` }).click() }, "CSV of this table")),
-      points.some((point) => !bench.isCeiling(point))
-        ? el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Leaderboard, scrolls sideways" }, el("table", { class: "board" }, head(all, points), body(points, all)))
-        : el("p", { class: "empty" }, "No point matches the filters."),
+      el("div", { class: "tools" }, spreads,
+        el("label", { class: "check" }, el("input", { type: "checkbox", checked: bands, onchange: (event) => { bands = event.target.checked; draw(); } }), "bands of bitrate"),
+        bench.columns.picker(draw),
+        el("button", { type: "button", class: "plain", onclick: () => el("a", { download: "leaderboard.csv", href: `data:text/csv;charset=utf-8,${encodeURIComponent(csv(all))}` }).click() }, "CSV of this table")),
+      table(points, all),
       el("p", { class: "legend" },
-        el("span", { class: "mark" }, "●"), " best of the rows shown; ", el("span", { class: "mark" }, "≈"),
+        el("span", { class: "mark" }, "●"), ` best of ${bands ? "its band" : "the rows shown"}; `, el("span", { class: "mark" }, "≈"),
         " not significantly worse (paired sign-flip test of means, Holm over the column, 5 %), where a test could have found a difference at all; medians have no test. ",
         `Intervals: bootstrap-t, resampling ${clusters(points)}; Student's t of 3 or 4, none of fewer. `,
         "Choose a point to hear it."),
+      failures(points),
     );
-    const scroll = document.querySelector("#leaderboard .scroll");
-    if (scroll) scroll.scrollLeft = scroller;
   }
 
   return { title: "Leaderboard", filters: true, draw };

@@ -76,6 +76,8 @@
     delete bench.views[name];
     document.getElementById(name).remove();
   }
+  // Heads of tables stick under the bar of tabs, whatever its height.
+  new ResizeObserver(([entry]) => document.documentElement.style.setProperty("--tabs", `${entry.target.offsetHeight}px`)).observe(document.querySelector(".tabs"));
   facts();
   tabs();
   filters();

@@ -10,7 +10,7 @@ bench.linesView = (name, heading, numbers, strong, file) => {
     const cell = (line, column) => el("td", { class: number(column), dir: "auto" }, column === strong ? el("b", {}, line[column]) : line[column]);
     document.getElementById(name).replaceChildren(
       el("h2", { id: `${name}-title` }, title),
-      el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `${title}, scrolls sideways` }, el("table", { class: "plain-table" },
+      bench.scroll(title, el("table", { class: "plain-table" },
         el("thead", {}, el("tr", {}, columns.map((column) => el("th", { scope: "col", class: number(column) }, column)))),
         el("tbody", {}, lines.map((line) => el("tr", {}, columns.map((column) => cell(line, column))))))),
       el("p", { class: "legend" }, note, " Unrounded, with the intervals: ", el("a", { href: file }, file), "."));

@@ -19,7 +19,7 @@ bench.views.provenance = (() => {
 
   function credits() {
     const cite = (text) => (text ? el("details", {}, el("summary", {}, "cite"), el("pre", { tabindex: 0 }, text)) : null);
-    const table = (heads, rows) => el("div", { class: "scroll" }, el("table", { class: "plain-table" }, el("thead", {}, el("tr", {}, heads.map((text) => el("th", { scope: "col", class: ["Parameters", "Utterances", "Version", "At"].includes(text) ? "num" : null }, text)))), el("tbody", {}, rows)));
+    const table = (name, heads, rows) => bench.scroll(name, el("table", { class: "plain-table" }, el("thead", {}, el("tr", {}, heads.map((text) => el("th", { scope: "col", class: ["Parameters", "Utterances", "Version", "At"].includes(text) ? "num" : null }, text)))), el("tbody", {}, rows)));
     const hashes = (all) => el("td", { class: "hash", title: all.join(" ") }, all.map((sha256) => sha256.slice(0, 16)).join(" ") || bench.missing);
     const millions = (count) => (count ? `${bench.digits(count / 1e6)} M` : bench.missing);
     const codecs = bench.report.codecs.map((codec) => el("tr", {},
@@ -30,9 +30,9 @@ bench.views.provenance = (() => {
     const metrics = bench.report.metrics.map((info) => el("tr", {},
       el("th", { scope: "row" }, info.name), el("td", { class: "num" }, String(info.version)), el("td", { class: "num" }, info.sample_rate ? `${info.sample_rate} Hz` : bench.missing), el("td", { class: "wide" }, info.definition), el("td", {}, info.source), hashes(info.weights_sha256), el("td", {}, info.licence || bench.missing), el("td", {}, cite(info.citation))));
     return [
-      el("h3", {}, "Codecs"), table(["Codec", "What", "Checkpoint", "Parameters", "Weights (sha256)", "Licence", "Citation"], codecs),
-      el("h3", {}, "Data"), table(["Data set", "Revision", "Utterances", "Licence", "Citation"], datasets),
-      el("h3", {}, "Metrics"), table(["Metric", "Version", "At", "Definition", "Source", "Weights (sha256)", "Licence", "Citation"], metrics),
+      el("h3", {}, "Codecs"), table("Codecs", ["Codec", "What", "Checkpoint", "Parameters", "Weights (sha256)", "Licence", "Citation"], codecs),
+      el("h3", {}, "Data"), table("Data", ["Data set", "Revision", "Utterances", "Licence", "Citation"], datasets),
+      el("h3", {}, "Metrics"), table("Metrics", ["Metric", "Version", "At", "Definition", "Source", "Weights (sha256)", "Licence", "Citation"], metrics),
     ];
   }
 

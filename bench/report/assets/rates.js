@@ -24,11 +24,11 @@ bench.views.rates = (() => {
         el("td", { class: "num" }, kbps(rates.bitrate_entropy)),
         el("td", { class: "num" }, kbps(rates.nominal_bitrate)));
     };
-    return el("div", { class: "scroll" }, el("table", { class: "plain-table" },
+    return el("div", {}, bench.scroll("Where the bits went", el("table", { class: "plain-table" },
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Point"), el("th", { scope: "col" }, "Share of one file an utterance"),
         PARTS.map((part, number) => el("th", { scope: "col", class: "num" }, el("span", { class: `key-swatch part${number}` }), part.label)),
         el("th", { scope: "col", class: "num" }, "entropy coded"), el("th", { scope: "col", class: "num" }, "nominal"))),
-      el("tbody", {}, counted.map(row))),
+      el("tbody", {}, counted.map(row)))),
     el("p", { class: "legend" }, "kbit/s. Entropy coded: tokens and side information through an adaptive range coder."));
   }
 
@@ -95,7 +95,7 @@ bench.views.rates = (() => {
       const rate = bench.rowOf(point).cells[metric][0];
       return [el("td", { class: "num" }, known(rate) ? digits(rate) : "–"), el("td", { class: "barcell" }, known(rate) ? bar(point, kind, rate) : null)];
     };
-    return el("div", {}, el("div", { class: "scroll" }, el("table", { class: "plain-table" },
+    return el("div", {}, bench.scroll("Where the frames went", el("table", { class: "plain-table" },
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Point"), present.map(([kind]) => el("th", { scope: "col", colspan: 2 }, kind)))),
       el("tbody", {}, counted.map((point) => el("tr", {},
         el("th", { scope: "row", class: "codec" }, bench.marker(bench.codecOf(point)), el("span", { dir: "auto" }, bench.nameOf(point))),
@@ -110,7 +110,7 @@ bench.views.rates = (() => {
         .map((text) => el("td", { class: "num" }, String(text))))));
     if (!rows.length) return null;
     const heads = ["stream", "codebook", "entries", "tokens seen", "entries used", "perplexity", "entropy, bit/token"];
-    return el("details", { open: rows.length <= 24 }, el("summary", {}, `Codebooks (${rows.length})`), el("div", { class: "scroll" }, el("table", { class: "plain-table" },
+    return el("details", { open: rows.length <= 24 }, el("summary", {}, `Codebooks (${rows.length})`), bench.scroll("Codebooks", el("table", { class: "plain-table" },
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Point"), heads.map((text) => el("th", { scope: "col", class: "num" }, text)))), el("tbody", {}, rows))));
   }
 

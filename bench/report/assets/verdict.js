@@ -1,7 +1,7 @@
 "use strict";
 // The answer first: every dynamic point against the fixed family at equal bits, or at equal tokens.
 bench.verdict = (() => {
-  const { el, state } = bench;
+  const { el, state, breakable } = bench;
 
   function cell([word, numbers]) {
     const kind = { better: "good", worse: "bad" }[word] || "";
@@ -10,9 +10,9 @@ bench.verdict = (() => {
 
   function table(rows, metrics) {
     const heads = ["Dynamic", "Rate", "Against", ...metrics];
-    return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Verdict, scrolls sideways" }, el("table", { class: "plain-table verdict-table" },
+    return bench.scroll("Verdict", el("table", { class: "plain-table verdict-table" },
       el("thead", {}, el("tr", {}, heads.map((text) => el("th", { scope: "col" }, text)))),
-      el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row", dir: "auto" }, row.name), el("td", { class: "nowrap" }, row.rate), el("td", { dir: "auto" }, row.fixed), row.cells.map(cell))))));
+      el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row", dir: "auto" }, breakable(row.name)), el("td", { class: "nowrap" }, row.rate), el("td", { dir: "auto" }, breakable(row.fixed)), row.cells.map(cell))))));
   }
 
   // A section for the head of the first view; null where a run has nothing to compare.
