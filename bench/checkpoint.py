@@ -43,7 +43,9 @@ def offline() -> bool:
 
 
 def shipped(codec: str) -> list[str]:
-    """Names of the checkpoints that come with the project for `codec`."""
+    """Names of the checkpoints that come with the project for `codec`; none for a file of one's own."""
+    if codec.endswith(".py"):
+        return []
     return sorted(path.stem.removeprefix(f"{codec}_") for path in SHIPPED.glob(f"{codec}_*.safetensors"))
 
 

@@ -293,7 +293,7 @@ def check_codec(name: str, checkpoint: str | None, device: str) -> int:
     for result in checks:
         print(f"{'pass' if result.passed else 'FAIL'}  {result.name}: {result.detail}")
     broken = sum(not result.passed for result in checks)
-    print(f"{name}: {len(checks) - broken} of {len(checks)} checks passed")
+    print(f"{Path(name).name}: {len(checks) - broken} of {len(checks)} checks passed")
     return 1 if broken else 0
 
 

@@ -15,9 +15,12 @@ from bench.errors import UserError, unknown
 from bench.needs import Need
 from bench.plugins import sources_of
 from bench.registry import Registry, codec_module
+from bench.regress.candidate import default_out
 from bench.run import session
+from bench.run.failure import attempt
 from bench.run.identity import codec_identity, column_of
 from bench.run.session import Options
+from bench.run.tasks import Failed
 from bench.simple import codec, metric
 from bench.suite import load_suite
 from tests import toys
@@ -167,6 +170,14 @@ def test_every_command_takes_a_file_and_points_made_of_settings(folder) -> None:
     for wrong, told in mistakes.items():
         shown = CliRunner().invoke(app, ["encode", "ref/a.wav", "b.scb", *own, wrong])
         assert told in str(shown.exception)
+
+
+def test_a_candidate_that_is_not_there_or_does_not_fit_is_one_line(folder) -> None:
+    with pytest.raises(UserError, match=r"checkpoint 'none\.pt' is no file and no shipped name \(shipped: none\)"):
+        default_out(load_suite(folder / "own.yaml"), "my_codec", "none.pt")
+    found = attempt(torch.nn.Linear(2, 2).load_state_dict, {"state_dict": {}}, stage="load")
+    assert isinstance(found, Failed)
+    assert 'loading state_dict for Linear: Missing key(s) in state_dict: "weight", "bias"' in found.reason
 
 
 def test_a_module_and_an_installed_package_are_codecs(folder) -> None:

@@ -57,6 +57,8 @@ def _text(error: BaseException) -> str:
         lines = str(error).strip().splitlines()
     except BaseException:  # noqa: BLE001
         return "its message cannot be printed"
+    if len(lines) > 1 and lines[0].endswith(":"):  # as of load_state_dict(), which names what is missing in the next
+        lines[0] += f" {lines[1].strip()}"
     return lines[0][:_LONGEST] if lines else ""
 
 
