@@ -19,6 +19,8 @@ from bench.files import full_disk
 app = typer.Typer(
     name="bench",
     help="Compares fixed and dynamic frame-rate speech codecs.",
+    epilog="First: bench run low_rate, then open reports/low_rate/index.html. Exit codes: 0 done; 1 something failed or is worse; "
+    "2 a mistake in what was asked; 3 something needed is not on this machine.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -28,12 +30,14 @@ baseline_app = typer.Typer(no_args_is_help=True, help="Keeps the scores that `be
 app.add_typer(baseline_app, name="baseline")
 
 SuitePath = Annotated[str, typer.Argument(metavar="SUITE", help="a file, or a name of `bench list suites`", show_default=False)]
-Set = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="override a key of the suite, e.g. metrics=[stoi]")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1")]
+Set = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="replaces a key of the suite: metrics=[stoi]; may be repeated")]
+Device = Annotated[str, typer.Option(help="cpu; cuda, for a run every visible GPU; or cuda:1")]
 Checkpoint = Annotated[str | None, typer.Option(help="a shipped name, a path, a hub file or a URL", show_default=False)]
-Jobs = Annotated[int | None, typer.Option(min=1, help="workers on the processor, by default one a core; 1: no process", show_default=False)]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, help="processes on the CPU, by default one for each core; 1: none but this", show_default=False)
+]
 PerDevice = Annotated[int, typer.Option("--per-device", min=1, help="workers on each GPU")]
-Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="seconds that one call into a codec or metric may take")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="seconds that one call of a codec or metric may take")]
 Out = Annotated[Path | None, typer.Option(help="folder of the results; by default results/<suite>", show_default=False)]
 
 
@@ -43,22 +47,26 @@ def run(
     out: Out = None,
     device: Device = "cpu",
     jobs: Jobs = None,
-    engine: Annotated[str, typer.Option(help="local or ray")] = "local",
-    limit: Annotated[int | None, typer.Option(min=1, help="utterances of each data set, a seeded sample", show_default=False)] = None,
-    skip_unavailable: Annotated[bool, typer.Option("--skip-unavailable", help="run what can be run here")] = False,
+    engine: Annotated[str, typer.Option(help="local, or ray: the tasks go to a Ray cluster")] = "local",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="utterances of each data set at most, drawn by the suite's seed", show_default=False)
+    ] = None,
+    skip_unavailable: Annotated[bool, typer.Option("--skip-unavailable", help="leave out what can not run here, and name it")] = False,
     per_device: PerDevice = 1,
     timeout: Timeout = 600.0,
-    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="recordings need not have every utterance")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="the whole traceback of every failure")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="prints failures alone")] = False,
-    json_: Annotated[bool, typer.Option("--json", help="prints table and failures for machines")] = False,
-    codecs: Annotated[str, typer.Option(help="of the suite only these, with commas", show_default=False)] = "",
-    metrics: Annotated[str, typer.Option(help="of the suite only these, with commas", show_default=False)] = "",
+    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="a recording that is missing is left out, not a failure")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="print the whole traceback of every failure")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="print failures alone")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="print table and failures as JSON")] = False,
+    codecs: Annotated[str, typer.Option(help="only these of the suite, by label, with commas between", show_default=False)] = "",
+    metrics: Annotated[str, typer.Option(help="only these of the suite, with commas between", show_default=False)] = "",
     set_: Set = [],  # noqa: B006
 ) -> None:
-    """Runs what is missing of a suite, prints the table, and writes it with the report.
+    """Runs a suite, prints its table, writes results and report.
 
-    A suite runs the code of the codec files (`codec: my_codec.py`) that it names: run only those that you trust.
+    What was scored before is kept: a run that was stopped goes on, and what is added to a suite costs no more than itself.
+
+    A suite runs the code of the codec and metric files that it names (`codec: my_codec.py`): run only suites that you trust.
     """
     from bench.commands import run_suite
     from bench.run.session import Options
@@ -75,20 +83,27 @@ def run(
 def score(
     reference: Annotated[Path, typer.Argument(metavar="REF", help="the originals: a folder, or one file")],
     generated: Annotated[list[Path], typer.Argument(metavar="GEN...", help="the outputs: folders or files; or a JSONL or CSV manifest")],
-    metrics: Annotated[str, typer.Option(help="by name or file of one's own, with commas", show_default=False)] = "",
+    metrics: Annotated[
+        str, typer.Option(help="names or files of your own, with commas between; by default four, and WER with --text", show_default=False)
+    ] = "",
     text: Annotated[Path | None, typer.Option(help="transcripts, for WER: a folder or a file", show_default=False)] = None,
-    language: Annotated[str, typer.Option(help="of the speech, e.g. en; WER depends on it")] = "",
-    pair: Annotated[str, typer.Option(metavar="path|stem|REGEX", help="what makes two files a pair", show_default=False)] = "",
+    language: Annotated[str, typer.Option(help="of the speech: en, de ...; WER needs it")] = "",
+    pair: Annotated[
+        str,
+        typer.Option(metavar="path|stem|REGEX", help="what two files of a pair share; by default the most of the path", show_default=False),
+    ] = "",
     name: Annotated[list[str], typer.Option(help="of the codec; one for all, or one for each GEN", show_default=False)] = [],  # noqa: B006
     bitrate_kbps: Annotated[list[float], typer.Option(help="as stated; one for all, or one for each GEN", show_default=False)] = [],  # noqa: B006
     frame_rate_hz: Annotated[list[float], typer.Option(help="as stated; one for all, or one for each GEN", show_default=False)] = [],  # noqa: B006
-    out: Annotated[Path | None, typer.Option(help="by default a folder in results/", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="folder of the results; by default results/score_<folders>", show_default=False)] = None,
     device: Device = "cpu",
     jobs: Jobs = None,
-    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="originals need not all have an output")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="the whole traceback of every failure")] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="an original without an output is left out, not a failure")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="print the whole traceback of every failure")] = False,
 ) -> None:
-    """Scores folders of decoded audio against the originals; needs no suite.
+    """Scores folders of decoded audio; needs no suite.
 
     Files belong together by their path; suffix, sample rate, channels and folders above may differ. Each GEN is a codec of its own, or,
     with one --name, a point of the same.
@@ -108,7 +123,10 @@ def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="folders of finished runs")],
     out: Annotated[Path | None, typer.Option(help="by default reports/<run>", show_default=False)] = None,
 ) -> None:
-    """Writes tables, plots and the HTML leaderboard of one run, or of several merged."""
+    """Writes the report of one run, or of several as one.
+
+    The page (index.html, which opens from the file system), tables as Markdown, CSV and LaTeX, figures as SVG, PDF and PNG.
+    """
     from bench.report.build import build
 
     print(build(runs, out or Path("reports") / runs[0].name))
@@ -116,11 +134,16 @@ def report(
 
 @app.command()
 def compare(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN")],
-    baseline: Annotated[str, typer.Option(metavar="CODEC@POINT", help="by default the suite's compare.baseline")] = "",
-    json_: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="folder of a finished run")],
+    baseline: Annotated[
+        str, typer.Option(metavar="CODEC@POINT", help="by default the suite's compare.baseline, else the first point", show_default=False)
+    ] = "",
+    json_: Annotated[bool, typer.Option("--json", help="print as JSON")] = False,
 ) -> None:
-    """Paired differences with intervals, BD-rate and the Pareto front."""
+    """Differences from a baseline, BD-rate, Pareto front.
+
+    Differences are paired by utterance, with 95 % intervals and tests over speakers; the end holds dynamic against fixed at equal bits.
+    """
     from bench.commands import compare_run
 
     raise typer.Exit(compare_run(run_folder, baseline, json_))
@@ -131,14 +154,20 @@ def regress(
     suite: SuitePath,
     baseline: Annotated[str, typer.Option(metavar="RUN|FILE|NAME", help="folder of a run, or what `bench baseline save` kept")],
     codec: Annotated[str, typer.Option(metavar="NAME", help="of the suite; its weights are replaced")],
-    checkpoint: Annotated[str, typer.Option(help="the candidate: a path, a hub file or a URL")],
-    out: Annotated[Path | None, typer.Option(help="by default a folder in results/regress", show_default=False)] = None,
+    checkpoint: Annotated[str, typer.Option(help="the candidate: a path, a shipped name, a hub file or a URL")],
+    out: Annotated[
+        Path | None, typer.Option(help="by default results/regress/<suite>-<codec>-<hash of the checkpoint>", show_default=False)
+    ] = None,
     device: Device = "cpu",
     jobs: Jobs = None,
-    strict: Annotated[bool, typer.Option("--strict", help="undecided fails too")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="end with 1 where anything is undecided, too")] = False,
     set_: Set = [],  # noqa: B006
 ) -> None:
-    """Is this checkpoint worse than the baseline? Scores it, tests every metric, writes JUnit XML and Markdown."""
+    """Tests whether a checkpoint is worse than a baseline.
+
+    Scores the candidate alone, pairs it with the baseline by utterance, and ends with 1 where anything is worse. Writes regress.json,
+    junit.xml and summary.md into the output folder.
+    """
     from bench.commands import regress_checkpoint
     from bench.regress.candidate import default_out
     from bench.run.session import Options
@@ -150,11 +179,11 @@ def regress(
 
 @baseline_app.command(name="save")
 def save_baseline(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN")],
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="folder of a finished run")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="of the file: results/baselines/NAME.parquet")],
     codec: Annotated[list[str], typer.Option(help="only this codec of the run; may be repeated", show_default=False)] = [],  # noqa: B006
 ) -> None:
-    """Keeps the scores of a finished run as results/baselines/NAME.parquet, to be committed."""
+    """Keeps the scores of a run in a small file, to be committed."""
     from bench.regress.baseline import save_baseline as save
 
     print(save(run_folder, name, codec))
@@ -166,14 +195,21 @@ def watch(
     suite: Annotated[str, typer.Option(metavar="SUITE", help="what to score them on")],
     codec: Annotated[str, typer.Option(metavar="NAME", help="of the suite; its weights are replaced")],
     out: Annotated[Path | None, typer.Option(help="by default results/watch/<suite>-<codec>", show_default=False)] = None,
-    match: Annotated[str, typer.Option(metavar="GLOB", help="by default .safetensors, .pt, .ckpt", show_default=False)] = "",
+    match: Annotated[
+        str, typer.Option(metavar="GLOB", help="by default all that end with .safetensors, .pt or .ckpt", show_default=False)
+    ] = "",
     every: Annotated[float, typer.Option(min=0.1, help="seconds between two looks")] = 60.0,
-    once: Annotated[bool, typer.Option("--once", help="one look, then an exit code: 1 where a regression stands")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="look once; exit code 1 where a regression stands, or a checkpoint has no scores")
+    ] = False,
     device: Device = "cpu",
     jobs: Jobs = None,
     set_: Set = [],  # noqa: B006
 ) -> None:
-    """Scores every new checkpoint that appears in a folder, and draws each metric over the steps."""
+    """Scores every checkpoint that appears in a folder.
+
+    Draws each metric over the steps (history.svg) and marks where it became worse; goes on until it is stopped.
+    """
     from bench.commands import watch_folder
     from bench.run.session import Options
 
@@ -185,10 +221,10 @@ def watch(
 @app.command()
 def export(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="folder of a finished run")],
-    to: Annotated[str, typer.Option(metavar="tensorboard|wandb|hf", help="hf: model cards for the Hugging Face hub")],
+    to: Annotated[str, typer.Option(metavar="tensorboard|wandb|hf", help="hf: model cards of the Hugging Face hub")],
     out: Annotated[Path | None, typer.Option(help="by default reports/<run>/<to>", show_default=False)] = None,
 ) -> None:
-    """Writes a run for TensorBoard, Weights & Biases, or the Hugging Face hub.
+    """Writes a run for TensorBoard, Weights & Biases or the hub.
 
     TensorBoard shows each metric over the bitrate (bit/s in place of the step), a curve a codec. Weights & Biases gets one run with the
     table of all points; WANDB_MODE=offline works. The hub's cards have the scores as `model-index`, a file for each codec.
@@ -199,8 +235,8 @@ def export(
 
 
 @app.command()
-def cite(run_folder: Annotated[Path, typer.Argument(metavar="RUN")]) -> None:
-    """BibTeX of the codecs, metrics and data sets that a run used."""
+def cite(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="folder of a finished run")]) -> None:
+    """BibTeX of the codecs, metrics and data that a run used."""
     from bench.commands import cite_run
 
     raise typer.Exit(cite_run(run_folder))
@@ -208,9 +244,11 @@ def cite(run_folder: Annotated[Path, typer.Argument(metavar="RUN")]) -> None:
 
 @app.command(name="list")
 def list_(
-    what: Annotated[str, typer.Argument(metavar="codecs|points|metrics|suites|recipes|datasets|corpora")],
-    codec: Annotated[str | None, typer.Argument(metavar="[CODEC]", help="whose points: my_codec.py", show_default=False)] = None,
-    json_: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="codecs, points, metrics, suites, recipes, datasets or corpora")],
+    codec: Annotated[
+        str | None, typer.Argument(metavar="[CODEC]", help="with points: only those of this codec", show_default=False)
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="print as JSON")] = False,
 ) -> None:
     """What there is, and whether it can run here now."""
     from bench import catalogue
@@ -229,7 +267,7 @@ def list_(
 @app.command()
 def fetch(
     sets: Annotated[list[str], typer.Argument(metavar="SET...", help="a name of `bench list datasets`, or a suite's entry as JSON")],
-    seed: Annotated[int, typer.Option(help="the suite's, which draws its `limit`")] = 0,
+    seed: Annotated[int, typer.Option(help="of the suite: it draws the utterances of a `limit`")] = 0,
 ) -> None:
     """Fetches data sets, so that runs need no network."""
     from bench.commands import fetch as get
@@ -239,9 +277,9 @@ def fetch(
 
 @app.command()
 def init(
-    file: Annotated[Path, typer.Argument(metavar="FILE.yaml")] = Path("my_suite.yaml"),
+    file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="to be written")] = Path("my_suite.yaml"),
 ) -> None:
-    """Writes a suite of one's own, with a comment on every key, to be changed."""
+    """Writes a suite with a comment on every key, to be changed."""
     from bench.commands import write_template
 
     raise typer.Exit(write_template(file))
@@ -249,10 +287,12 @@ def init(
 
 @app.command()
 def doctor(
-    suite: Annotated[str | None, typer.Argument(metavar="[SUITE]", show_default=False)] = None,
+    suite: Annotated[
+        str | None, typer.Argument(metavar="[SUITE]", help="whose needs; by default those of everything", show_default=False)
+    ] = None,
     set_: Set = [],  # noqa: B006
 ) -> None:
-    """What is installed, what is downloaded, what is missing and how to get it."""
+    """What is here, what is missing, and how to get it."""
     from bench.commands import doctor as examine
 
     raise typer.Exit(examine(_load(suite, set_) if suite else None))
@@ -264,7 +304,10 @@ def check(
     checkpoint: Checkpoint = None,
     device: Device = "cpu",
 ) -> None:
-    """Runs the conformance kit over a codec."""
+    """Checks that a codec keeps the contract.
+
+    Lengths, determinism, counted bits, delay, level, odd input, and that its streams decode in another process. Exit code 1 where it fails.
+    """
     from bench.commands import check_codec
 
     raise typer.Exit(check_codec(codec, checkpoint, _device(device)))
@@ -285,7 +328,7 @@ def listen(
     ratings: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="with --score: MUSHRA's, for `bench listeners`")] = None,
     json_: Annotated[bool, typer.Option("--json", help="with --score: for machines")] = False,
 ) -> None:
-    """A listening test of a run's audio, as a page that works from the file system; with --score, its results.
+    """Makes a listening test of a run's audio, or scores one.
 
     `bench listen RUN --test mushra --codecs a@x,b@y` writes a folder for listeners and a key for you; `bench listen --score FOLDER` reads
     the key and the results that listeners sent.
@@ -301,7 +344,7 @@ def listen(
 def listeners(
     ratings: Annotated[Path, typer.Argument(metavar="RATINGS.csv", help="a row for each rated item, or for each rating")],
     item: Annotated[str, typer.Option(help="column: the utterance")] = "item",
-    system: Annotated[str, typer.Option(help="column: CODEC, or CODEC@POINT")] = "system",
+    system: Annotated[str, typer.Option(help="column: CODEC or CODEC@POINT")] = "system",
     score: Annotated[str, typer.Option(help="column: what listeners gave")] = "score",
     path: Annotated[str, typer.Option(help="column: file of the rated audio, from the CSV's folder")] = "",
     reference: Annotated[str, typer.Option(help="column: file of the original audio")] = "",
@@ -311,7 +354,7 @@ def listeners(
     language: Annotated[str, typer.Option(help="of what is said, for the manifests: en, de ...")] = "",
     run: Annotated[Path | None, typer.Option(metavar="RESULTS", help="correlate the metrics of this run", show_default=False)] = None,
 ) -> None:
-    """How the metrics follow public listening scores."""
+    """How metrics follow public listening scores."""
     from bench.commands import follow_listeners
     from bench.listeners import Columns
 
@@ -320,15 +363,15 @@ def listeners(
 
 @app.command()
 def encode(
-    source: Annotated[Path, typer.Argument(metavar="IN.wav")],
-    target: Annotated[Path, typer.Argument(metavar="OUT")],
-    codec: Annotated[str, typer.Option(help="by name, see: bench list codecs; or my_codec.py, or my_package.codec")],
-    point: Annotated[str, typer.Option(help="see: bench list points", show_default=False)] = "",
+    source: Annotated[Path, typer.Argument(metavar="IN.wav", help="audio of any format that is read")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="the bitstream")],
+    codec: Annotated[str, typer.Option(help="a name of `bench list codecs`, my_codec.py or my_package.codec")],
+    point: Annotated[str, typer.Option(help="a name of `bench list points CODEC`; not needed where there is one", show_default=False)] = "",
     checkpoint: Checkpoint = None,
     device: Device = "cpu",
     set_: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="a setting, in place of a point: frame_rate=40")] = [],  # noqa: B006
 ) -> None:
-    """One audio file to a bitstream."""
+    """Encodes one audio file to a bitstream."""
     from bench.commands import encode_file
 
     raise typer.Exit(encode_file(source, target, codec, checkpoint, point, set_, _device(device)))
@@ -336,13 +379,13 @@ def encode(
 
 @app.command()
 def decode(
-    source: Annotated[Path, typer.Argument(metavar="IN")],
-    target: Annotated[Path, typer.Argument(metavar="OUT.wav")],
-    codec: Annotated[str | None, typer.Option(help="in place of what IN names; needed for a file of one's own", show_default=False)] = None,
+    source: Annotated[Path, typer.Argument(metavar="IN", help="what `bench encode` wrote")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.wav", help="its suffix is the format: .wav, .flac, .ogg ...")],
+    codec: Annotated[str | None, typer.Option(help="in place of what IN names; needed for a codec of your own", show_default=False)] = None,
     checkpoint: Checkpoint = None,
     device: Device = "cpu",
 ) -> None:
-    """A bitstream of `bench encode` back to audio."""
+    """Decodes a bitstream of `bench encode`."""
     from bench.commands import decode_file
 
     raise typer.Exit(decode_file(source, target, codec, checkpoint, _device(device)))
@@ -351,9 +394,12 @@ def decode(
 @app.command()
 def strip(
     source: Annotated[Path, typer.Argument(metavar="IN", help="a checkpoint: safetensors, or what torch.save wrote")],
-    target: Annotated[Path, typer.Argument(metavar="OUT")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="a new file; .safetensors makes it one")],
 ) -> None:
-    """A checkpoint without the prefixes that DDP and torch.compile put before the names of its tensors."""
+    """Removes the name prefixes of DDP and torch.compile.
+
+    They stand before the names of a checkpoint's tensors, which no codec then finds.
+    """
     from bench.checkpoint import strip as strip_prefixes
 
     print(f"{target}: {strip_prefixes(source, target)} names changed")
@@ -369,7 +415,7 @@ def train(
     smoke: Annotated[bool, typer.Option("--smoke", help="ten steps, to see that it runs")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="start again instead of going on from the last checkpoint")] = False,
 ) -> None:
-    """Trains an in-repo codec; a second call goes on from the last checkpoint."""
+    """Trains an in-repo codec; a second call goes on with it."""
     from bench.commands import train_recipe
 
     raise typer.Exit(train_recipe(recipe, data, out, smoke, fresh))
@@ -449,5 +495,7 @@ def _version(value: bool) -> None:
 
 
 @app.callback()
-def _options(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False) -> None:
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+) -> None:
     pass

@@ -11,15 +11,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import typer
 
-from bench.cli import main
+from bench.cli import app, main
 from tests.toys import comparable
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -240,3 +243,21 @@ def test_a_codec_of_ones_own_that_raises_is_one_line_with_its_own_place(broken: 
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert told in done.err
     assert f"(own.py:{number})" in done.err
+
+
+def test_every_verb_and_every_option_says_what_it_does() -> None:
+    def commands(group: Any, path: str) -> Iterator[tuple[str, Any]]:
+        for name, command in group.commands.items():
+            yield f"{path} {name}", command
+            yield from commands(command, f"{path} {name}") if hasattr(command, "commands") else ()
+
+    root = typer.main.get_command(app)
+    silent = [
+        f"{path} {parameter.name}"
+        for path, command in commands(root, "bench")
+        for parameter in command.params
+        if not getattr(parameter, "help", "")
+    ]
+    assert silent == []
+    first_lines = {path: (command.help or "").partition("\n")[0] for path, command in commands(root, "bench")}
+    assert {path: line for path, line in first_lines.items() if not 0 < len(line) <= 64} == {}  # longer ones are cut in `bench --help`

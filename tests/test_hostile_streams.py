@@ -147,7 +147,8 @@ class Watch:
 
 def unpack_mutants(streams: list[bytes], count: int, kept: int) -> tuple[int, list[Encoded], Watch]:
     """How many were taken, and the first of them; what they hold was checked by Stream itself (ranges of tokens and durations)."""
-    watch, taken, first = Watch(), 0, []
+    watch, taken = Watch(), 0
+    first: list[Encoded] = []
     for data in mutants(streams, count, seed=1):
         if (found := watch.attempt(unpack, data)) is not None:
             taken += 1
