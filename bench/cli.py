@@ -122,6 +122,7 @@ def score(
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="folders of finished runs")],
     out: Annotated[Path | None, typer.Option(help="by default reports/<run>", show_default=False)] = None,
+    figures: Annotated[bool, typer.Option("--figures", help="also of each metric alone, and against tokens and frames a second")] = False,
 ) -> None:
     """Writes the report of one run, or of several as one.
 
@@ -129,7 +130,7 @@ def report(
     """
     from bench.report.build import build
 
-    print(build(runs, out or Path("reports") / runs[0].name))
+    print(build(runs, out or Path("reports") / runs[0].name, figures))
 
 
 @app.command()

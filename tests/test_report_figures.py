@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import warnings
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib import font_manager
 
 from bench import audio, bitstream
 from bench.analysis.comparison import pareto_points, resampled_curves
@@ -98,6 +100,16 @@ def test_looks_tell_kinds_apart_without_colour_and_never_run_out() -> None:
     assert style["codec0"].marker != style["codec1"].marker
     assert style["codec0"].dashes != style["codec1"].dashes
     assert style["codec0"].colour == style["codec10"].colour == COLOURS[0]
+
+
+def test_names_that_no_installed_font_has_are_written_as_code_points(records: pd.DataFrame, tmp_path: Path) -> None:
+    named = records.replace({"codec": {"slime": "模型 slime"}})
+    has_it = set(map(ord, "模型")) <= set().union(*(plot._characters(font_manager.findfont(name)) for name in plot.fonts_for("模型")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        picture = drawn(named, ["pesq_wb"], tmp_path).decode()
+    assert ("模型 slime" in picture) == has_it
+    assert ("U+6A21 U+578B slime" in " ".join(picture.split())) == (not has_it)
 
 
 def levels(drawing: dict) -> np.ndarray:

@@ -137,9 +137,18 @@ def test_a_point_that_was_refused_is_reported_as_failed_though_its_files_are_the
     assert all(points and number not in points for points in heard.values())
 
 
-def test_the_folder_of_figures_has_a_page_that_shows_every_one(tmp_path) -> None:
-    figures = build([write_run(tmp_path / "run", synthetic_records(num_utterances=4, num_speakers=4))], tmp_path / "out").parent / "figures"
+@pytest.mark.parametrize("all_figures", [True, False], ids=["all figures", "the usual one"])
+def test_the_folder_of_figures_has_a_page_that_shows_every_one(tmp_path: Path, all_figures: bool) -> None:
+    run = write_run(tmp_path / "run", synthetic_records(num_utterances=4, num_speakers=4))
+    (tmp_path / "out/figures").mkdir(parents=True)
+    (tmp_path / "out/figures/stoi_bitrate.svg").write_text("of an earlier report")
+    figures = build([run], tmp_path / "out", all_figures).parent / "figures"
     text = (figures / "index.html").read_text(encoding="utf-8")
-    assert {path.name for path in figures.glob("*.svg")} == set(re.findall(r'src="([^"]+)"', text))
+    names = {path.stem for path in figures.glob("*.svg")}
+    each = {f"{name}_bitrate" for name, info in METRICS.items() if not info.diagnostic}
+    usual = {"all_bitrate", "fixed_and_dynamic"}
+    assert names == ({*usual, "all_token_rate", "all_frame_rate", *each} if all_figures else usual)
+    assert {f"{name}.svg" for name in names} == set(re.findall(r'src="([^"]+)"', text))
     assert all((figures / name).is_file() for name in re.findall(r'href="([^"/]+\.(?:svg|pdf|png))"', text))
+    assert ("--figures" in text) == (not all_figures)
     assert (figures.parent / "table.tex").read_text(encoding="utf-8").startswith("% needs \\usepackage{booktabs}")

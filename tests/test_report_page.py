@@ -472,7 +472,7 @@ def test_narrow_screens_do_not_scroll_sideways(page: Any) -> None:
 
 def test_the_folder_is_whole_and_small_without_audio(index: Path) -> None:
     out = index.parent
-    for name in ("table.md", "table.csv", "table.tex", "figures/all_bitrate.svg", "figures/all_bitrate.pdf", "figures/pesq_wb_bitrate.png"):
+    for name in ("table.md", "table.csv", "table.tex", "figures/all_bitrate.svg", "figures/all_bitrate.pdf", "figures/all_bitrate.png"):
         assert (out / name).stat().st_size > 0
     assert len(list((out / "audio").glob("u*"))) == HEARD
     page_bytes = sum(path.stat().st_size for folder in ("assets", "data") for path in (out / folder).iterdir()) + index.stat().st_size

@@ -39,10 +39,13 @@ ASSETS = Path(__file__).parent / "assets"
 MAX_LISTENING = 60  # utterances with audio and drawings, the worst of every metric first: a report stays a folder that can be sent
 
 
-def build(run_dirs: Sequence[Path], out: Path) -> Path:
-    """The report of one run, or of several merged, in `out`; returns its index.html. UserError says what can not be reported, and why."""
+def build(run_dirs: Sequence[Path], out: Path, all_figures: bool = False) -> Path:
+    """The report of one run, or of several merged, in `out`; returns its index.html. UserError says what can not be reported, and why.
+
+    all_figures   beside the one of all metrics against bitrate, those against tokens and frames a second, and one of each metric
+    """
     results = results_of(run_dirs)
-    return write(results, files_of(results), out)
+    return write(results, files_of(results), out, all_figures)
 
 
 def written(run: Path, report: Path, console: Console) -> str:
@@ -63,7 +66,7 @@ def written(run: Path, report: Path, console: Console) -> str:
     return shown.get()
 
 
-def write(results: Results, files: Mapping[str, str], out: Path) -> Path:
+def write(results: Results, files: Mapping[str, str], out: Path, all_figures: bool = False) -> Path:
     """As `build`, of what is summed up already, with `files_of` it."""
     merged = results.merged
     laid_out = grid(merged.records, merged.metrics, list(merged.points), merged.seed)
@@ -72,7 +75,7 @@ def write(results: Results, files: Mapping[str, str], out: Path) -> Path:
         write_text(out / name, text)
     if results.heard_by:
         listeners.write(results.heard_by, out)
-    _write_figures(merged, results.table, curves, out / "figures")
+    _write_figures(merged, results.table, curves, out / "figures", all_figures)
 
     data = page_data(results, laid_out, curves)
     units, utterances = utterance_index(merged.records, merged.seed)
@@ -94,19 +97,20 @@ def write(results: Results, files: Mapping[str, str], out: Path) -> Path:
     return out / "index.html"
 
 
-def _write_figures(merged: Merged, table: Table, curves: Curves, folder: Path) -> None:
+def _write_figures(merged: Merged, table: Table, curves: Curves, folder: Path, all_of_them: bool) -> None:
     leading = list(ranking(merged.metrics).items())
     ranked, left_out = dict(leading[: plot.MAX_PANELS]), [name for name, _ in leading[plot.MAX_PANELS :]]
-    figures = {f"all_{against}": (ranked, against) for against in AGAINST if ranked}
-    figures |= {f"{info.name}_bitrate": ({info.name: info}, "bitrate") for info in ranked.values()}
-    for name, (metrics, against) in figures.items():
-        plot.save(plot.plot_metrics(table, curves, metrics, against), folder, name)
     sides = plot.fixed_and_dynamic(table)
-    if ranked and sides.rows:
-        few = dict(leading[: plot.LEADING_PANELS])
-        plot.save(plot.plot_metrics(sides, curves, few, "bitrate"), folder, "fixed_and_dynamic")
-        figures = {"fixed_and_dynamic": (few, "bitrate"), **figures}
-    write_text(folder / "index.html", figures_page(list(figures), left_out))
+    usual = {"fixed_and_dynamic": (sides, dict(leading[: plot.LEADING_PANELS]), "bitrate")} if ranked and sides.rows else {}
+    usual |= {"all_bitrate": (table, ranked, "bitrate")} if ranked else {}
+    others = {f"all_{against}": (table, ranked, against) for against in AGAINST if ranked and against != "bitrate"}
+    others |= {f"{info.name}_bitrate": (table, {info.name: info}, "bitrate") for info in ranked.values()}
+    drawn = usual | others if all_of_them else usual
+    for name in others.keys() - drawn.keys():
+        plot.remove(folder, name)
+    for name, (rows, metrics, against) in drawn.items():
+        plot.save(plot.plot_metrics(rows, curves, metrics, against), folder, name)
+    write_text(folder / "index.html", figures_page(list(drawn), len(others.keys() - drawn.keys()), left_out))
 
 
 def _listening(records: pd.DataFrame, metrics: Mapping[str, MetricInfo]) -> list[tuple[str, str]]:

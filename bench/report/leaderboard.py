@@ -135,9 +135,9 @@ def render_leaderboard(data: Mapping[str, Any]) -> str:
     return _rendered(TEMPLATE, title=data["title"], description=data["description"], scripts=SCRIPTS, style=STYLE)
 
 
-def figures_page(names: Sequence[str], left_out: Sequence[str] = ()) -> str:
-    """figures/index.html: every figure, with its files to take away, and the metrics that are `left_out` of them."""
-    return _rendered(TEMPLATE.with_name("figures.html.j2"), names=names, left_out=left_out, style=STYLE)
+def figures_page(names: Sequence[str], more: int = 0, left_out: Sequence[str] = ()) -> str:
+    """figures/index.html: every figure, with its files to take away; how many `more` there can be; the metrics that are `left_out`."""
+    return _rendered(TEMPLATE.with_name("figures.html.j2"), names=names, more=more, left_out=left_out, style=STYLE)
 
 
 def _rendered(template: Path, **values: Any) -> str:

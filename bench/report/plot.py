@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,9 @@ AXIS_LABEL = {
     "frame_rate": "Frames per second (Hz)",
 }
 MARKER = {"circle": "o", "diamond": "D", "square": "s", "triangle": "^", "cross": "x"}
+DPI = 200  # of PNG
+WIDTH, HEIGHT = 3.4, 2.5  # inches, of a panel with its labels: a column of a two-column paper
+LEFT, RIGHT, TOP, BOTTOM = 0.62, 0.06, 0.08, 0.42  # inches around a panel
 RC: Any = {
     "font.size": 8,
     "axes.spines.top": False,
@@ -38,7 +41,6 @@ RC: Any = {
     "legend.frameon": False,
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
-    "savefig.dpi": 200,
 }
 
 
@@ -51,7 +53,8 @@ def rate_of(row: Row, against: str) -> float:
 def plot_metrics(table: Table, curves: Curves, metrics: Mapping[str, MetricInfo], against: str) -> Figure:
     """A panel a metric, two a row, with one legend above: 95 % intervals, the Pareto front as a grey step, the reference dotted.
 
-    At most MAX_PANELS metrics; of more than MAX_CODECS codecs, those that are `most_on_front` are named.
+    At most MAX_PANELS metrics; of more than MAX_CODECS codecs, those that are `most_on_front` are named. Margins are fixed: to have
+    matplotlib find them would take as long as three drawings.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -61,17 +64,31 @@ def plot_metrics(table: Table, curves: Curves, metrics: Mapping[str, MetricInfo]
     style = looks({codec: kinds[codec] for codec in most_on_front(curves, metrics, against, kinds)})
     columns = min(2, len(metrics))
     rows = -(-len(metrics) // columns)
-    with mpl.rc_context(RC):
-        figure = Figure(figsize=(3.4 * columns, 2.5 * rows + 0.4), layout="constrained")
+    with mpl.rc_context({**RC, "font.family": fonts_for("".join([*kinds, *(row.family for row in table.rows), *metrics]))}):
+        figure = Figure(figsize=(WIDTH * columns, HEIGHT * rows))
         panels = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
         for panel, info in zip(panels, metrics.values(), strict=False):
             _draw(panel, table, curves, info, against, style)
         for panel in panels[len(metrics) :]:
             panel.set_axis_off()
         handles, labels = panels[0].get_legend_handles_labels()
-        if handles:
-            figure.legend(handles, labels, loc="outside upper center", ncols=min(4, 2 * columns), handlelength=2.5)
+        _arrange(figure, handles, labels, rows, columns)
     return figure
+
+
+def _arrange(figure: Figure, handles: Sequence[Any], labels: Sequence[str], rows: int, columns: int) -> None:
+    """The legend above, in as many columns as its names allow, then the panels."""
+    width = WIDTH * columns
+    longest = max(map(len, labels), default=0)
+    beside = max(1, min(2 * columns, int(width / (0.6 + 0.065 * longest))))
+    above = 0.17 * -(-len(labels) // beside) + 0.1
+    height = HEIGHT * rows + above
+    figure.set_size_inches(width, height)
+    wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+    edges = {"left": LEFT / width, "right": 1 - RIGHT / width, "bottom": BOTTOM / height, "top": 1 - (above + TOP) / height}
+    figure.subplots_adjust(**edges, wspace=(LEFT + RIGHT) / wide, hspace=(TOP + BOTTOM) / high)
+    if labels:
+        figure.legend(handles, labels, loc="upper center", ncols=beside, handlelength=2.5, borderaxespad=0.2)
 
 
 def fixed_and_dynamic(table: Table) -> Table:
@@ -94,17 +111,28 @@ def most_on_front(curves: Curves, metrics: Mapping[str, MetricInfo], against: st
 def save(figure: Figure, folder: Path, name: str) -> None:
     """NAME.svg, NAME.pdf and NAME.png, the same bytes for the same numbers."""
     import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     with disk_errors(folder / name), mpl.rc_context({**RC, "svg.hashsalt": name}):
         folder.mkdir(parents=True, exist_ok=True)
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once, not once a format
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
-        figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
-        figure.savefig(folder / f"{name}.png")
+        # By the canvas, not savefig(), which draws everything once more to find out what does not change.
+        FigureCanvasSVG(figure).print_svg(folder / f"{name}.svg", metadata={"Date": None})
+        FigureCanvasPdf(figure).print_pdf(folder / f"{name}.pdf", metadata={"CreationDate": None})
+        figure.set_dpi(DPI)
+        FigureCanvasAgg(figure).print_png(folder / f"{name}.png")
+
+
+def remove(folder: Path, name: str) -> None:
+    """What `save` of an earlier report left."""
+    for suffix in ("svg", "pdf", "png"):
+        (folder / f"{name}.{suffix}").unlink(missing_ok=True)
 
 
 def _draw(panel: Axes, table: Table, curves: Curves, info: MetricInfo, against: str, style: Mapping[str, Look]) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
     assert against in AGAINST
     codecs: dict[str, list[Row]] = {}
     for row in table.rows:
@@ -153,8 +181,9 @@ def _draw(panel: Axes, table: Table, curves: Curves, info: MetricInfo, against: 
         rates, means = [rate_of(row, against) for row in front], [row.cells[info.name].mean for row in front]
         panel.step(rates, means, where="post", color="0.75", linewidth=2.5, zorder=0, solid_capstyle="round")
     panel.set_xscale("log")
+    panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.xaxis.set_minor_locator(NullLocator())
     panel.xaxis.set_major_formatter(_plain)
-    panel.xaxis.set_minor_formatter(_plain_minor)
     panel.set_xlabel(AXIS_LABEL[against])
     unit = f" ({info.unit})" if info.unit else ""
     arrow = "" if info.diagnostic else f" {ARROW[info.higher_is_better]}"
@@ -165,17 +194,43 @@ def _plain(value: float, _position: Any) -> str:
     return f"{value:g}"
 
 
-def _plain_minor(value: float, _position: Any) -> str:
-    """2 and 5 of each decade, the rest unmarked."""
-    leading = f"{value:e}"[0]
-    return f"{value:g}" if leading in "25" else ""
-
-
 def _linestyle(dashes: str) -> Any:
     return (0, [float(length) / 2 for length in dashes.split()]) if dashes else "-"
 
 
+def fonts_for(text: str) -> list[str]:
+    """matplotlib's own font, then installed ones for the characters of `text` that it lacks, those first that have most of them."""
+    from matplotlib import font_manager
+
+    own = font_manager.fontManager.findfont("DejaVu Sans")
+    names, missing = ["DejaVu Sans"], {*map(ord, text)} - _characters(own)
+    having = {
+        font.name: missing & _characters(font.fname)
+        for font in font_manager.fontManager.ttflist
+        if missing and not font.name.startswith("Last Resort")  # whose glyphs are frames that name a script
+    }
+    while missing and (name := max(having, key=lambda name: len(having[name] & missing))) and having[name] & missing:
+        names.append(name)
+        missing -= having[name]
+    return names
+
+
+def _characters(path: str) -> set[int]:
+    """Code points for which a font has a glyph."""
+    from matplotlib.font_manager import get_font
+
+    return {*get_font(path).get_charmap()}
+
+
 def _escape(text: str) -> str:
-    """Names may hold a dollar sign, which would start a formula, or an underscore in front, which would hide them from the legend."""
+    """`text` as a figure can show it: what no installed font has, by its code point.
+
+    Names may hold a dollar sign, which would start a formula, or an underscore in front, which would hide them from the legend.
+    """
+    import matplotlib as mpl
+    from matplotlib.font_manager import FontProperties, fontManager
+
+    known = set().union(*(_characters(fontManager.findfont(FontProperties(name))) for name in mpl.rcParams["font.family"]))
+    text = "".join(character if ord(character) in known else f"U+{ord(character):04X} " for character in text).strip()
     escaped = text.replace("$", r"\$")
     return f"\u200b{escaped}" if escaped.startswith("_") else escaped
