@@ -204,16 +204,14 @@ def paired_differences(laid_out: Grid, metrics: Mapping[str, MetricInfo], minuen
 def resampled_curves(laid_out: Grid, seed: int) -> Curves:
     """All columns of all points, resampled together: rates and qualities of two codecs vary with the utterances drawn."""
     sums = laid_out.sums()
-    replicates = stats.resample_ratios(sums, stats.resampling_weights(laid_out.num_clusters, seed))
-    shape = (len(laid_out.points), len(laid_out.columns))
-    values = np.vstack([sums.ratio, replicates]).reshape(len(replicates) + 1, *shape)
-    clusters = (sums.denominator != 0).sum(axis=0).reshape(shape).max(axis=0)
-    return Curves(
-        laid_out.points,
-        laid_out.curves,
-        {name: values[:, :, number] for number, name in enumerate(laid_out.columns)},
-        dict(zip(laid_out.columns, clusters.tolist(), strict=True)),
-    )
+    weights = stats.resampling_weights(laid_out.num_clusters, seed)
+    values, clusters = {}, {}
+    for number, name in enumerate(laid_out.columns):
+        column = slice(number, None, len(laid_out.columns))
+        own = stats.ClusterSums(sums.numerator[:, column], sums.denominator[:, column])
+        values[name] = np.vstack([own.ratio, stats.resample_ratios(own, weights)])
+        clusters[name] = int((own.denominator != 0).sum(axis=0).max())
+    return Curves(laid_out.points, laid_out.curves, values, clusters)
 
 
 def curve_difference(curves: Curves, info: MetricInfo, against: str, codec: str, baseline: str) -> CurveDifference:
@@ -275,14 +273,26 @@ def dropped_points(curves: Curves, info: MetricInfo, against: str, curve: str) -
 
 def at_equal_rate(curves: Curves, info: MetricInfo, against: str, codec: str, point: int) -> EqualRate | None:
     """The curve of `codec` at the measured rate of `point`, less that point; None where the curve does not reach there."""
-    target_rate, target = curves.values[against][:, point], curves.values[info.name][:, point]
-    gains = np.full(len(target), np.nan)
+    return at_equal_rates(curves, info, against, codec, [point])[0]
+
+
+def at_equal_rates(curves: Curves, info: MetricInfo, against: str, codec: str, points: Sequence[int]) -> list[EqualRate | None]:
+    """As `at_equal_rate`, of several points."""
+    target_rate, target = curves.values[against][:, points], curves.values[info.name][:, points]
+    gains = np.full(target.shape, np.nan)
     for rows, ((rate, quality),) in _same_shape([_curve(curves, info, against, codec)]):
-        gains[rows] = info.sign * stats.pchip_at(rate, quality, np.log10(target_rate[rows])) - target[rows]
-    if np.isnan(gains[0]):
-        return None
-    low, high = _interval(gains, curves.clusters[info.name])
-    return EqualRate(codec, curves.points[point], info.name, against, float(target_rate[0]), float(gains[0]), low, high)
+        reached = stats.pchip_at(rate[:, None], quality[:, None], np.log10(target_rate[rows]))
+        gains[rows] = info.sign * reached - target[rows]
+    found: list[EqualRate | None] = []
+    for number, point in enumerate(points):
+        gain = gains[:, number]
+        if np.isnan(gain[0]):
+            found.append(None)
+        else:
+            low, high = _interval(gain, curves.clusters[info.name])
+            place = (codec, curves.points[point], info.name, against, float(target_rate[0, number]))
+            found.append(EqualRate(*place, float(gain[0]), low, high))
+    return found
 
 
 def pareto_points(curves: Curves, info: MetricInfo, against: str, codecs: Sequence[str]) -> tuple[Point, ...]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from bench.analysis.grid import floats
 from bench.errors import UserError, unknown
-from bench.listeners import Rating
 from bench.record import MetricInfo
+
+if TYPE_CHECKING:
+    from bench.listeners import Rating
 
 Level = Literal["items", "systems"]
 LEVELS: tuple[Level, ...] = ("items", "systems")
@@ -26,11 +27,19 @@ def _pearson(one: np.ndarray, other: np.ndarray) -> float:
     return float(a @ b / np.sqrt((a @ a) * (b @ b)))
 
 
-COEFFICIENTS: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "pearson": _pearson,
-    "spearman": lambda one, other: _pearson(stats.rankdata(one), stats.rankdata(other)),
-    "kendall": lambda one, other: float(stats.kendalltau(one, other, method="asymptotic").statistic),
-}
+def _spearman(one: np.ndarray, other: np.ndarray) -> float:
+    from scipy import stats  # takes as long as a report without it
+
+    return _pearson(stats.rankdata(one), stats.rankdata(other))
+
+
+def _kendall(one: np.ndarray, other: np.ndarray) -> float:
+    from scipy import stats
+
+    return float(stats.kendalltau(one, other, method="asymptotic").statistic)
+
+
+COEFFICIENTS: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = {"pearson": _pearson, "spearman": _spearman, "kendall": _kendall}
 
 
 @dataclass(frozen=True)

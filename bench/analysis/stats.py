@@ -18,7 +18,7 @@ ENUMERATED = 2**14  # signs of a permutation test: up to as many are all taken, 
 FLIPS = 9999  # else so many are drawn: the least p is 1e-4
 MIN_CLUSTERS = 3  # fewer say nothing about their spread
 MIN_RESAMPLED = 5  # a bootstrap of fewer draws one of them alone too often
-COLUMNS_AT_ONCE = 256  # of a bootstrap or a permutation test: bounds memory at replicates x so many
+COLUMNS_AT_ONCE = 512  # of a bootstrap or a permutation test: bounds memory at replicates x so many
 SPREAD_FLOOR = 0.4  # of a replicate's standard error, as a share of the sample's: without it, one rare error gives an infinite interval
 
 
@@ -263,7 +263,7 @@ def pchip_integral(x: np.ndarray, y: np.ndarray, low: np.ndarray, high: np.ndarr
 
 
 def pchip_at(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """The monotone piecewise cubic through x, y [B, K] at `at` [B]; NaN outside the knots."""
+    """The monotone piecewise cubic through x, y [..., K] at `at` [...], which may be broadcast together; NaN outside the knots."""
     slopes = pchip_slopes(x, y)
     piece = np.clip((at[..., None] >= x).sum(axis=-1) - 1, 0, x.shape[-1] - 2)[..., None]
 
@@ -300,5 +300,6 @@ def percentile_interval(replicates: np.ndarray, num_clusters: int, confidence: f
         return nothing, nothing
     widening = math.sqrt(num_clusters / (num_clusters - 1))
     tail = special.ndtr(widening * special.stdtrit(num_clusters - 1, (1 - confidence) / 2))
-    low, high = np.nanquantile(replicates, [tail, 1 - tail], axis=0)
+    quantile = np.nanquantile if np.isnan(replicates).any() else np.quantile  # which takes a third of the time
+    low, high = quantile(replicates, [tail, 1 - tail], axis=0)
     return low, high

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import stats
-from bench.analysis.comparison import AGAINST, Curves, at_equal_rate, curve_difference
+from bench.analysis.comparison import AGAINST, Curves, at_equal_rates, curve_difference
 from bench.analysis.grid import Grid, Point, clustering, scale_of
 from bench.analysis.papers import Gap
 from bench.analysis.summary import Row, Table
@@ -275,8 +275,9 @@ def _curve_pairs(curves: Curves, metrics: Mapping[str, MetricInfo], codecs: Sequ
                 quality = (found.bd_quality, found.bd_quality_low, found.bd_quality_high)
                 averages.append([*names, *_numbers([*rate, *quality, *found.quality_overlap, *found.rate_overlap]), *found.points])
             for codec, other in ((first, second), (second, first)):
-                for point in curves.of(other):
-                    if equal := at_equal_rate(curves, info, against, codec, point):
+                there = curves.of(other)
+                for point, equal in zip(there, at_equal_rates(curves, info, against, codec, there), strict=True):
+                    if equal:
                         numbers = _numbers([equal.rate, equal.difference, equal.low, equal.high])
                         equal_rates.append([codecs.index(codec), point, number, axis, *numbers])
     left_out = [[codecs.index(codec) for codec in pair] for pair in pairs[most:]]

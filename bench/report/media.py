@@ -53,20 +53,21 @@ def frames(path: Path, sample_rate: int, hop_length: int) -> list[dict[str, Any]
 
 def _mel_levels(samples: np.ndarray, hops: int) -> np.ndarray:
     """uint8 [BANDS, hops], highest band first, decibels below a full-scale sine."""
-    window = np.hanning(FRAME_LENGTH + 1)[:-1]
-    padded = np.pad(samples, (FRAME_LENGTH // 2, FRAME_LENGTH // 2 + HOP_LENGTH))
-    starts = np.arange(hops) * HOP_LENGTH
-    spectrum = np.fft.rfft(padded[starts[:, None] + np.arange(FRAME_LENGTH)] * window, axis=1)
-    power = (np.abs(spectrum) / (window.sum() / 2)) ** 2
+    window = (np.hanning(FRAME_LENGTH + 1)[:-1] * (2 / (FRAME_LENGTH / 2))).astype(np.float32)
+    padded = np.pad(samples.astype(np.float32), (FRAME_LENGTH // 2, FRAME_LENGTH // 2 + HOP_LENGTH))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME_LENGTH)[: hops * HOP_LENGTH : HOP_LENGTH]
+    spectrum = np.fft.rfft(frames * window, axis=1).T.copy()  # bins in rows, which bands then take as a whole
+    power = spectrum.real**2 + spectrum.imag**2
     edges_mel = np.linspace(0, 2595 * math.log10(1 + SAMPLE_RATE / 2 / 700), BANDS + 1)
     edges = 700 * (10 ** (edges_mel / 2595) - 1) / SAMPLE_RATE * FRAME_LENGTH  # in bins
     centres = (edges[:-1] + edges[1:]) / 2
     below = np.floor(centres).astype(int)
     # Low bands are narrower than a bin and are interpolated; high ones take the greatest bin within them.
-    between = power[:, below] + (centres - below) * (power[:, below + 1] - power[:, below])
-    widest = np.stack([power[:, math.ceil(a) : max(math.ceil(a) + 1, math.ceil(b))].max(axis=1) for a, b in pairwise(edges)], 1)
-    level_db = 10 * np.log10(np.maximum(np.where(np.diff(edges) < 1, between, widest), 1e-12))
-    return np.clip(np.round(255 * (1 - level_db / FLOOR_DB)), 0, 255).astype(np.uint8).T[::-1]
+    share = (centres - below).astype(np.float32)[:, None]
+    between = power[below] + share * (power[below + 1] - power[below])
+    widest = np.stack([power[math.ceil(a) : max(math.ceil(a) + 1, math.ceil(b))].max(axis=0) for a, b in pairwise(edges)])
+    level_db = 10 * np.log10(np.maximum(np.where((np.diff(edges) < 1)[:, None], between, widest), 1e-12))
+    return np.clip(np.round(255 * (1 - level_db / FLOOR_DB)), 0, 255).astype(np.uint8)[::-1]
 
 
 def _encoded(values: np.ndarray) -> str:
