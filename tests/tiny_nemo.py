@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,8 +22,12 @@ def save_codec(
     strides: Sequence[int] = (2, 2, 4, 8, 8),
     sample_rate: int = 22050,
     causal: bool = False,
+    mel: bool = False,
 ) -> Path:
-    """An AudioCodecModel with LFSC's rates and quantiser, or those given, as lfsc.nemo."""
+    """An AudioCodecModel with LFSC's rates and quantiser, or those given, as lfsc.nemo.
+
+    mel   its encoder takes a band of the mel spectrogram for each codebook, as `mel_codec_22050.yaml` of NeMo configures it
+    """
     torchaudio_guard.install()
     pytest.importorskip("nemo.collections.tts", reason="needs nemo_toolkit[asr]")
     from nemo.collections.tts.models import AudioCodecModel
@@ -32,6 +37,18 @@ def save_codec(
     losses = "nemo.collections.tts.losses.audio_codec_loss."
     width, network = n_q * len(levels), "CausalHiFiGAN" if causal else "HiFiGAN"
     encoder = {"down_sample_rates": list(strides), "encoded_dim": width, "base_channels": 2, "resblock_dilation_sizes": [1]}
+    audio_encoder: dict[str, Any] = {"_target_": f"{modules}HiFiGANEncoder", "activation": "lrelu", **encoder}
+    if mel:
+        hop_length = math.prod(strides)
+        spectrogram = {"mel_dim": 10 * n_q, "sample_rate": sample_rate, "win_length": 4 * hop_length, "hop_length": hop_length}
+        audio_encoder = {
+            "_target_": f"{modules}MultiBandMelEncoder",
+            "mel_bands": [[10 * band, 10 * band + 10] for band in range(n_q)],
+            "out_channels": len(levels),
+            "hidden_channels": 4,
+            "filters": 8,
+            "mel_processor": {"_target_": f"{modules}MelSpectrogramProcessor", **spectrogram},
+        }
     decoder = {"up_sample_rates": list(strides)[::-1], "input_dim": width, "base_channels": 32, "output_activation": "tanh"}
     config = {
         "sample_rate": sample_rate,
@@ -39,7 +56,7 @@ def save_codec(
         "loss_resolutions": [[64, 16, 64]],
         "mel_loss_dims": [5],
         "commit_loss_scale": 0.0,
-        "audio_encoder": {"_target_": f"{modules}HiFiGANEncoder", "activation": "lrelu", **encoder},
+        "audio_encoder": audio_encoder,
         "audio_decoder": {"_target_": f"{modules}{network}Decoder", "activation": "lrelu", **decoder},
         "vector_quantizer": {"_target_": f"{modules}GroupFiniteScalarQuantizer", "num_groups": n_q, "num_levels_per_group": list(levels)},
         "generator_loss": {"_target_": f"{losses}GeneratorSquaredLoss"},
