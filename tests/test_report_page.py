@@ -222,6 +222,79 @@ def test_bands_of_bitrate_have_a_best_of_their_own(page: Any, run: Path) -> None
     assert rows["band"].dropna().unique().tolist() == titles
 
 
+def test_a_link_shows_what_was_seen(browser: Any, page: Any) -> None:
+    page.fill("#filter-text", "i")
+    page.fill("#filter-from", "0.5")
+    page.get_by_label("classical").uncheck()
+    page.locator("#filters select").select_option(label="language en")
+    page.locator("#leaderboard .tools select").select_option(label="median, 5th–95th percentile")
+    page.get_by_label("bands of bitrate").check()
+    page.locator(".picker summary").click()
+    page.get_by_label("tokens/s", exact=True).check()
+    page.get_by_label("tokens/s", exact=True).press("Space")
+    page.get_by_label("nominal kbps", exact=True).check()
+    page.keyboard.press("Escape")
+    assert not page.locator(".picker .panel").is_visible()
+    page.get_by_role("button", name="pesq_wb ↑ (MOS)", exact=True).click()
+    page.get_by_role("radio", name="equal tokens").click()
+    seen = """[document.querySelector('#leaderboard').innerText,
+        ...[...document.querySelectorAll('#filters input')].map((box) => [box.checked, box.value])].join()"""
+    link, before = page.evaluate("location.hash"), page.evaluate(seen)
+    assert "sort=-pesq_wb" in link
+    page.locator("#tabs a", has_text="Provenance").click()
+    page.wait_for_selector("#provenance:not([hidden])")
+    page.locator("#tabs a", has_text="Leaderboard").click()
+    page.wait_for_selector("#leaderboard:not([hidden])")
+    assert page.evaluate("location.hash") == link
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.wait_for_selector(".board")
+    assert other.evaluate(seen) == before
+    other.close()
+
+
+def test_going_back_leads_to_the_view_before_as_it_was_left(page: Any) -> None:
+    page.fill("#filter-text", "slime")
+    page.locator("#tabs a", has_text="Compare").click()
+    page.wait_for_selector("#scatter .dot")
+    page.locator("#scatter select").select_option(index=1)
+    link = page.evaluate("location.hash")
+    assert "metric=wer_pocketsphinx" in link
+    assert "text=slime" in link
+    page.locator("#compare select").first.select_option(label="slime · 100hz")
+    page.wait_for_function(f"location.hash !== '{link}' && document.querySelector('#scatter .dot')")
+    assert page.locator("#scatter select").evaluate("node => node.selectedIndex") == 1
+    page.go_back()
+    page.wait_for_function(f"location.hash === '{link}'")
+    page.go_back()
+    page.wait_for_selector("#leaderboard:not([hidden])")
+    assert point_names(page) == ["original", "50hz", "100hz", "200hz"]
+
+
+def test_controls_keep_the_focus_and_the_skip_link_its_view(page: Any) -> None:
+    show(page, "curves")
+    box = page.get_by_label("logarithmic axis")
+    box.focus()
+    page.keyboard.press("Space")
+    assert page.evaluate("document.activeElement.labels[0].textContent") == "logarithmic axis"
+    page.locator(".skip").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    assert page.locator("#curves").is_visible()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "filter-text"
+    show(page, "listen", point=6, metric="pesq_wb")
+    page.get_by_label("with audio only").uncheck()
+    page.set_viewport_size({"width": 1360, "height": 500})
+    rows = page.locator("#listen .utterances ol")
+    page.wait_for_selector("#play")
+    rows.evaluate("node => node.scrollTo(0, 150)")
+    page.locator(".utterance").nth(5).click()
+    page.wait_for_selector(".utterance[aria-current] >> nth=0")
+    page.wait_for_timeout(300)
+    assert rows.evaluate("node => node.scrollTop") > 100
+
+
 def test_reasons_of_failures_are_told_without_a_mouse(page: Any) -> None:
     lines = page.locator(".failures tbody tr").all_inner_texts()
     assert [line.split("\t") for line in lines] == [["fixed_40 · 1q", "pesq_wb", "3", "no speech found"]]
@@ -285,17 +358,94 @@ def test_curves_draw_every_point_and_lead_to_its_utterances(page: Any) -> None:
     show(page, "curves")
     assert page.locator("#curves .chart").count() == 2
     dots = page.locator("#curves .chart").first.locator(".dot")
+    assert dots.count() == 7  # of the low-rate codecs; classical coders are asked for
+    page.get_by_label("classical coders").check()
     assert dots.count() == 9
     dots.nth(4).hover()
     assert "slime · 50hz" in page.inner_text("#tooltip")
     assert "kbps" in page.inner_text("#tooltip")
-    page.get_by_role("button", name="fixed_40").click()
+    page.get_by_role("button", name="fixed", exact=True).click()  # the family of fixed_40
     assert page.locator("#curves .chart").first.locator(".dot").count() == 5
     page.locator("#curves select").select_option(label="tokens per second")
     page.locator("#curves .chart").first.locator(".dot").first.focus()
     page.keyboard.press("Enter")
     page.wait_for_selector("#listen:not([hidden]) .utterance")
     assert page.locator("#listen select").first.evaluate("node => node.selectedOptions[0].text") == "slime · 50hz"
+
+
+def test_a_part_of_a_chart_is_drawn_across_with_the_mouse_or_typed(page: Any) -> None:
+    show(page, "curves")
+    chart = page.locator("#curves .chart").first
+    ticks = chart.locator(".tick").all_text_contents()
+    assert "reference" not in ticks
+    assert max(float(text) for text in ticks) < 5  # the axes are those of the low-rate codecs
+    box = chart.bounding_box()
+    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.2 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.8 * box["height"], steps=4)
+    page.mouse.up()
+    assert 0 < chart.locator(".dot").count() < 7
+    assert "x=" in page.evaluate("location.hash")
+    page.get_by_role("button", name="Whole range").click()
+    assert chart.locator(".tick").all_text_contents() == ticks
+    page.get_by_label("kbps from", exact=True).last.fill("0.9")
+    page.get_by_label("kbps to", exact=True).fill("2")
+    page.keyboard.press("Tab")
+    assert chart.locator(".dot").count() == 2  # 4q and 100hz
+    page.get_by_label("reference", exact=True).check()
+    assert "reference" in chart.locator(".tick").all_text_contents()
+    seen = page.locator("#curves").inner_html()
+    page.reload()
+    page.wait_for_selector("#curves .dot")
+    assert page.locator("#curves .dot").count() == seen.count('class="dot"')
+
+
+def test_arrow_keys_lead_from_point_to_point(page: Any) -> None:
+    show(page, "curves")
+    chart = page.locator("#curves .chart").first
+    assert chart.locator("[tabindex='0']").count() == 1
+    chart.locator("[tabindex='0']").focus()
+    told = []
+    for _ in range(7):
+        page.keyboard.press("ArrowRight")
+        told.append(page.inner_text("#tooltip strong"))
+    assert len(set(told)) == 7
+
+
+def test_charts_are_saved_and_shown_alone_in_a_frame(browser: Any, page: Any, index: Path) -> None:
+    show(page, "curves", hidden="slime")
+    figure = page.locator("#curves figure").first
+    figure.locator("summary").click()
+    for kind, start in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
+        with page.expect_download() as saved:
+            figure.get_by_role("button", name=kind, exact=True).click()
+        assert saved.value.suggested_filename == f"pesq_wb.{kind.lower()}"
+        content = saved.value.path().read_bytes()
+        assert content.startswith(start)
+        assert len(content) > 1500
+        assert kind == "PNG" or b"stroke: rgb(" in content  # colours are in the file, not in the page's style sheet
+    figure.get_by_role("button", name="Embed").click()
+    code = page.get_by_role("dialog").inner_text()
+    link = code.split('src="')[1].split('"')[0].replace("&amp;", "&")
+    with opened_page(browser, index) as other:
+        other.goto(link)
+        other.wait_for_selector(".dot")
+        assert other.locator(".chart:visible").count() == 1
+        assert other.locator(".dot:visible").count() == 4
+        assert not other.locator(".masthead, .tabs, h2").first.is_visible()
+
+
+def test_many_systems_are_coloured_by_kind_and_named_where_they_end(browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.report.plot.save", lambda *_: None)
+    kinds = ("fixed", "dynamic", "recordings")
+    many = {f"{kinds[n % 3]}{n}": (kinds[n % 3], {"a": (10.0 + 5 * n, 1)}) for n in range(24)}
+    index = build([write_run(tmp_path / "run", synthetic_records(6, 6, many), run_info(many))], tmp_path / "out")
+    with opened_page(browser, index) as page:
+        show(page, "curves")
+        assert page.locator(".codec-legend button").all_inner_texts() == list(kinds)
+        dots = page.locator("#curves .chart").first.locator(".dot")
+        assert len({dot.get_attribute("stroke") for dot in dots.all()}) == 3
+        assert 5 < page.locator("#curves .chart").first.locator(".direct").count() <= 24
 
 
 def test_utterances_come_worst_first(page: Any, run: Path) -> None:
@@ -555,7 +705,7 @@ def test_stated_rates_and_lengths_that_are_off_are_marked(browser: Any, tmp_path
         made, other = (page.evaluate(first.format(name)) for name in ("opus", "slime"))
         show(page, "compare", a=made, b=other)
         _, one, two, *_ = page.locator("#compare tr.rate").first.locator("td, th").all_inner_texts()
-        show(page, "curves")
+        show(page, "curves", classical=1)
         told = page.locator("#curves .dot").evaluate_all("dots => dots.map((dot) => dot.getAttribute('aria-label'))")
     assert (one.endswith("(stated)"), two.endswith("(stated)")) == (True, False)
     assert {"(stated)" in text for text in told if text.startswith("opus")} == {True}

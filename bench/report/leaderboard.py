@@ -33,7 +33,7 @@ TEMPLATE = Path(__file__).parent / "leaderboard.html.j2"
 SCRIPTS = tuple(
     f"{name}.js"
     for name in (
-        *("core", "paired", "verdict", "columns", "leaderboard", "papers", "listeners"),
+        *("core", "address", "paired", "verdict", "columns", "leaderboard", "papers", "listeners"),
         *("charts", "rates", "listen", "compare", "provenance", "main"),
     )
 )
@@ -53,12 +53,16 @@ def page_data(results: Results, laid_out: Grid, curves: Curves) -> dict[str, Any
     kinds = {codec: str(facts["kind"]) for codec, facts in merged.codecs.items()}
     style = looks(kinds)
     scopes = _scopes(results)
+    families = {row.codec: row.family for row in table.rows}
     return {
         "title": " + ".join(dict.fromkeys(run["suite"]["name"] for run in merged.runs)),
         "description": merged.runs[0]["suite"].get("description", ""),
         "metrics": [_metric(info, table, merged.runs) for info in merged.metrics.values()],
         "ranking": [list(merged.metrics).index(name) for name in ranked],
-        "codecs": [{"label": label, **asdict(style[label]), **_codec(facts)} for label, facts in merged.codecs.items()],
+        "codecs": [
+            {"label": label, "family": families.get(label, ""), **asdict(style[label]), **_codec(facts)}
+            for label, facts in merged.codecs.items()
+        ],
         "points": [
             {"codec": list(merged.codecs).index(codec), "name": point, **_settings(merged.codecs[codec]["points"][point])}
             for codec, point in points

@@ -33,6 +33,12 @@ bench.columns = (() => {
   const keys = () => picked ?? usual();
   const shown = () => all().filter((column) => keys().has(column.key));
 
+  function close(event) {
+    if (event.key !== "Escape") return;
+    event.currentTarget.open = false;
+    event.currentTarget.firstChild.focus();
+  }
+
   function picker(redraw) {
     const change = (set) => { picked = set; redraw(); };
     const tick = (column) => el("label", { class: "check" },
@@ -42,12 +48,15 @@ bench.columns = (() => {
         change(set);
       } }), column.name);
     const groups = new Map(all().map((column) => [column.group, all().filter((each) => each.group === column.group)]));
-    return el("details", { class: "picker" }, el("summary", {}, `Columns (${shown().length} of ${all().length})`),
+    return el("details", { class: "picker", onkeydown: close }, el("summary", {}, `Columns (${shown().length} of ${all().length})`),
       el("div", { class: "panel" },
         [...groups].map(([name, columns]) => el("fieldset", {}, el("legend", {}, name), el("span", { class: "checks" }, columns.map(tick)))),
         el("p", {}, el("button", { type: "button", class: "plain", onclick: () => change(null) }, "The usual"), " ",
           el("button", { type: "button", class: "plain", onclick: () => change(new Set(all().map((column) => column.key))) }, "All"))));
   }
 
-  return { shown, picker };
+  const keep = () => picked && ([...picked].join(",") || "none");
+  const recall = (text) => { picked = text ? new Set(text.split(",").filter((key) => all().some((column) => column.key === key))) : null; };
+
+  return { shown, picker, keep, recall };
 })();

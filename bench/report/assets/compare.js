@@ -4,6 +4,7 @@ bench.views.compare = (() => {
   const { el, svg, known, fixed, signed, probability, digits } = bench;
   let version = 0;
   let scatterMetric = null;
+  let pair = {};
 
   function forest(difference, reach, up) {
     const [width, height, middle] = [150, 18, 75];
@@ -86,8 +87,8 @@ bench.views.compare = (() => {
     const series = [{ ...bench.codecOf(a), dashes: undefined, small: true, points: drawn }];
     const chart = bench.charts.chart({ title: `${info.name} of each utterance`, xLabel: `B: ${bench.nameOf(b)}`, yLabel: `A: ${bench.nameOf(a)}`, log: false, series, width: 460, height: 420, diagonal: true });
     holder.replaceChildren(
-      bench.select("Metric", bench.report.ranking.map((each) => [each, bench.metricHead(each)]), metric, (choice) => { scatterMetric = choice; scatter(a, b, version); }),
-      chart, el("p", { class: "legend" }, `${info.higher_is_better ? "Above" : "Below"} the dotted line A is better. Choose an utterance to hear it.${points.length < total ? ` ${points.length} of ${total} are drawn.` : ""}`));
+      bench.select("Metric", bench.report.ranking.map((each) => [each, bench.metricHead(each)]), metric, (choice) => { scatterMetric = choice; scatter(a, b, version); bench.address.remember(); }),
+      bench.charts.figure("utterances", null, chart), el("p", { class: "legend" }, `${info.higher_is_better ? "Above" : "Below"} the dotted line A is better. Choose an utterance to hear it.${points.length < total ? ` ${points.length} of ${total} are drawn.` : ""}`));
   }
 
   function bd(a, b) {
@@ -146,16 +147,20 @@ bench.views.compare = (() => {
     if (!bench.report.ranking.length) return section.replaceChildren(title, el("p", { class: "empty" }, "No metric here ranks systems."));
     const options = points.map((point) => [point, bench.nameOf(point)]);
     const pick = el("div", { class: "tools" },
-      bench.select("A", options, a, (choice) => bench.go({ view: "compare", a: choice, b })),
-      bench.select("B", options, b, (choice) => bench.go({ view: "compare", a, b: choice })),
-      el("button", { type: "button", class: "plain", onclick: () => bench.go({ view: "compare", a: b, b: a }) }, "Swap"),
-      el("a", { href: `#view=listen&point=${a}&a=${a}&b=${b}` }, "Hear both"));
+      bench.select("A", options, a, (choice) => bench.go({ view: "compare", ...keep(), a: choice })),
+      bench.select("B", options, b, (choice) => bench.go({ view: "compare", ...keep(), b: choice })),
+      el("button", { type: "button", class: "plain", onclick: () => bench.go({ view: "compare", ...keep(), a: b, b: a }) }, "Swap"),
+      el("a", { href: bench.address.href({ view: "listen", point: a, a, b }) }, "Hear both"));
+    pair = { a, b };
     if (a === b) return section.replaceChildren(title, pick, el("p", { class: "empty" }, "A and B are the same point."));
     const found = await differences(a, b);
     if (mine !== version) return;
-    section.replaceChildren(title, pick, el("h3", {}, "Differences"), found, el("h3", {}, "Utterance by utterance"), el("div", { id: "scatter", class: "scatter" }), el("h3", {}, "Curve against curve"), bd(a, b));
+    bench.redraw(section, title, pick, el("h3", {}, "Differences"), found, el("h3", {}, "Utterance by utterance"), el("div", { id: "scatter", class: "scatter" }), el("h3", {}, "Curve against curve"), bd(a, b));
     await scatter(a, b, mine);
   }
 
-  return { title: "Compare", filters: false, draw, leave: () => { version++; } };
+  const keep = () => ({ ...pair, metric: scatterMetric === null ? null : bench.report.metrics[scatterMetric].name });
+  const recall = (parts) => { scatterMetric = bench.report.ranking.find((metric) => bench.report.metrics[metric].name === parts.metric) ?? null; };
+
+  return { title: "Compare", filters: false, draw, keep, recall, leave: () => { version++; } };
 })();

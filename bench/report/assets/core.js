@@ -77,6 +77,7 @@ const bench = (() => {
     for (const [open, again] of folded) if (again()) again().open = open;
     for (const [left, top, again] of scrolled) again()?.scrollTo(left, top);
     focused?.()?.focus({ preventScroll: true });
+    bench.address.remember();
   }
 
   // Long names may be broken where their parts meet.
@@ -90,7 +91,7 @@ const bench = (() => {
   const signed = (value, decimals) => (known(value) ? (value > 0 ? "+" : value < 0 ? "−" : "") + fixed(Math.abs(value), decimals) : missing);
   const probability = (p) => (!known(p) ? missing : p < 0.001 ? "< 0.001" : p.toFixed(3));
 
-  const state = { view: "leaderboard", scope: 0, text: "", kinds: null, from: null, to: null, against: 0, log: true, hidden: new Set(), at: "equal bits" };
+  const state = { view: "leaderboard", scope: 0, text: "", kinds: null, from: null, to: null, at: null };
 
   const codecOf = (point) => report.codecs[report.points[point].codec];
   const nameOf = (point) => `${codecOf(point).label} · ${report.points[point].name}`;
@@ -163,16 +164,6 @@ const bench = (() => {
     return found;
   }
 
-  function readAddress() {
-    const parts = new URLSearchParams(location.hash.slice(1));
-    return Object.fromEntries(parts);
-  }
-
-  // Views write what a link to them needs; the page follows its address.
-  function go(parts) {
-    location.hash = new URLSearchParams(parts).toString();
-  }
-
   function select(label, options, value, onchange) {
     const control = el("select", { onchange: (event) => onchange(Number(event.target.value)) });
     for (const [number, text] of options) control.append(el("option", { value: number, selected: number === value }, text));
@@ -222,8 +213,10 @@ const bench = (() => {
 
   return {
     receive, load, el, svg, missing, known, fixed, digits, kbps, signed, probability, state, codecOf, nameOf, rowOf, isCeiling, stated, visiblePoints,
-    holm, marks, readAddress, go, select, marker, markerPath, metricHead, tooltip, hideTooltip, define, scroll, redraw, breakable,
+    holm, marks, select, marker, markerPath, metricHead, tooltip, hideTooltip, define, scroll, redraw, breakable,
     views: {},
+    readAddress: () => bench.address.read(),
+    go: (parts) => bench.address.go(parts),
     get report() { return report; },
   };
 })();

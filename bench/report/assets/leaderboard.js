@@ -111,6 +111,7 @@ bench.views.leaderboard = (() => {
     else Object.assign(sort, { column: null, descending: false });
     for (const { rows, body } of drawn) body.append(...sorted([...rows.keys()], all).map((point) => rows.get(point)));
     showOrder(document.querySelector("#leaderboard .board"));
+    bench.address.remember();
   }
 
   // What a paper printed for this system, on all of its data; source and doubts are one hover away.
@@ -196,7 +197,7 @@ bench.views.leaderboard = (() => {
     return el("tr", { class: codec.kind === "ceiling" ? "ceiling" : null, "data-point": point },
       el("th", { scope: "row", class: "key" },
         el("span", { class: "codec" }, bench.marker(codec), el("span", { dir: "auto" }, codec.label), el("span", { class: "kind" }, codec.kind)),
-        el("a", { class: "point", href: `#view=listen&point=${point}`, dir: "auto", title: settings(point) }, bench.report.points[point].name),
+        el("a", { class: "point", href: bench.address.href({ view: "listen", point }), dir: "auto", title: settings(point) }, bench.report.points[point].name),
         utterances < most ? el("span", { class: "note" }, `${utterances} of ${most} utterances`) : null, lengthError(point)),
       all.map((column) => (column.metric === undefined ? rateCell(point, column) : metricCell(point, column, found.get(column.metric).get(point), usual.get(column.metric)))));
   }
@@ -277,5 +278,16 @@ bench.views.leaderboard = (() => {
     );
   }
 
-  return { title: "Leaderboard", filters: true, draw };
+  const keep = () => ({ sort: sort.column && (sort.descending ? "-" : "") + sort.column, bands: bands ? 1 : null, show: spread === "interval" ? null : spread, columns: bench.columns.keep(), at: state.at });
+
+  function recall(parts) {
+    const [, minus, column] = /^(-?)(.*)$/.exec(parts.sort || "");
+    Object.assign(sort, { column: column || null, descending: Boolean(minus) });
+    bands = parts.bands === "1";
+    spread = parts.show === "percentiles" ? "percentiles" : "interval";
+    state.at = parts.at || null;
+    bench.columns.recall(parts.columns);
+  }
+
+  return { title: "Leaderboard", filters: true, draw, keep, recall };
 })();

@@ -35,7 +35,7 @@ bench.views.listen = (() => {
     if (mine !== version) return;
     const rows = ranked(index, scores);
     if (chosen.unit === null || !(chosen.unit in index.utterance)) chosen.unit = (rows.find((row) => index.audio[row.unit]) || rows[0])?.unit ?? null;
-    document.getElementById("listen").replaceChildren(
+    bench.redraw(document.getElementById("listen"),
       el("h2", { id: "listen-title" }, "Listen"),
       controls(metrics),
       el("div", { class: "listening" }, list(index, rows), el("div", { id: "player" }, el("p", { class: "empty" }, "Loading …"))),

@@ -17,7 +17,7 @@
 
   function filters() {
     const kinds = [...new Set(report.codecs.map((codec) => codec.kind))].filter((kind) => kind !== "ceiling");
-    const redraw = () => bench.views[state.view].draw(bench.readAddress());
+    const redraw = () => Promise.resolve(bench.views[state.view].draw(bench.readAddress())).then(bench.address.remember);
     const number = (label, key) => el("label", { class: "field" }, el("span", {}, label), el("input", { type: "number", min: 0, step: "any", id: `filter-${key}`, placeholder: key === "from" ? "0" : "∞", oninput: (event) => { state[key] = event.target.value === "" ? null : Number(event.target.value); redraw(); } }));
     const kind = (name) => el("label", { class: "check" }, el("input", { type: "checkbox", checked: true, value: name, onchange: () => {
       const on = [...document.querySelectorAll("#filters input[type=checkbox]")].filter((box) => box.checked).map((box) => box.value);
@@ -33,6 +33,13 @@
     ].filter(Boolean));
   }
 
+  function showFilters() {
+    for (const [id, value] of [["text", state.text], ["from", state.from ?? ""], ["to", state.to ?? ""]]) document.getElementById(`filter-${id}`).value = String(value);
+    for (const box of document.querySelectorAll("#filters input[type=checkbox]")) box.checked = !state.kinds || state.kinds.has(box.value);
+    const scope = document.querySelector("#filters select");
+    if (scope) scope.value = String(state.scope);
+  }
+
   function tabs() {
     document.getElementById("tabs").replaceChildren(...Object.entries(bench.views).map(([name, view]) =>
       el("li", {}, el("a", { href: `#view=${name}`, "data-view": name }, view.title))));
@@ -43,13 +50,14 @@
     const name = parts.view in bench.views ? parts.view : "leaderboard";
     if (state.view !== name) bench.views[state.view].leave?.();
     bench.hideTooltip();
+    bench.address.recall(parts);
+    bench.views[name].recall?.(parts);
     state.view = name;
     for (const each of Object.keys(bench.views)) document.getElementById(each).hidden = each !== name;
     for (const tab of document.querySelectorAll("#tabs a")) tab.dataset.view === name ? tab.setAttribute("aria-current", "page") : tab.removeAttribute("aria-current");
     document.getElementById("filters").hidden = !bench.views[name].filters;
-    const scope = document.querySelector("#filters select");
-    if (scope) scope.value = String(state.scope);
-    Promise.resolve(bench.views[name].draw(parts)).catch((error) => document.getElementById(name).append(el("p", { class: "failed", role: "alert" }, error.message)));
+    showFilters();
+    Promise.resolve(bench.views[name].draw(parts)).then(bench.address.remember).catch((error) => document.getElementById(name).append(el("p", { class: "failed", role: "alert" }, error.message)));
   }
 
   function theme() {
@@ -78,6 +86,12 @@
   }
   // Heads of tables stick under the bar of tabs, whatever its height.
   new ResizeObserver(([entry]) => document.documentElement.style.setProperty("--tabs", `${entry.target.offsetHeight}px`)).observe(document.querySelector(".tabs"));
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault(); // its address would be that of another view
+    document.getElementById("main").focus();
+  });
+  window.addEventListener("click", (event) => { for (const picker of document.querySelectorAll(".picker[open]")) if (!event.composedPath().includes(picker)) picker.open = false; }, true);
+  document.body.classList.toggle("embed", bench.address.embedded !== null);
   facts();
   tabs();
   filters();

@@ -52,7 +52,7 @@ bench.views.rates = (() => {
     for (const [at, text] of ticks) root.append(svg("text", { class: "tick", x: x(at), y: height - bottom + 14, "text-anchor": bars.length <= 12 ? "middle" : at === low ? "start" : at === high ? "end" : "middle" }, text));
     root.append(svg("text", { class: "axis-label", x: width / 2, y: height - 4, "text-anchor": "middle" }, xLabel));
     if (known(mark) && mark >= low && mark <= high) root.append(svg("line", { class: "ceiling-line", x1: x(mark), x2: x(mark), y1: top, y2: height - bottom }));
-    return el("figure", {}, el("figcaption", {}, bench.marker(codec), el("span", { dir: "auto" }, title)), root);
+    return bench.charts.figure(`${title} ${xLabel.split(" ")[0]}`, el("figcaption", {}, bench.marker(codec), el("span", { dir: "auto" }, title)), root);
   }
 
   function frameRates(points) {
@@ -117,7 +117,7 @@ bench.views.rates = (() => {
   function draw() {
     const points = bench.visiblePoints().filter((point) => !bench.isCeiling(point));
     const [rates, lengths, sounds] = [frameRates(points), durations(points), bySound(points)];
-    document.getElementById("rates").replaceChildren(...[
+    bench.redraw(document.getElementById("rates"), ...[
       el("h2", { id: "rates-title" }, "Bits and frames"),
       el("h3", {}, "Where the bits went"), bits(points),
       lengths.length ? el("h3", {}, "How long a frame lasts") : null, lengths.length ? el("div", { class: "figures small" }, lengths) : null,

@@ -21,7 +21,7 @@ bench.verdict = (() => {
     if (note) return el("p", { class: "legend verdict-note" }, `No verdict on fixed against dynamic frame rates: ${note}`);
     const choices = [...new Set(rows.map((row) => row.at))];
     const at = choices.includes(state.at) ? state.at : choices[0];
-    const choice = (name) => el("button", { type: "button", role: "radio", "aria-checked": String(name === at), onclick: () => { state.at = name; redraw(); document.querySelector("#verdict [aria-checked=true]").focus(); } }, name);
+    const choice = (name) => el("button", { type: "button", role: "radio", "aria-checked": String(name === at), onclick: () => { state.at = name; redraw(); } }, name);
     return el("div", { id: "verdict", role: "group", "aria-labelledby": "verdict-title" },
       el("h2", { id: "verdict-title" }, "Dynamic against fixed frame rates"),
       el("p", { class: "lead" }, sentence),
