@@ -17,15 +17,19 @@ FLAGS = [
 ]
 
 
+def executable() -> str | None:
+    """The installed Chromium; None for playwright's own."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    executable = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     with playwright.sync_playwright() as started:
-        if executable is None and not Path(started.chromium.executable_path).exists():
+        if executable() is None and not Path(started.chromium.executable_path).exists():
             pytest.skip("needs Chromium: install it, or run `playwright install chromium`")
-        opened = started.chromium.launch(executable_path=executable, args=FLAGS)
+        opened = started.chromium.launch(executable_path=executable(), args=FLAGS)
         yield opened
         opened.close()
 

@@ -91,6 +91,14 @@ def test_what_has_no_score_is_left_out_and_nothing_is_nan(tmp_path: Path) -> Non
     assert "nan" not in head.lower()
 
 
+def test_labels_that_no_file_can_bear_have_files_of_their_own(tmp_path: Path) -> None:
+    renamed = {"fixed_40": CODECS["fixed_40"], "a/b": CODECS["slime"], "a|b": CODECS["opus"]}
+    run = write_run(tmp_path / "run", synthetic_records(codecs=renamed), run_info(renamed))
+    export(run, "hf", tmp_path / "out")
+    cards = [path.read_text(encoding="utf-8") for path in sorted((tmp_path / "out").glob("a-b*.md"))]
+    assert ["`a/b`" in cards[0], "`a|b`" in cards[0], "`a/b`" in cards[1], "`a|b`" in cards[1]] == [False, True, True, False]
+
+
 def test_a_run_without_scores_is_refused(tmp_path: Path) -> None:
     records = synthetic_records()
     records[list(run_info()["metrics"])] = math.nan

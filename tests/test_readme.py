@@ -75,6 +75,7 @@ def test_its_links_lead_somewhere() -> None:
         path for path in re.findall(r"`((?:bench|codecs|suites|tests|\.github)/[\w./]+\.\w+)`", reader.TEXT) if not (ROOT / path).is_file()
     ]
     assert paths == []
+    assert all((ROOT / link).stat().st_size < 300_000 for link in links if link.endswith((".png", ".svg")))
 
 
 def test_the_notebook_runs(done: Path) -> None:

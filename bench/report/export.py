@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,17 @@ def _rates(row: Row) -> dict[str, float]:
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
+def _file_names(labels: Iterable[str]) -> dict[str, str]:
+    """Label -> a name of a file of its own, also where two labels differ in what no name of a file can hold."""
+    names: dict[str, str] = {}
+    for label in labels:
+        name, again = plain_name(label), 1
+        while (f"{name}-{again}" if again > 1 else name) in names.values():
+            again += 1
+        names[label] = f"{name}-{again}" if again > 1 else name
+    return names
+
+
 def _to_tensorboard(merged: Merged, table: Table, run: Path, out: Path) -> str:
     """A curve a codec: METRIC/mean, METRIC/low and METRIC/high over the bitrate, which stands where training has its step (bit/s)."""
     needs.require("bench export --to tensorboard", [needs.package("tensorboard", "speech-codec-bench[train]")])
@@ -55,10 +66,11 @@ def _to_tensorboard(merged: Merged, table: Table, run: Path, out: Path) -> str:
 
     for earlier in out.rglob(f"events.out.tfevents.*{_OURS}"):
         earlier.unlink()
+    names = _file_names(dict.fromkeys(row.codec for row in table.rows))
     writers: dict[str, SummaryWriter] = {}
     for row in table.rows:
         if row.codec not in writers:
-            writers[row.codec] = SummaryWriter(str(out / plain_name(row.codec)), filename_suffix=_OURS)
+            writers[row.codec] = SummaryWriter(str(out / names[row.codec]), filename_suffix=_OURS)
         rates = _rates(row)
         step = round(1000 * rates.get("bitrate_kbps", 0.0))
         for name, value in rates.items():
@@ -106,13 +118,14 @@ def _to_hub(merged: Merged, table: Table, run: Path, out: Path) -> str:
     by_dataset = table_of(merged, ("dataset",))
     revisions = {facts["name"]: facts["revision"] for about in merged.runs for facts in about["datasets"]}
     labels = list(dict.fromkeys(row.codec for row in table.rows if row.kind != "ceiling"))
-    written = [label for label in labels if _write_card(label, by_dataset, revisions, render_markdown(table), merged, out)]
+    files = {label: out / f"{name}.md" for label, name in _file_names(labels).items()}
+    written = [label for label in labels if _write_card(label, by_dataset, revisions, render_markdown(table), merged, files[label])]
     if not written:
         raise UserError(f"{run}: no codec was scored, so there is no card to write")
     return f"{out}: {len(written)} model cards; each head (`model-index`) goes into the README.md of its model on the hub"
 
 
-def _write_card(label: str, table: Table, revisions: Mapping[str, str], text: str, merged: Merged, out: Path) -> bool:
+def _write_card(label: str, table: Table, revisions: Mapping[str, str], text: str, merged: Merged, file: Path) -> bool:
     """False where no metric has a score of this codec."""
     from huggingface_hub import ModelCardData
 
@@ -123,7 +136,7 @@ def _write_card(label: str, table: Table, revisions: Mapping[str, str], text: st
     data = ModelCardData(model_name=name, eval_results=results, tags=["speech-codec"], pipeline_tag=HUB_TASK)
     suite = merged.runs[0]["suite"]["name"]
     body = f"Scores of `{label}` in the suite `{suite}` of speech-codec-bench, beside those of the other codecs:"
-    write_text(out / f"{plain_name(label)}.md", f"---\n{data.to_yaml()}\n---\n\n{body}\n\n{text}")
+    write_text(file, f"---\n{data.to_yaml()}\n---\n\n{body}\n\n{text}")
     return True
 
 
