@@ -80,8 +80,8 @@ def column(page: Any, number: int) -> list[str]:
     return page.locator(f"#leaderboard .board tbody tr > :nth-child({number})").all_inner_texts()
 
 
-def point_names(page: Any) -> list[str]:
-    return page.locator("#leaderboard .board tbody .point").all_inner_texts()
+def point_names(rows: Any) -> list[str]:
+    return rows.locator(".point").evaluate_all("links => links.map((link) => link.dataset.name)")
 
 
 def test_leaderboard_shows_what_python_computed(page: Any, table: Table) -> None:
@@ -212,9 +212,9 @@ def test_bands_of_bitrate_have_a_best_of_their_own(page: Any, run: Path) -> None
     for number, low in enumerate((0, 500, 1000, 2000, 4000, 8000), start=1):
         rows = bodies.nth(number).locator("tr:not(.band)")
         band = means[(means["bitrate"] >= low) & (means["bitrate"] < (2 * low if low else 500) + 1e6 * (low == 8000))]
-        assert sorted(rows.locator(".point").all_inner_texts()) == sorted(band.index)
-        best = rows.filter(has=page.locator(":nth-child(4).best")).locator(".point").all_inner_texts()
-        assert best == ([band["pesq_wb"].idxmax()] if len(band) > 1 else [])
+        assert sorted(point_names(rows)) == sorted(band.index)
+        best = rows.filter(has=page.locator(":nth-child(4).best"))
+        assert point_names(best) == ([band["pesq_wb"].idxmax()] if len(band) > 1 else [])
     with page.expect_download() as saved:
         page.get_by_role("button", name="CSV of this table").click()
     rows = pd.read_csv(saved.value.path())
@@ -261,7 +261,7 @@ def test_going_back_leads_to_the_view_before_as_it_was_left(page: Any) -> None:
     link = page.evaluate("location.hash")
     assert "metric=wer_pocketsphinx" in link
     assert "text=slime" in link
-    page.locator("#compare select").first.select_option(label="slime · 100hz")
+    page.locator("#compare select").first.select_option(label="slime · 100 Hz")
     page.wait_for_function(f"location.hash !== '{link}' && document.querySelector('#scatter .dot')")
     assert page.locator("#scatter select").evaluate("node => node.selectedIndex") == 1
     page.go_back()
@@ -295,9 +295,19 @@ def test_controls_keep_the_focus_and_the_skip_link_its_view(page: Any) -> None:
     assert rows.evaluate("node => node.scrollTop") > 100
 
 
+def test_points_are_named_in_plain_words_with_their_own_names_at_hand(page: Any) -> None:
+    point = page.locator(".board .point").nth(2)
+    assert (point.inner_text(), point.get_attribute("title")) == ("2 codebooks", "2q: 2 codebooks")
+    row = page.locator("#verdict tbody th").first
+    assert (row.inner_text(), row.get_attribute("title")) == ("slime · 50 Hz", "slime@50hz")
+    for text in ("slime@50hz", "slime · 50 hz"):
+        page.fill("#filter-text", text)
+        assert point_names(page) == ["original", "50hz"]
+
+
 def test_reasons_of_failures_are_told_without_a_mouse(page: Any) -> None:
     lines = page.locator(".failures tbody tr").all_inner_texts()
-    assert [line.split("\t") for line in lines] == [["fixed_40 · 1q", "pesq_wb", "3", "no speech found"]]
+    assert [line.split("\t") for line in lines] == [["fixed_40 · 1 codebook", "pesq_wb", "3", "no speech found"]]
     assert page.locator(".failures tbody").is_visible()
     page.fill("#filter-text", "slime")
     assert page.locator(".failures").count() == 0
@@ -362,7 +372,7 @@ def test_curves_draw_every_point_and_lead_to_its_utterances(page: Any) -> None:
     page.get_by_label("classical coders").check()
     assert dots.count() == 9
     dots.nth(4).hover()
-    assert "slime · 50hz" in page.inner_text("#tooltip")
+    assert "slime · 50 Hz" in page.inner_text("#tooltip")
     assert "kbps" in page.inner_text("#tooltip")
     page.get_by_role("button", name="fixed", exact=True).click()  # the family of fixed_40
     assert page.locator("#curves .chart").first.locator(".dot").count() == 5
@@ -370,7 +380,7 @@ def test_curves_draw_every_point_and_lead_to_its_utterances(page: Any) -> None:
     page.locator("#curves .chart").first.locator(".dot").first.focus()
     page.keyboard.press("Enter")
     page.wait_for_selector("#listen:not([hidden]) .utterance")
-    assert page.locator("#listen select").first.evaluate("node => node.selectedOptions[0].text") == "slime · 50hz"
+    assert page.locator("#listen select").first.evaluate("node => node.selectedOptions[0].text") == "slime · 50 Hz"
 
 
 def test_a_part_of_a_chart_is_drawn_across_with_the_mouse_or_typed(page: Any) -> None:
@@ -575,9 +585,90 @@ def test_every_control_has_a_name_and_the_keyboard_reaches_the_rows(page: Any) -
             .map((node) => node.outerHTML)""")
         assert unnamed == []
     show(page, "leaderboard")
-    page.get_by_role("link", name="50hz").focus()
+    page.get_by_role("link", name="50 Hz", exact=True).focus()
     page.keyboard.press("Enter")
     page.wait_for_selector("#listen:not([hidden])")
+
+
+VIEWS = ("leaderboard", "papers", "curves", "rates", "listen", "compare", "provenance")
+
+
+def ready(page: Any, view: str) -> None:
+    show(page, view)
+    page.wait_for_timeout(150)
+    if view in ("listen", "compare"):
+        page.wait_for_selector({"listen": "#play", "compare": "#scatter .dot"}[view])
+
+
+def test_the_tab_key_leads_through_every_view_and_out_again(page: Any) -> None:
+    for view in VIEWS:
+        ready(page, view)
+        # What can be reached, but for the browser's own: of radio buttons and the like one is enough.
+        total = page.evaluate("""() => {
+            const all = [...document.querySelectorAll('a[href], button, input, select, summary, [tabindex="0"]')]
+                .filter((node) => node.checkVisibility() && node.tabIndex >= 0);
+            window.left = new Set(all);
+            window.seen = [];
+            window.addEventListener('focusin', (event) => { window.left.delete(event.target); window.seen.push(event.target); });
+            document.activeElement.blur();
+            getSelection().collapse(document.body, 0);
+            return all.length;
+        }""")
+        for _ in range(total + 5):
+            page.keyboard.press("Tab")
+            if not page.evaluate("window.left.size"):
+                break
+        assert page.evaluate("[...window.left].map((node) => node.outerHTML)") == [], view
+        outlined = "window.seen.every((node) => node.matches('.skip, main, .dot') || node.checkVisibility())"
+        assert page.evaluate(outlined), view
+
+
+def test_nothing_moves_where_motion_is_not_wanted(browser: Any, index: Path) -> None:
+    moving = """() => [...document.querySelectorAll('*')]
+        .flatMap((node) => ['', '::before', '::after'].map((part) => getComputedStyle(node, part || null)))
+        .filter((style) => parseFloat(style.transitionDuration) || parseFloat(style.animationDuration) || style.scrollBehavior === 'smooth')
+        .length"""
+    for motion in ("no-preference", "reduce"):
+        with opened_page(browser, index, reduced_motion=motion) as page:
+            ready(page, "listen")
+            assert (page.evaluate(moving) > 0) == (motion == "no-preference")
+
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+
+def test_a_phone_shows_names_and_values_and_large_targets(browser: Any, index: Path) -> None:
+    small = """() => [...document.querySelectorAll('a[href], button, input, select, summary')]
+        .filter((node) => node.checkVisibility() && !node.closest('p, .skip') && node.getBoundingClientRect().left >= 0)
+        .map((node) => [node, (node.type === 'checkbox' ? node.labels[0] : node).getBoundingClientRect()])
+        .filter(([, box]) => box.width < 24 || box.height < 24).map(([node, box]) => `${box.width}x${box.height} ${node.outerHTML}`)"""
+    with opened_page(browser, index, **PHONE) as page:
+        first = page.locator(".board tbody tr").nth(1)
+        for part in (".codec", ".point", ":nth-child(2) .value", ":nth-child(4) .value"):
+            box = first.locator(part).first.bounding_box()
+            assert box["x"] >= 0, part
+            assert box["x"] + box["width"] <= 390, part
+        for view in VIEWS:
+            ready(page, view)
+            tab = page.locator("#tabs [aria-current]").bounding_box()
+            assert tab["x"] >= 0, view
+            assert tab["x"] + tab["width"] <= 390, view
+            assert page.evaluate(small) == [], view
+
+
+def test_a_tap_tells_before_it_leads_elsewhere(browser: Any, index: Path) -> None:
+    with opened_page(browser, index, **PHONE) as page:
+        page.locator(".board td.num[title]").first.tap()
+        assert "95 % interval" in page.inner_text("#tooltip")
+        show(page, "curves")
+        dot = page.locator("#curves .dot").first
+        dot.scroll_into_view_if_needed()
+        name = dot.get_attribute("aria-label").split(", ")[0]
+        dot.tap(force=True)
+        assert page.locator("#curves").is_visible()
+        assert name in page.inner_text("#tooltip")
+        dot.tap(force=True)
+        page.wait_for_selector("#listen:not([hidden])")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -679,15 +770,18 @@ def test_what_listeners_say_and_where_frames_went_are_shown_where_known(browser:
         assert page.locator("#rates .soundbar").count() == 3 * 3  # three points of the dynamic codec
         show(page, "listeners")
         assert page.inner_text("#listeners tbody tr").split()[:3] == ["pesq_wb", "items", "1.000"]
+        axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python").Axe()
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert not axe.run(page, options={"preload": False}).response["violations"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_in_any_view(browser: Any, index: Path, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python").Axe()
     with opened_page(browser, index, color_scheme=scheme) as page:
-        for view in ("leaderboard", "papers", "curves", "rates", "listen", "compare", "provenance"):
-            show(page, view)
-            page.wait_for_timeout(100)
+        for view in VIEWS:
+            ready(page, view)
             found = axe.run(page, options={"preload": False}).response["violations"]
             assert not found, [(view, each["id"], each["nodes"][0]["html"]) for each in found]
 

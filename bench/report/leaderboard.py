@@ -22,6 +22,7 @@ from bench.analysis.papers import Gap
 from bench.analysis.summary import Row, Table
 from bench.record import MetricInfo, detail, detail_texts, failures_of, ranking
 from bench.report import equal_bits, listeners, papers
+from bench.report.labels import point_label
 from bench.report.results import PARTS, Results
 from bench.report.style import looks
 from bench.report.table import decimals
@@ -64,7 +65,12 @@ def page_data(results: Results, laid_out: Grid, curves: Curves) -> dict[str, Any
             for label, facts in merged.codecs.items()
         ],
         "points": [
-            {"codec": list(merged.codecs).index(codec), "name": point, **_settings(merged.codecs[codec]["points"][point])}
+            {
+                "codec": list(merged.codecs).index(codec),
+                "name": point,
+                "label": point_label(point),
+                **_settings(merged.codecs[codec]["points"][point]),
+            }
             for codec, point in points
         ],
         "baseline": next((number for number, (codec, point) in enumerate(points) if f"{codec}@{point}" == merged.baseline), None),

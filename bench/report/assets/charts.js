@@ -309,7 +309,7 @@ bench.views.curves = (() => {
     const zoom = ({ x, y }) => { chosen.x = rounded(x); chosen.y.set(info.name, rounded(y)); draw(); };
     const chart = bench.charts.chart({
       title: `${info.name} against ${axis.label}`, xLabel: axis.label, yLabel: bench.metricHead(metric), log: chosen.log, series: drawn, steps, lines,
-      labelled: !group.fine, ranges: { x: chosen.x, y: chosen.y.get(info.name) }, onzoom: zoom,
+      labelled: !group.fine, width: window.innerWidth < 500 ? 340 : 460, ranges: { x: chosen.x, y: chosen.y.get(info.name) }, onzoom: zoom,
     });
     return bench.charts.figure(info.name, null, chart, rangeFields(info.name, chosen.y.get(info.name), (range) => { range ? chosen.y.set(info.name, range) : chosen.y.delete(info.name); draw(); }));
   }

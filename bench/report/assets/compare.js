@@ -85,7 +85,7 @@ bench.views.compare = (() => {
       open: () => bench.go({ view: "listen", point: a, metric: info.name, unit, a, b }),
     }));
     const series = [{ ...bench.codecOf(a), dashes: undefined, small: true, points: drawn }];
-    const chart = bench.charts.chart({ title: `${info.name} of each utterance`, xLabel: `B: ${bench.nameOf(b)}`, yLabel: `A: ${bench.nameOf(a)}`, log: false, series, width: 460, height: 420, diagonal: true });
+    const chart = bench.charts.chart({ title: `${info.name} of each utterance`, xLabel: `B: ${bench.nameOf(b)}`, yLabel: `A: ${bench.nameOf(a)}`, log: false, series, width: window.innerWidth < 500 ? 340 : 460, height: window.innerWidth < 500 ? 320 : 420, diagonal: true });
     holder.replaceChildren(
       bench.select("Metric", bench.report.ranking.map((each) => [each, bench.metricHead(each)]), metric, (choice) => { scatterMetric = choice; scatter(a, b, version); bench.address.remember(); }),
       bench.charts.figure("utterances", null, chart), el("p", { class: "legend" }, `${info.higher_is_better ? "Above" : "Below"} the dotted line A is better. Choose an utterance to hear it.${points.length < total ? ` ${points.length} of ${total} are drawn.` : ""}`));

@@ -94,7 +94,8 @@ const bench = (() => {
   const state = { view: "leaderboard", scope: 0, text: "", kinds: null, from: null, to: null, at: null };
 
   const codecOf = (point) => report.codecs[report.points[point].codec];
-  const nameOf = (point) => `${codecOf(point).label} · ${report.points[point].name}`;
+  const nameOf = (point) => `${codecOf(point).label} · ${report.points[point].label}`;
+  const idOf = (point) => `${codecOf(point).label}@${report.points[point].name}`; // what is typed at a prompt
   const rowOf = (point) => report.rows[state.scope][point];
   // Rates of recordings are as whoever made them says; nobody counted.
   const stated = (point) => (report.rows[0][point]?.is_stated ? " (stated)" : "");
@@ -109,7 +110,7 @@ const bench = (() => {
       const bitrate = row.rates.bitrate;
       const codec = codecOf(point);
       return (
-        nameOf(point).toLowerCase().includes(state.text.toLowerCase()) &&
+        [nameOf(point), idOf(point)].some((name) => name.toLowerCase().includes(state.text.toLowerCase())) &&
         (!state.kinds || state.kinds.has(codec.kind)) &&
         (state.from === null || (known(bitrate) && bitrate >= state.from * 1000)) &&
         (state.to === null || (known(bitrate) && bitrate <= state.to * 1000))
@@ -212,7 +213,7 @@ const bench = (() => {
   }
 
   return {
-    receive, load, el, svg, missing, known, fixed, digits, kbps, signed, probability, state, codecOf, nameOf, rowOf, isCeiling, stated, visiblePoints,
+    receive, load, el, svg, missing, known, fixed, digits, kbps, signed, probability, state, codecOf, nameOf, idOf, rowOf, isCeiling, stated, visiblePoints,
     holm, marks, select, marker, markerPath, metricHead, tooltip, hideTooltip, define, scroll, redraw, breakable,
     views: {},
     readAddress: () => bench.address.read(),

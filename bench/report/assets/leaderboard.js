@@ -197,7 +197,7 @@ bench.views.leaderboard = (() => {
     return el("tr", { class: codec.kind === "ceiling" ? "ceiling" : null, "data-point": point },
       el("th", { scope: "row", class: "key" },
         el("span", { class: "codec" }, bench.marker(codec), el("span", { dir: "auto" }, codec.label), el("span", { class: "kind" }, codec.kind)),
-        el("a", { class: "point", href: bench.address.href({ view: "listen", point }), dir: "auto", title: settings(point) }, bench.report.points[point].name),
+        el("a", { class: "point", href: bench.address.href({ view: "listen", point }), dir: "auto", title: [bench.report.points[point].name, settings(point)].filter(Boolean).join(": "), "data-name": bench.report.points[point].name }, bench.report.points[point].label),
         utterances < most ? el("span", { class: "note" }, `${utterances} of ${most} utterances`) : null, lengthError(point)),
       all.map((column) => (column.metric === undefined ? rateCell(point, column) : metricCell(point, column, found.get(column.metric).get(point), usual.get(column.metric)))));
   }

@@ -55,6 +55,8 @@
     state.view = name;
     for (const each of Object.keys(bench.views)) document.getElementById(each).hidden = each !== name;
     for (const tab of document.querySelectorAll("#tabs a")) tab.dataset.view === name ? tab.setAttribute("aria-current", "page") : tab.removeAttribute("aria-current");
+    const [list, current] = [document.getElementById("tabs"), document.querySelector("#tabs [aria-current]")];
+    list.scrollLeft = current.offsetLeft - list.offsetLeft - (list.clientWidth - current.offsetWidth) / 2;
     document.getElementById("filters").hidden = !bench.views[name].filters;
     showFilters();
     Promise.resolve(bench.views[name].draw(parts)).then(bench.address.remember).catch((error) => document.getElementById(name).append(el("p", { class: "failed", role: "alert" }, error.message)));
@@ -97,6 +99,12 @@
   filters();
   theme();
   show();
+  // A finger does not rest: what a mouse sees while it rests, a tap shows.
+  window.addEventListener("click", (event) => {
+    if (event.pointerType !== "touch" || event.target.closest(".chart")) return;
+    const told = event.target.closest("[title]");
+    told && !event.target.closest("a, button") ? bench.tooltip(event, told.title.split("; ")) : bench.hideTooltip();
+  });
   window.addEventListener("hashchange", show);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => bench.views.listen.repaint());
   window.addEventListener("resize", () => bench.views.listen.repaint());

@@ -1,7 +1,13 @@
 "use strict";
 // The answer first: every dynamic point against the fixed family at equal bits, or at equal tokens.
 bench.verdict = (() => {
-  const { el, state, breakable } = bench;
+  const { el, state } = bench;
+
+  // CODEC@POINT, or one "to" another, as the page names them elsewhere.
+  function plain(names) {
+    const known = new Map(bench.report.points.map((_, point) => [bench.idOf(point), bench.nameOf(point)]));
+    return names.split(" to ").map((name) => known.get(name) ?? name).join(" to ");
+  }
 
   function cell([word, numbers]) {
     const kind = { better: "good", worse: "bad" }[word] || "";
@@ -12,7 +18,7 @@ bench.verdict = (() => {
     const heads = ["Dynamic", "Rate", "Against", ...metrics];
     return bench.scroll("Verdict", el("table", { class: "plain-table verdict-table" },
       el("thead", {}, el("tr", {}, heads.map((text) => el("th", { scope: "col" }, text)))),
-      el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row", dir: "auto" }, breakable(row.name)), el("td", { class: "nowrap" }, row.rate), el("td", { dir: "auto" }, breakable(row.fixed)), row.cells.map(cell))))));
+      el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row", dir: "auto", title: row.name }, plain(row.name)), el("td", { class: "nowrap" }, row.rate), el("td", { dir: "auto", title: row.fixed }, plain(row.fixed)), row.cells.map(cell))))));
   }
 
   // A section for the head of the first view; null where a run has nothing to compare.
