@@ -27,7 +27,7 @@ from bench.report.results import PARTS, Results
 from bench.report.style import looks
 from bench.report.table import decimals
 
-MAX_CURVES = 2000  # pairs of curves, each of one metric and rate, that are compared beforehand: those with the baseline's codec come first
+MAX_CURVES = 1500  # pairs of curves, each of one metric and rate, that are compared beforehand: those with the baseline's codec come first
 HISTOGRAM_BINS = 24
 MAX_REASONS = 200  # of failures that the page tells: where every utterance has one of its own, they say nothing more
 TEMPLATE = Path(__file__).parent / "leaderboard.html.j2"
@@ -55,10 +55,12 @@ def page_data(results: Results, laid_out: Grid, curves: Curves) -> dict[str, Any
     style = looks(kinds)
     scopes = _scopes(results)
     families = {row.codec: row.family for row in table.rows}
+    metrics = [_metric(info, table, merged.runs) for info in merged.metrics.values()]
+    places = [metric["decimals"] for metric in metrics]
     return {
         "title": " + ".join(dict.fromkeys(run["suite"]["name"] for run in merged.runs)),
         "description": merged.runs[0]["suite"].get("description", ""),
-        "metrics": [_metric(info, table, merged.runs) for info in merged.metrics.values()],
+        "metrics": metrics,
         "ranking": [list(merged.metrics).index(name) for name in ranked],
         "codecs": [
             {"label": label, "family": families.get(label, ""), **asdict(style[label]), **_codec(facts)}
@@ -75,7 +77,7 @@ def page_data(results: Results, laid_out: Grid, curves: Curves) -> dict[str, Any
         ],
         "baseline": next((number for number, (codec, point) in enumerate(points) if f"{codec}@{point}" == merged.baseline), None),
         "scopes": [{"kind": kind, "name": name} for kind, name, _ in scopes],
-        "rows": [_rows(rows, points) for _, _, rows in scopes],
+        "rows": [_rows(rows, points, places) for _, _, rows in scopes],
         "best": [_best(rows, points) for _, _, rows in scopes],
         "clustered_by": [[cell.clustered_by for cell in rows[0].cells.values()] for _, _, rows in scopes],
         "student": _student(laid_out.num_clusters),
@@ -173,6 +175,10 @@ def _number(value: float) -> float | None:
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
+def _rounded(value: float, places: int) -> float | None:
+    return round(value, places) if math.isfinite(value) else None
+
+
 def _numbers(values: Any) -> list[float | None]:
     return [_number(float(value)) for value in np.asarray(values, dtype=np.float64).ravel()]
 
@@ -212,10 +218,10 @@ def _settings(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {"n_q": facts["n_q"], "options": facts["options"]}
 
 
-def _rows(rows: Sequence[Row], points: Sequence[Point]) -> list[dict[str, Any] | None]:
-    """A row for each of `points`, None where the part of the data does not hold it."""
+def _rows(rows: Sequence[Row], points: Sequence[Point], places: Sequence[int]) -> list[dict[str, Any] | None]:
+    """A row for each of `points`, None where the part of the data does not hold it; `places` are decimals that the page shows."""
     known = {(row.codec, row.point): row for row in rows}
-    return [_row(known[point]) if point in known else None for point in points]
+    return [_row(known[point], places) if point in known else None for point in points]
 
 
 def _best(rows: Sequence[Row], points: Sequence[Point]) -> list[int | None]:
@@ -224,20 +230,24 @@ def _best(rows: Sequence[Row], points: Sequence[Point]) -> list[int | None]:
     return [best.get(name) for name in rows[0].cells]
 
 
-def _row(row: Row) -> dict[str, Any]:
-    """`cells` hold of each metric: mean, low, high, median, 5th and 95th percentile, n, failed, not applicable, clusters, p of the best."""
+def _row(row: Row, places: Sequence[int]) -> dict[str, Any]:
+    """`cells` hold of each metric: mean, low, high, median, 5th and 95th percentile, n, failed, not applicable, clusters, p of the best.
+
+    The mean, by which the page sorts, has six digits, the others two more than are shown: of large runs they are most of the page.
+    """
     cells = [
         [
-            *_numbers([cell.mean, cell.low, cell.high, cell.median, cell.p5, cell.p95]),
+            _number(cell.mean),
+            *(_rounded(value, shown + 2) for value in (cell.low, cell.high, cell.median, cell.p5, cell.p95)),
             cell.n,
             cell.failed,
             cell.not_applicable,
             cell.clusters,
-            _number(cell.p_best),
+            _rounded(cell.p_best, 6),
         ]
-        for cell in row.cells.values()
+        for cell, shown in zip(row.cells.values(), places, strict=True)
     ]
-    rates = {name: _number(value) for name, value in asdict(row.rates).items()}
+    rates = {name: _number(value) for name, value in asdict(row.rates).items() if not name.startswith("utterance_mean")}
     off_s = _number(row.length_error_s)
     facts = {"utterances": row.utterances, "duration_s": _number(row.duration_s), "is_stated": row.is_stated, "length_error_s": off_s}
     return {**facts, "rates": rates, "cells": cells}

@@ -327,7 +327,7 @@ def render_csv(table: Table) -> str:
         offs = {"rates_are_stated": row.is_stated, "length_error_s": row.length_error_s}
         record: dict[str, object] = {**row.group, **facts, **asdict(row.rates), **offs}
         for metric, cell in row.cells.items():
-            record |= {metric if name == "mean" else f"{metric}:{name}": value for name, value in asdict(cell).items()}
+            record |= {metric if name == "mean" else f"{metric}:{name}": value for name, value in vars(cell).items()}
         if position == 0:
             writer.writerow(map(csv_cell, record))
         writer.writerow(map(csv_cell, record.values()))
