@@ -17,6 +17,7 @@ from rich.console import Console
 
 from bench.analysis.summary import Table, summary
 from bench.report.table import (
+    LATEX_ROWS,
     csv_cell,
     difference_decimals,
     escape_markdown,
@@ -146,7 +147,8 @@ def test_grouped_tables_name_the_group_in_each_row(records: pd.DataFrame) -> Non
     lines = render_markdown(by_language).splitlines()
     assert cells(lines[0])[0] == "language"
     assert [cells(line)[0] for line in lines[2 : 2 + 3 * len(NOMINAL)]] == [tag for tag in ("de", "en", "he") for _ in NOMINAL]
-    assert render_latex(by_language).count("\\midrule") == 3
+    parts = render_latex(by_language).split("\\bottomrule")[:-1]
+    assert [part.count("\\midrule") for part in parts] == [3] * len(parts)
 
 
 def test_an_empty_column_and_a_missing_interval_are_dashes(table: Table) -> None:
@@ -158,6 +160,21 @@ def test_an_empty_column_and_a_missing_interval_are_dashes(table: Table) -> None
     heads, shown = cells(lines[0]), cells(lines[2])
     assert next(cell for name, cell in zip(heads, shown, strict=True) if name.startswith("stoi")) == "– (7 failed)"
     assert "±" not in next(cell for name, cell in zip(heads, shown, strict=True) if name.startswith("pesq"))
+
+
+def test_latex_is_split_into_parts_that_fit_a_page_and_hold_everything_once(table: Table) -> None:
+    long = replace(table, rows=table.rows * 6)
+    text = render_latex(long)
+    parts = [part.split("\\begin{tabular}")[1] for part in text.split("\\end{tabular}")[:-1]]
+    bodies = [[line for line in part.splitlines() if line.endswith("\\\\")] for part in parts]
+    assert max(map(len, bodies)) == LATEX_ROWS + 1
+    assert sum(body[0].startswith("codec & point & ") for body in bodies) == len(bodies)
+    heads = [head for body in bodies for head in body[0].removesuffix(" \\\\").split(" & ")[2:]]
+    blocks = len(bodies) // -(-len(long.rows) // LATEX_ROWS)
+    assert len(heads[: len(heads) * blocks // len(bodies)]) == len(set(heads)) == 4 + len(METRICS)
+    assert sum(len(body) - 1 for body in bodies) == blocks * len(long.rows)
+    assert text.startswith(f"% needs \\usepackage{{booktabs}}; {len(bodies)} parts")
+    assert "parts" not in render_latex(replace(table, metrics={"stoi": METRICS["stoi"]})).splitlines()[0]
 
 
 @pytest.mark.parametrize("which", ["table", "nasty"])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ARROW = {True: "↑", False: "↓"}
 MISSING = "–"
+LATEX_WIDTH, LATEX_ROWS = 84, 45  # characters of \\footnotesize and lines that a page of the class article holds
 _SHOWN_REASONS = 3
 SKEWED = 0.2  # of the shorter half: an interval more uneven than that is shown by its bounds
 
@@ -232,13 +233,8 @@ def terminal_tables(
     from rich.text import Text
 
     widths = [max([len(title), *(row[column].cell_len for row in body)]) + 3 for column, title in enumerate(heads)]
-    blocks = [list(range(keys))]
-    for column in range(keys, len(widths)):
-        if sum(widths[chosen] for chosen in blocks[-1]) + widths[column] >= width and len(blocks[-1]) > keys:
-            blocks.append(list(range(keys)))
-        blocks[-1].append(column)
     tables = []
-    for columns in blocks:
+    for columns in _blocks(widths, keys, width):
         table = RichTable(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
         for column in columns:
             table.add_column(Text(heads[column]), justify="left" if column < keys else "right", overflow="fold")
@@ -246,6 +242,16 @@ def terminal_tables(
             table.add_row(*(row[column] for column in columns), end_section=number + 1 in ends)
         tables.append(table)
     return tables
+
+
+def _blocks(widths: Sequence[float], keys: int, width: float) -> list[list[int]]:
+    """Numbers of the columns of each part of a table: the first `keys`, then as many others as `width` allows, one at least."""
+    blocks = [list(range(keys))]
+    for column in range(keys, len(widths)):
+        if sum(widths[chosen] for chosen in blocks[-1]) + widths[column] >= width and len(blocks[-1]) > keys:
+            blocks.append(list(range(keys)))
+        blocks[-1].append(column)
+    return blocks
 
 
 def render_markdown(table: Table) -> str:
@@ -272,7 +278,7 @@ def escape_markdown(text: str) -> str:
 
 
 def render_latex(table: Table) -> str:
-    """A booktabs `tabular`, best in bold, ready to \\input; needs \\usepackage{booktabs}."""
+    """A booktabs `tabular`, best in bold, ready to \\input, or several, one below another, that fit a page each; needs booktabs."""
     layout = lay_out(table)
 
     def text(entry: Entry) -> str:
@@ -281,15 +287,27 @@ def render_latex(table: Table) -> str:
         shown += f" {{\\scriptsize {_latex(entry.spread)}}}" if entry.spread else ""
         return shown + (f" {{\\scriptsize ({_latex(entry.note)})}}" if entry.note else "")
 
-    needs = "needs \\usepackage{booktabs}; \\resizebox{\\linewidth}{!}{\\input{table}} of graphicx fits it to the page"
+    def length(entry: Entry) -> float:
+        return len(entry.text) + 2 * (entry.mark == "tied") + 0.8 * sum(len(part) + 2 for part in (entry.spread, entry.note) if part)
+
+    widths = [max([len(head), *(length(row[column]) for row in layout.body)]) + 3 for column, head in enumerate(layout.heads)]
+    blocks = _blocks(widths, layout.keys, LATEX_WIDTH)
+    parts = [(first, columns) for first in range(0, max(1, len(layout.body)), LATEX_ROWS) for columns in blocks]
+    needs = "needs \\usepackage{booktabs}"
+    if len(parts) > 1:
+        needs += f"; {len(parts)} parts, in \\footnotesize, each of which fits a page: keep those columns that you need"
     lines = [f"% {note}" for note in (needs, *layout.notes)]
-    lines += [f"\\begin{{tabular}}{{{'l' * layout.keys}{'r' * (len(layout.heads) - layout.keys)}}}", "\\toprule"]
-    lines += [" & ".join(_latex(title) for title in layout.heads) + " \\\\", "\\midrule"]
-    for position, row in enumerate(layout.body):
-        if position and table.rows[position].group != table.rows[position - 1].group:
-            lines.append("\\midrule")
-        lines.append(" & ".join(text(entry) for entry in row) + " \\\\")
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
+    for number, (first, columns) in enumerate(parts):
+        lines += ["", "\\bigskip", ""] if number else []
+        lines += ["{\\footnotesize"] if len(parts) > 1 else []
+        lines += [f"\\begin{{tabular}}{{{'l' * layout.keys}{'r' * (len(columns) - layout.keys)}}}", "\\toprule"]
+        lines += [" & ".join(_latex(layout.heads[column]) for column in columns) + " \\\\", "\\midrule"]
+        for position, row in list(enumerate(layout.body))[first : first + LATEX_ROWS]:
+            if position > first and table.rows[position].group != table.rows[position - 1].group:
+                lines.append("\\midrule")
+            lines.append(" & ".join(text(row[column]) for column in columns) + " \\\\")
+        lines += ["\\bottomrule", "\\end{tabular}" + ("}" if len(parts) > 1 else "")]
+    return "\n".join(lines) + "\n"
 
 
 LATEX = {
