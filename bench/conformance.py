@@ -25,7 +25,7 @@ from bench import audio, needs
 from bench.bitstream import Packer, entropy_pack, entropy_unpack, pack, unpack
 from bench.codec import Codec, Encoded, OperatingPoint, check_audio, nominal_bitrate
 from bench.datasets.specs import BUNDLED, open_dataset, parse_spec
-from bench.errors import Unavailable, UserError
+from bench.errors import Unavailable, UserError, headline
 from bench.latency import algorithmic_latency
 from bench.registry import codec_module
 
@@ -135,7 +135,7 @@ def _checked(name: str, rule: Callable[[], str]) -> Check:
 
 
 def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+    return headline(f"{type(error).__name__}: {error}")
 
 
 class _Trial:

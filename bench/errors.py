@@ -34,6 +34,12 @@ def _likeness(one: str, other: str) -> float:
     return difflib.SequenceMatcher(None, other, one).ratio()
 
 
+def headline(text: str) -> str:
+    """The first line of a message, and the next where it ends with a colon: load_state_dict() names there what is missing."""
+    lines = text.strip().splitlines() or [""]
+    return f"{lines[0]} {lines[1].strip()}" if len(lines) > 1 and lines[0].endswith(":") else lines[0]
+
+
 def listed(names: Sequence[str], most: int) -> str:
     """`'a', 'b' and 7 more`: the first `most` of many names."""
     more = f" and {len(names) - most} more" if len(names) > most else ""

@@ -16,7 +16,7 @@ def take(report: Path) -> None:
     """The leaderboard of the page, in light colours."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 1040}, color_scheme="light")
+        page = browser.new_page(viewport={"width": 1280, "height": 1090}, color_scheme="light")
         page.goto((report.resolve() / "index.html").as_uri())
         page.wait_for_selector("table tbody tr")
         page.evaluate("document.getElementById('leaderboard-title').scrollIntoView()")

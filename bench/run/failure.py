@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from bench.errors import headline
 from bench.metric import MetricFailure
 from bench.run.tasks import Failed
 
@@ -54,12 +55,9 @@ def attempt(function: Callable[..., R], *arguments: object, stage: str = "", mod
 
 def _text(error: BaseException) -> str:
     try:
-        lines = str(error).strip().splitlines()
+        return headline(str(error))[:_LONGEST]
     except BaseException:  # noqa: BLE001
         return "its message cannot be printed"
-    if len(lines) > 1 and lines[0].endswith(":"):  # as of load_state_dict(), which names what is missing in the next
-        lines[0] += f" {lines[1].strip()}"
-    return lines[0][:_LONGEST] if lines else ""
 
 
 def _own_line(error: BaseException, module: str) -> str:
