@@ -86,7 +86,7 @@ bench.charts = (() => {
     const shows = (point) => point.x >= across.low && point.x <= across.high && point.y >= y.low && point.y <= y.high;
     const dots = series.flatMap((each) => each.points.filter(shows).map((point) => ({ point, x: across.at(point.x), y: y.at(point.y), node: dot(each, point, across.at(point.x), y.at(point.y)) })));
     inside.append(...dots.map((each) => each.node));
-    if (labelled) inside.append(...directLabels(series, shows, (p) => [across.at(p.x), y.at(p.y)], width - right));
+    if (labelled) inside.append(...directLabels(series, dots, (p) => [across.at(p.x), y.at(p.y)], { left, right: width, top: 0, bottom: height - bottom }));
     reach(root, dots, width);
     if (onzoom) brush(root, { left, right: width - right, top, bottom: height - bottom, width }, ([x1, x2], [y1, y2]) => onzoom({ x: [across.value(x1), across.value(x2)], y: [y.value(y2), y.value(y1)] }));
     return root;
@@ -100,19 +100,20 @@ bench.charts = (() => {
     });
   }
 
-  // The name of a series beside its last point, where no other name stands.
-  function directLabels(series, shows, place, edge) {
-    const taken = [];
+  // The name of a series beside its last point, on the first side where neither a dot nor another name stands.
+  function directLabels(series, dots, place, frame) {
+    const taken = dots.map(({ x, y }) => [x - 4, y - 4, x + 4, y + 4]);
+    const free = (box) => box[0] >= frame.left && box[2] <= frame.right && box[1] >= frame.top && box[3] <= frame.bottom
+      && !taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3]);
     return series.flatMap((each) => {
-      const last = each.points.filter(shows).at(-1);
+      const last = each.points.filter((point) => dots.some((dot) => dot.point === point)).at(-1);
       if (!last) return [];
       const [x, y] = place(last);
-      const length = 5.4 * each.label.length;
-      const left = x + 8 + length > edge ? x - 8 - length : x + 8;
-      const box = [left, y - 6, left + length, y + 6];
-      if (taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3])) return [];
+      const length = 5.6 * each.label.length;
+      const box = [[x + 8, y], [x - 8 - length, y], [x - length / 2, y - 12], [x - length / 2, y + 12]].map(([left, middle]) => [left, middle - 6, left + length, middle + 6]).find(free);
+      if (!box) return [];
       taken.push(box);
-      return [svg("text", { class: "direct", x: left, y: y + 3.5, fill: each.colour }, each.label)];
+      return [svg("text", { class: "direct", x: box[0], y: box[1] + 9.5, fill: each.colour }, each.label)];
     });
   }
 
@@ -209,7 +210,7 @@ bench.charts = (() => {
     const [originals, copies] = [root, copy].map((each) => [each, ...each.querySelectorAll("*")]);
     copies.forEach((node, number) => {
       const style = getComputedStyle(originals[number]);
-      for (const name of ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity", "font-size", "font-family"]) node.style.setProperty(name, style.getPropertyValue(name));
+      for (const name of ["fill", "stroke", "stroke-width", "paint-order", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity", "font-size", "font-family"]) node.style.setProperty(name, style.getPropertyValue(name));
       for (const name of ["tabindex", "role", "class"]) node.removeAttribute(name);
     });
     const { width, height } = root.viewBox.baseVal;
