@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ARROW = {True: "↑", False: "↓"}
 MISSING = "–"
-LATEX_WIDTH, LATEX_ROWS = 84, 45  # characters of \\footnotesize and lines that a page of the class article holds
+LATEX_WIDTH, LATEX_ROWS = 84, 45  # characters of \footnotesize and lines that a page of the class article holds
 _SHOWN_REASONS = 3
 SKEWED = 0.2  # of the shorter half: an interval more uneven than that is shown by its bounds
 
