@@ -128,6 +128,8 @@ def report(
 
     The page (index.html, which opens from the file system), tables as Markdown, CSV and LaTeX, figures as SVG, PDF and PNG.
     """
+    # Products of matrices are many and small here: threads of a library would wait for each other longer than they work.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from bench.report.build import build
 
     print(build(runs, out or Path("reports") / runs[0].name, figures))
