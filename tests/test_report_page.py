@@ -423,7 +423,7 @@ def test_arrow_keys_lead_from_point_to_point(page: Any) -> None:
 
 
 def test_charts_are_saved_and_shown_alone_in_a_frame(browser: Any, page: Any, index: Path) -> None:
-    show(page, "curves", hidden="slime")
+    show(page, "curves", classical=1, hidden="slime")
     figure = page.locator("#curves figure").first
     figure.locator("summary").click()
     for kind, start in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
@@ -433,6 +433,7 @@ def test_charts_are_saved_and_shown_alone_in_a_frame(browser: Any, page: Any, in
         content = saved.value.path().read_bytes()
         assert content.startswith(start)
         assert len(content) > 1500
+        assert kind == "PNG" or b">fixed<" in content  # the lines have their names in the file
         assert kind == "PNG" or b"stroke: rgb(" in content  # colours are in the file, not in the page's style sheet
     figure.get_by_role("button", name="Embed").click()
     code = page.get_by_role("dialog").inner_text()
@@ -441,7 +442,8 @@ def test_charts_are_saved_and_shown_alone_in_a_frame(browser: Any, page: Any, in
         other.goto(link)
         other.wait_for_selector(".dot")
         assert other.locator(".chart:visible").count() == 1
-        assert other.locator(".dot:visible").count() == 4
+        assert other.locator(".dot:visible").count() == 6
+        assert other.locator(".codec-legend").inner_text().split("\n")[0] == "fixed"
         assert not other.locator(".masthead, .tabs, h2").first.is_visible()
 
 

@@ -87,6 +87,7 @@ bench.charts = (() => {
     const dots = series.flatMap((each) => each.points.filter(shows).map((point) => ({ point, x: across.at(point.x), y: y.at(point.y), node: dot(each, point, across.at(point.x), y.at(point.y)) })));
     inside.append(...dots.map((each) => each.node));
     if (labelled) inside.append(...directLabels(series, dots, (p) => [across.at(p.x), y.at(p.y)], { left, right: width, top: 0, bottom: height - bottom }));
+    if (!labelled && series.length > 1) root.append(names(series, left, height));
     reach(root, dots, width);
     if (onzoom) brush(root, { left, right: width - right, top, bottom: height - bottom, width }, ([x1, x2], [y1, y2]) => onzoom({ x: [across.value(x1), across.value(x2)], y: [y.value(y2), y.value(y1)] }));
     return root;
@@ -98,6 +99,13 @@ bench.charts = (() => {
       class: "dot", d: bench.markerPath(marker, series.small ? 2.6 : 4.2), transform: `translate(${x} ${y})`, stroke: series.colour,
       fill: marker === "cross" ? "none" : series.colour, tabindex: -1, role: "link", "aria-label": point.lines.join(", "),
     });
+  }
+
+  // What the legend says, for a file of the chart alone: below it, where the page does not show.
+  function names(series, left, height) {
+    const at = (number) => `translate(${left + 130 * (number % 3)} ${height + 12 + 16 * Math.floor(number / 3)})`;
+    return svg("g", { class: "names", "data-height": 8 + 16 * Math.ceil(series.length / 3) }, series.map((each, number) => svg("g", { transform: at(number) },
+      svg("path", { d: bench.markerPath(each.marker, 4.2), fill: each.marker === "cross" ? "none" : each.colour, stroke: each.colour }), svg("text", { x: 10, y: 4 }, each.label))));
   }
 
   // The name of a series beside its last point, on the first side where neither a dot nor another name stands.
@@ -199,7 +207,7 @@ bench.charts = (() => {
   }
 
   function legend(entries, hidden, onToggle) {
-    return bench.el("ul", { class: "codec-legend", "aria-label": "What is drawn" }, entries.map((entry) =>
+    return bench.el("ul", { class: `codec-legend ${bench.address.embedded === null ? "" : "only"}`, "aria-label": "What is drawn" }, entries.map((entry) =>
       bench.el("li", {}, bench.el("button", { type: "button", "aria-pressed": String(!hidden.has(entry.label)), onclick: () => onToggle(entry.label) },
         bench.marker(entry), bench.el("span", { dir: "auto" }, entry.label)))));
   }
@@ -213,7 +221,9 @@ bench.charts = (() => {
       for (const name of ["fill", "stroke", "stroke-width", "paint-order", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity", "font-size", "font-family"]) node.style.setProperty(name, style.getPropertyValue(name));
       for (const name of ["tabindex", "role", "class"]) node.removeAttribute(name);
     });
-    const { width, height } = root.viewBox.baseVal;
+    const { width } = root.viewBox.baseVal;
+    const height = root.viewBox.baseVal.height + Number(root.querySelector(".names")?.dataset.height ?? 0);
+    copy.setAttribute("viewBox", `0 0 ${width} ${height}`);
     copy.setAttribute("width", width);
     copy.setAttribute("height", height);
     copy.prepend(svg("title", {}, root.getAttribute("aria-label")), svg("rect", { width, height, fill: getComputedStyle(document.body).backgroundColor }));
