@@ -121,7 +121,7 @@ def save(figure: Figure, folder: Path, name: str) -> None:
         FigureCanvasSVG(figure).print_svg(folder / f"{name}.svg", metadata={"Date": None})
         FigureCanvasPdf(figure).print_pdf(folder / f"{name}.pdf", metadata={"CreationDate": None})
         figure.set_dpi(DPI)
-        FigureCanvasAgg(figure).print_png(folder / f"{name}.png")
+        FigureCanvasAgg(figure).print_png(folder / f"{name}.png", pil_kwargs={"compress_level": 1})
 
 
 def remove(folder: Path, name: str) -> None:
@@ -200,26 +200,23 @@ def _linestyle(dashes: str) -> Any:
 
 def fonts_for(text: str) -> list[str]:
     """matplotlib's own font, then installed ones for the characters of `text` that it lacks, those first that have most of them."""
-    from matplotlib import font_manager
+    from matplotlib.font_manager import fontManager
 
-    own = font_manager.fontManager.findfont("DejaVu Sans")
-    names, missing = ["DejaVu Sans"], {*map(ord, text)} - _characters(own)
-    having = {
-        font.name: missing & _characters(font.fname)
-        for font in font_manager.fontManager.ttflist
-        if missing and not font.name.startswith("Last Resort")  # whose glyphs are frames that name a script
-    }
+    names = ["DejaVu Sans"]
+    missing = set() if text.isascii() else {*map(ord, text)} - _characters(names[0])
+    others = {font.name for font in fontManager.ttflist if not font.name.startswith("Last Resort")}  # whose glyphs name a script
+    having = {name: missing & _characters(name) for name in sorted(others) if missing}
     while missing and (name := max(having, key=lambda name: len(having[name] & missing))) and having[name] & missing:
         names.append(name)
         missing -= having[name]
     return names
 
 
-def _characters(path: str) -> set[int]:
+def _characters(name: str) -> set[int]:
     """Code points for which a font has a glyph."""
-    from matplotlib.font_manager import get_font
+    from matplotlib.font_manager import FontProperties, fontManager, get_font
 
-    return {*get_font(path).get_charmap()}
+    return {*get_font(fontManager.findfont(FontProperties(name))).get_charmap()}
 
 
 def _escape(text: str) -> str:
@@ -228,9 +225,9 @@ def _escape(text: str) -> str:
     Names may hold a dollar sign, which would start a formula, or an underscore in front, which would hide them from the legend.
     """
     import matplotlib as mpl
-    from matplotlib.font_manager import FontProperties, fontManager
 
-    known = set().union(*(_characters(fontManager.findfont(FontProperties(name))) for name in mpl.rcParams["font.family"]))
-    text = "".join(character if ord(character) in known else f"U+{ord(character):04X} " for character in text).strip()
+    if not text.isascii():
+        known = set().union(*map(_characters, mpl.rcParams["font.family"]))
+        text = "".join(character if ord(character) in known else f"U+{ord(character):04X} " for character in text).strip()
     escaped = text.replace("$", r"\$")
     return f"\u200b{escaped}" if escaped.startswith("_") else escaped
