@@ -27,14 +27,14 @@ KINDS = ("fixed", "dynamic", "classical", "dynamic")
 class Design:
     """Points, data and metrics of one run, and what its report may cost.
 
+    points      of each codec
     metrics     those of tests.runs, then copies of them with noise of their own, as many as are asked for
     scopes      parts that the page tells apart, with the whole: data sets, or else the languages of tests.runs
     listening   utterances with audio
     cpu_s, peak_mb, page_mb, open_s, sort_ms   the most that it may take
     """
 
-    codecs: int
-    points: int
+    points: tuple[int, ...]
     utterances: int
     speakers: int
     metrics: int = len(METRICS)
@@ -48,9 +48,9 @@ class Design:
 
 
 DESIGNS = {
-    "default": Design(codecs=6, points=2, utterances=96, speakers=14, metrics=8, listening=30, cpu_s=5.0),
-    "wide": Design(codecs=50, points=3, utterances=400, speakers=60, metrics=60, data_sets=5, cpu_s=60.0),
-    "long": Design(codecs=10, points=4, utterances=5000, speakers=200, cpu_s=30.0),
+    "default": Design(points=(1, 1, 1, 4, 1, 3, 1, 1), utterances=96, speakers=14, metrics=8, listening=30, cpu_s=5.0),
+    "wide": Design(points=(3,) * 50, utterances=400, speakers=60, metrics=60, data_sets=5, cpu_s=60.0),
+    "long": Design(points=(4,) * 10, utterances=5000, speakers=200, cpu_s=30.0),
 }
 
 
@@ -70,8 +70,7 @@ def measure(name: str, design: Design, folder: Path) -> None:
     run = make_design(design, folder / "run")
     records = pd.read_parquet(run / "records.parquet", columns=["codec"])
     scopes = 1 + (design.data_sets if design.data_sets > 1 else 3)
-    points = design.codecs * design.points
-    print(f"{name}: {len(records)} records, {points} points and the original, {design.metrics} metrics, {scopes} scopes")
+    print(f"{name}: {len(records)} records, {sum(design.points)} points and the original, {design.metrics} metrics, {scopes} scopes")
     index = folder / "report" / "index.html"
     cpu_s, peak_mb = _command([sys.executable, "-m", "bench", "report", str(run), "--out", str(index.parent)])
     _tell("bench report, CPU", cpu_s, "s", design.cpu_s)
@@ -90,8 +89,8 @@ def make_design(design: Design, folder: Path) -> Path:
     codecs: Codecs = {
         "reference": ("ceiling", {"original": (0.0, 0)}),
         **{
-            f"codec_{n}": (KINDS[n % 4], {f"{12.5 * 2**p:g}hz": (12.5 * 2**p + n, 1) for p in range(design.points)})
-            for n in range(design.codecs)
+            f"codec_{n}": (KINDS[n % 4], {f"{12.5 * 2**p:g}hz": (12.5 * 2**p + n, 1) for p in range(points)})
+            for n, points in enumerate(design.points)
         },
     }
     records = synthetic_records(design.utterances, design.speakers, codecs=codecs)
