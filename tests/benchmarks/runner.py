@@ -12,7 +12,7 @@ import resource
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import soundfile
@@ -23,10 +23,11 @@ from bench import audio
 from bench.metric import NotApplicable
 from bench.registry import Registry
 from bench.run import session
-from bench.run.engine import Engine, LocalEngine, SerialEngine
+from bench.run.engine import Engine, LocalEngine, SerialEngine, open_engine
 from bench.run.session import Options
 from bench.suite import Suite, load_suite
 
+E = TypeVar("E", bound=Engine)
 SUITE = """
 name: overhead
 datasets: [bundled]
@@ -116,7 +117,7 @@ def run(suite: Suite, folder: Path, engine: Engine) -> tuple[float, float]:
     return cpu_s() - cpu, time.perf_counter() - wall
 
 
-def warmed(suite: Suite, folder: Path, engine: LocalEngine) -> LocalEngine:
+def warmed(suite: Suite, folder: Path, engine: E) -> E:
     """The engine, once every worker has loaded everything."""
     for number in range(2):
         run(suite, folder / f"warm{number}" / "run", engine)
@@ -193,7 +194,7 @@ def main() -> None:
         print(f"CPU per utterance, runner / bare loop (at most 1.10): {cpu / bare:.3f}")
         walls = []
         for jobs in (1, 2):
-            engine = warmed(suite, folder / f"w{jobs}", LocalEngine([], jobs))
+            engine = warmed(suite, folder / f"w{jobs}", open_engine("local", "cpu", jobs=jobs))
             walls.append(run(suite, folder / f"{jobs}" / "run", engine)[1])
             engine.close()
         print(f"throughput, two workers / one (at least 1.8): {walls[0] / walls[1]:.2f}")
