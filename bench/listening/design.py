@@ -13,7 +13,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
-import jinja2
 import numpy as np
 import pandas as pd
 import soundfile
@@ -24,7 +23,8 @@ from bench.analysis.grid import Point
 from bench.errors import UserError, listed, unknown
 from bench.files import read_json, write_json, write_text
 from bench.report.build import ASSETS as REPORT_ASSETS
-from bench.report.leaderboard import STYLE, script
+from bench.report.build import with_files
+from bench.report.leaderboard import STYLE, rendered, script
 from bench.report.merge import Merged, merge
 
 Kind = Literal["abx", "mushra", "preference"]
@@ -143,8 +143,7 @@ def lowpass(samples: np.ndarray, sample_rate: int, cutoff_hz: float) -> np.ndarr
 def _files(merged: Merged) -> dict[Point, dict[tuple[str, str], Path]]:
     """Of each point, the decoded audio that is there, by (data set, utterance)."""
     files: dict[Point, dict[tuple[str, str], Path]] = {point: {} for point in merged.points}
-    kept = merged.records[(merged.records["audio_file"] != "") & (merged.records["sample_rate"] > 0)]
-    for row in kept[["codec", "point", "dataset", "utterance", "audio_file"]].itertuples(index=False):
+    for row in with_files(merged.records)[["codec", "point", "dataset", "utterance", "audio_file"]].itertuples(index=False):
         if (row.codec, row.point) in files and (path := Path(row.audio_file)).is_file():
             files[row.codec, row.point][row.dataset, row.utterance] = path
     return files
@@ -302,8 +301,6 @@ def _write_page(
         write_text(folder / "assets" / name, (place / name).read_text(encoding="utf-8"))
     facts = {"id": test_id, "kind": design.kind, "seed": design.seed, "sample_rate": sample_rate}
     write_text(folder / "data/test.js", script("test", {**facts, "trials": trials, "training": training}))
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((ASSETS / "index.html.j2").read_text(encoding="utf-8"))
     shown = {
         "id": test_id,
         "kind": design.kind,
@@ -315,7 +312,7 @@ def _write_page(
         "scripts": list(scripts),
         "styles": list(styles),
     }
-    write_text(folder / "index.html", template.render(shown))
+    write_text(folder / "index.html", rendered(ASSETS / "index.html.j2", **shown))
 
 
 def _told(design: Design, out: Path, trials: int, anchors: Sequence[int], needed: str, long: int) -> str:

@@ -115,7 +115,7 @@ def _write_figures(merged: Merged, table: Table, curves: Curves, folder: Path, a
 
 def _listening(records: pd.DataFrame, metrics: Mapping[str, MetricInfo]) -> list[tuple[str, str]]:
     """The utterances with audio to hear, at most MAX_LISTENING: the worst of each metric and point in turn."""
-    heard = _with_files(records)
+    heard = with_files(records)
     heard = heard[heard["kind"] != "ceiling"]
     orders: list[Iterable[tuple[str, str]]] = []
     for name, info in metrics.items():
@@ -128,14 +128,14 @@ def _listening(records: pd.DataFrame, metrics: Mapping[str, MetricInfo]) -> list
     return list(dict.fromkeys(itertools.chain(in_turn, everything)))[:MAX_LISTENING]
 
 
-def _with_files(records: pd.DataFrame) -> pd.DataFrame:
+def with_files(records: pd.DataFrame) -> pd.DataFrame:
     """Those that were decoded; of a codec that failed or was refused files may lie there that count for nothing."""
     return records[(records["audio_file"] != "") & (records["sample_rate"] > 0)]
 
 
 def _with_audio(records: pd.DataFrame, unit: tuple[str, str], points: Sequence[tuple[str, str]]) -> dict[int, str]:
     """Point number -> suffix of the audio file, for the points at which the utterance can be heard."""
-    rows = _with_files(records[(records["dataset"] == unit[0]) & (records["utterance"] == unit[1])])
+    rows = with_files(records[(records["dataset"] == unit[0]) & (records["utterance"] == unit[1])])
     place = {point: number for number, point in enumerate(points)}
     return {
         place[codec, point]: Path(audio_file).suffix
@@ -146,7 +146,7 @@ def _with_audio(records: pd.DataFrame, unit: tuple[str, str], points: Sequence[t
 
 def _write_media(records: pd.DataFrame, point: int, heard: Mapping[tuple[str, str], int], out: Path) -> None:
     """Audio and drawings of the utterances to hear at one point, under their numbers: ids may hold what no file name can."""
-    for row in _with_files(records).itertuples():
+    for row in with_files(records).itertuples():
         unit = heard.get((str(row.dataset), str(row.utterance)))
         source = Path(str(row.audio_file))
         if unit is None or not source.is_file():

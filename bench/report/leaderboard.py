@@ -102,8 +102,9 @@ def utterance_index(records: pd.DataFrame, seed: int) -> tuple[list[tuple[str, s
     """
     units = records.drop_duplicates(["dataset", "utterance"])
     told = {name: [_text(value) for value in units[name]] for name in ("dataset", "utterance", "speaker", "language", "text")}
-    clusters = [np.full(len(units), -1) for _ in _scope_values(records)]
-    for (kind, value), own in zip(_scope_values(records), clusters, strict=True):
+    scopes = _scope_values(records)
+    clusters = [np.full(len(units), -1) for _ in scopes]
+    for (kind, value), own in zip(scopes, clusters, strict=True):
         there = np.ones(len(units), dtype=bool) if kind == "all" else (units[kind].astype(str) == value).to_numpy()
         own[there] = clustering(units[there], seed)
     pairs = list(zip(units["dataset"], units["utterance"], strict=True))
@@ -144,15 +145,16 @@ def _counts(records: pd.DataFrame, info: MetricInfo) -> list[list[float | None]]
 
 def render_leaderboard(data: Mapping[str, Any]) -> str:
     """index.html; the data and the code stand in files beside it."""
-    return _rendered(TEMPLATE, title=data["title"], description=data["description"], scripts=SCRIPTS, style=STYLE)
+    return rendered(TEMPLATE, title=data["title"], description=data["description"], scripts=SCRIPTS, style=STYLE)
 
 
 def figures_page(names: Sequence[str], more: int = 0, left_out: Sequence[str] = ()) -> str:
     """figures/index.html: every figure, with its files to take away; how many `more` there can be; the metrics that are `left_out`."""
-    return _rendered(TEMPLATE.with_name("figures.html.j2"), names=names, more=more, left_out=left_out, style=STYLE)
+    return rendered(TEMPLATE.with_name("figures.html.j2"), names=names, more=more, left_out=left_out, style=STYLE)
 
 
-def _rendered(template: Path, **values: Any) -> str:
+def rendered(template: Path, **values: Any) -> str:
+    """A page from its template, `values` escaped; one that is lacking is an error."""
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)

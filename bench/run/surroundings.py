@@ -19,7 +19,7 @@ class Surroundings:
     folder: Path = field(default_factory=Path.cwd)
     dtype: torch.dtype = field(default_factory=torch.get_default_dtype)
     threads: int = field(default_factory=torch.get_num_threads)
-    generator: Any = field(default_factory=lambda: torch if torch.cuda.is_available() else torch.default_generator)
+    generator: Any = field(default_factory=lambda: torch if torch.accelerator.is_available() else torch.default_generator)
     random_state: tuple[Any, ...] = field(default_factory=lambda: (random.getstate(), np.random.get_state(), torch.get_rng_state()))
 
     def put_back(self, seed: int) -> None:
