@@ -151,18 +151,7 @@ def pack(encoded: Encoded, own: Layout | None = None) -> Packed:
     own   the layout that the codec has at this point for any audio (`Packer` knows it); where the stream's own differs, its header is
           counted; None takes the stream's own for it, as where there is no other utterance to tell it from
     """
-    layout, is_own = _chosen_layout(encoded, own)
-    bits = _BitWriter()
-    plan = _write_lengths(bits, encoded, layout, is_own)
-    for stream, shape, span in zip(encoded.streams, layout.streams, plan.spans, strict=True):
-        bits.write(_side_symbols(stream, shape, span), shape.side_alphabet)
-    bits_side = bits.length + (0 if is_own else 8 * len(_header(layout)))
-    before_tokens = bits.length
-    for stream in encoded.streams:
-        for row, size in zip(stream.tokens.tolist(), stream.codebook_sizes, strict=True):
-            bits.write(row, size)
-    packets = b"".join(encoded.packets)
-    return Packed(_sealed(layout, bits.to_bytes() + packets), bits.length - before_tokens + 8 * len(packets), bits_side)
+    return _packed(_content(encoded, own))
 
 
 def unpack(data: bytes) -> Encoded:
@@ -197,28 +186,13 @@ def entropy_pack(encoded: Encoded, own: Layout | None = None) -> Packed:
     and counts with a prior of 1/2 (Krichevsky and Trofimov 1981): a short utterance gains little and loses little. Packets are
     already entropy-coded and stay as they are, as do the lengths. A size to be reported, not a format to be stored.
     """
-    import constriction
+    return _entropy_packed(_content(encoded, own))
 
-    layout, is_own = _chosen_layout(encoded, own)
-    lengths = _BitWriter()
-    plan = _write_lengths(lengths, encoded, layout, is_own)
-    side, tokens = [], []
-    for stream, shape, span in zip(encoded.streams, layout.streams, plan.spans, strict=True):
-        side.append(_adaptive_bits(_side_symbols(stream, shape, span), shape.side_alphabet, use_previous=True))
-        for row, size in zip(stream.tokens.tolist(), stream.codebook_sizes, strict=True):
-            tokens.append(_adaptive_bits(row, size, use_previous=False))
-    coded_bits = np.concatenate([np.zeros(0, np.int32), *(coded for coded, _ in side + tokens)])
-    probabilities = np.concatenate([np.zeros(0), *(probability for _, probability in side + tokens)])
-    coder = constriction.stream.queue.RangeEncoder()
-    if len(coded_bits):
-        coder.encode(coded_bits, constriction.stream.model.Bernoulli(perfect=False), probabilities)
-    words = coder.get_compressed().astype("<u4").tobytes()
-    packets = b"".join(encoded.packets)
-    # what the coder spends on durations is their share of the information: the words hold both
-    bits_durations = round(sum(float(-np.log2(np.where(coded == 1, p, 1 - p)).sum()) for coded, p in side))
-    bits_side = lengths.length + bits_durations + (0 if is_own else 8 * len(_header(layout)))
-    data = _sealed(layout, lengths.to_bytes() + words + packets)
-    return Packed(data, 8 * (len(words) + len(packets)) - bits_durations, bits_side)
+
+def pack_both(encoded: Encoded, own: Layout | None = None) -> tuple[Packed, Packed]:
+    """`pack` and `entropy_pack`."""
+    content = _content(encoded, own)
+    return _packed(content), _entropy_packed(content)
 
 
 def entropy_unpack(data: bytes) -> Encoded:
@@ -283,13 +257,73 @@ class Packer:
     def pack(self, encoded: Encoded, point: OperatingPoint) -> Packed:
         return pack(encoded, self.layout(point))
 
-    def entropy_pack(self, encoded: Encoded, point: OperatingPoint) -> Packed:
-        return entropy_pack(encoded, self.layout(point))
+    def pack_both(self, encoded: Encoded, point: OperatingPoint) -> tuple[Packed, Packed]:
+        return pack_both(encoded, self.layout(point))
 
     def is_paid(self, data: bytes, point: OperatingPoint) -> bool:
         """Whether the header of a packed stream was counted, or is the one that this codec has for any audio."""
         layout, bits = _opened(data)
         return bool(bits.number(0, 1)) or layout == self.layout(point)
+
+
+# --- content ------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What a bitstream has to tell, however its bits are spent.
+
+    header_bits   that are counted
+    side, rows    symbols and their alphabet: durations, of each stream; tokens, of each codebook
+    """
+
+    layout: Layout
+    header_bits: int
+    lengths: _BitWriter
+    side: Sequence[tuple[list[int], int]]
+    rows: Sequence[tuple[list[int], int]]
+    packets: bytes
+
+
+def _content(encoded: Encoded, own: Layout | None) -> _Content:
+    layout, is_own = _chosen_layout(encoded, own)
+    lengths = _BitWriter()
+    plan = _write_lengths(lengths, encoded, layout, is_own)
+    side: list[tuple[list[int], int]] = []
+    rows: list[tuple[list[int], int]] = []
+    for stream, shape, span in zip(encoded.streams, layout.streams, plan.spans, strict=True):
+        side.append((_side_symbols(stream, shape, span), shape.side_alphabet))
+        rows += zip(stream.tokens.tolist(), stream.codebook_sizes, strict=True)
+    header_bits = 0 if is_own else 8 * len(_header(layout))
+    return _Content(layout, header_bits, lengths, side, rows, b"".join(encoded.packets))
+
+
+def _packed(content: _Content) -> Packed:
+    bits = _BitWriter(content.lengths)
+    for symbols, size in content.side:
+        bits.write(symbols, size)
+    bits_side = bits.length
+    for symbols, size in content.rows:
+        bits.write(symbols, size)
+    data = _sealed(content.layout, bits.to_bytes() + content.packets)
+    return Packed(data, bits.length - bits_side + 8 * len(content.packets), bits_side + content.header_bits)
+
+
+def _entropy_packed(content: _Content) -> Packed:
+    import constriction
+
+    side = [_adaptive_bits(symbols, size, use_previous=True) for symbols, size in content.side]
+    coded = [*side, *(_adaptive_bits(symbols, size, use_previous=False) for symbols, size in content.rows)]
+    coder = constriction.stream.queue.RangeEncoder()
+    if any(len(bits) for bits, _ in coded):
+        bits, probabilities = (np.concatenate(parts) for parts in zip(*coded, strict=True))
+        coder.encode(bits, constriction.stream.model.Bernoulli(perfect=False), probabilities)
+    words = coder.get_compressed().astype("<u4").tobytes()
+    # what the coder spends on durations is their share of the information: the words hold both
+    bits_durations = round(sum(float(-np.log2(np.where(bits == 1, p, 1 - p)).sum()) for bits, p in side if len(bits)))
+    data = _sealed(content.layout, content.lengths.to_bytes() + words + content.packets)
+    bits_tokens = 8 * (len(words) + len(content.packets)) - bits_durations
+    return Packed(data, bits_tokens, content.lengths.length + bits_durations + content.header_bits)
 
 
 # --- header -------------------------------------------------------------------------------------------------------------------
@@ -637,9 +671,9 @@ def _block_bits(count: int, size: int) -> int:
 class _BitWriter:
     """Symbols of any alphabet, `_BLOCK` at a time as the digits of one number."""
 
-    def __init__(self) -> None:
-        self.blocks: list[str] = []
-        self.length = 0
+    def __init__(self, begun: _BitWriter | None = None) -> None:
+        self.blocks: list[str] = list(begun.blocks) if begun else []
+        self.length: int = begun.length if begun else 0
 
     def number(self, value: int, width: int) -> int:
         assert 0 <= value < 1 << width
@@ -733,8 +767,9 @@ def _adaptive_bits(symbols: Sequence[int], size: int, use_previous: bool) -> tup
         # counts so far at the node: what came before in the same context, found by sorting, in time order, by node and context
         group = context << depth | node
         order = np.argsort(group, kind="stable")
-        starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-        lengths = np.diff(starts, append=count)
+        grouped = group[order]
+        starts = np.flatnonzero(np.concatenate([[True], grouped[1:] != grouped[:-1]]))
+        lengths = np.concatenate([starts[1:], [count]]) - starts
         ones = np.cumsum(bit[order]) - bit[order]
         seen, seen_ones = np.empty(count), np.empty(count)
         seen[order] = np.arange(count) - np.repeat(starts, lengths)
@@ -748,7 +783,7 @@ def _adaptive_bits(symbols: Sequence[int], size: int, use_previous: bool) -> tup
 
 def _leaves(node: Any, level: int, size: int) -> Any:
     """Symbols below `size` whose path starts with `node`, `level` bits above the leaves; an int, or an array of them."""
-    return np.clip(size - (node << level), 0, 1 << level)
+    return np.minimum(np.maximum(size - (node << level), 0), 1 << level)
 
 
 class _AdaptiveReader:

@@ -56,9 +56,11 @@ class Stream:
             raise ValueError(f"tokens must be int64 [N_q, F], got {self.tokens.dtype} {list(self.tokens.shape)}")
         if len(self.codebook_sizes) != self.tokens.shape[0]:
             raise ValueError(f"{len(self.codebook_sizes)} codebook sizes for {self.tokens.shape[0]} codebooks")
-        for row, size in zip(self.tokens, self.codebook_sizes, strict=True):
-            if row.numel() and not (0 <= int(row.min()) and int(row.max()) < size):
-                raise ValueError(f"token outside 0..{size - 1}")
+        if self.tokens.numel():
+            lowest, highest = (each.tolist() for each in self.tokens.aminmax(dim=1))
+            for low, high, size in zip(lowest, highest, self.codebook_sizes, strict=True):
+                if not 0 <= low <= high < size:
+                    raise ValueError(f"token outside 0..{size - 1}")
         if self.durations is not None:
             if self.durations.shape != self.tokens.shape[1:] or self.durations.dtype != torch.int64:
                 got = f"{self.durations.dtype} {list(self.durations.shape)}"

@@ -21,7 +21,7 @@ from bench.checkpoint import sha256
 from bench.codec import Codec, Encoded, OperatingPoint, check_audio
 from bench.datasets.specs import open_dataset, parse_spec
 from bench.errors import Unavailable, UserError, unknown
-from bench.files import plain_name, read_json, write_atomically, write_json, write_text
+from bench.files import plain_name, read_json, write_bytes, write_json, write_text
 from bench.listeners import Columns, read_ratings, write_manifests
 from bench.plugins import is_own
 from bench.recordings import TABLES
@@ -320,7 +320,7 @@ def encode_file(
     stated = Path(name).name if name.endswith(".py") else name  # where it lies is nobody else's business
     header = json.dumps({"codec": stated, "checkpoint": checkpoint}).encode()
     data = _CODEC_FILE + len(header).to_bytes(4, "big") + header + packed.data
-    write_atomically(target, lambda path: path.write_bytes(data))
+    write_bytes(target, data)
     seconds = len(samples) / sample_rate
     print(
         f"{target}: {packed.bits_counted / seconds / 1000:.3g} kbps over {seconds:.2f} s "

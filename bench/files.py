@@ -33,7 +33,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
     A file that shares its content by a hard link keeps that content. UserError where the disk takes no more.
     """
-    partial = path.parent / f"{PARTIAL}{secrets.token_hex(8)}{path.suffix}"
+    partial = path.with_name(f"{PARTIAL}{secrets.token_hex(8)}{path.suffix}")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -73,8 +73,12 @@ def plain_name(text: str) -> str:
     return re.sub(r"^[^A-Za-z0-9]+", "", re.sub(r"[^A-Za-z0-9._-]+", "-", text))[:_MAX_NAME] or "suite"
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    write_atomically(path, lambda partial: partial.write_bytes(data))
+
+
 def write_text(path: Path, text: str) -> None:
-    write_atomically(path, lambda partial: partial.write_bytes(text.encode("utf-8", "backslashreplace")))
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

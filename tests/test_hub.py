@@ -176,16 +176,16 @@ def test_a_larger_sample_adds_the_difference_of_the_same_commit(server, tmp_path
 def test_a_killed_fetch_goes_on_where_it_was(server, tmp_path, monkeypatch):
     written: list[Path] = []
 
-    def killed(path: Path, write: Any) -> None:
+    def killed(path: Path, content: bytes) -> None:
         if len(written) == 10:
             raise KeyboardInterrupt
         written.append(path)
-        hub_write(path, write)
+        hub_write(path, content)
 
-    hub_write = hub.write_atomically
+    hub_write = hub.write_bytes
     spec = parse_spec("librispeech/test-clean")
     with monkeypatch.context() as patch:
-        patch.setattr(hub, "write_atomically", killed)
+        patch.setattr(hub, "write_bytes", killed)
         with pytest.raises(KeyboardInterrupt):
             open_dataset(spec, tmp_path, seed=0)
     (need,) = needs(spec, tmp_path)

@@ -31,7 +31,7 @@ from bench.run import store as store_module
 from bench.run.columns import Chunk, merge, to_table
 from bench.run.index import hash_of
 from bench.run.journal import Addition
-from bench.run.store import POINTS, RECORDS, RUN, SCHEMA, Store, audio_name, read_points, read_run, stream_name
+from bench.run.store import POINTS, RECORDS, RUN, SCHEMA, Store, file_names, read_points, read_run
 from tests.damage import DAMAGE, another_shape, cut, empty, folder_in_its_place, no_text
 from tests.runs import synthetic_records, write_run
 
@@ -334,7 +334,7 @@ _TEXT = st.text(st.characters(exclude_categories=()), max_size=300)
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(_TEXT, _TEXT, _TEXT, _TEXT), min_size=2, max_size=2, unique=True))
 def test_no_two_utterances_share_a_file_on_any_file_system(labels) -> None:
-    paths = [audio_name("0123456789abcdef01234567", *each) for each in labels]
+    paths = [file_names("0123456789abcdef01234567", *each)[0] for each in labels]
     assert len({unicodedata.normalize("NFD", path).casefold() for path in paths}) == 2
     for path in paths:
         assert len(path.encode()) <= 200
@@ -347,12 +347,12 @@ def test_no_two_utterances_share_a_file_on_any_file_system(labels) -> None:
 
 def test_a_name_keeps_letters_of_any_script_and_the_head_of_its_key() -> None:
     texts = ("你好", "世界", "a/b", "a_b", "हिन्दी", "A", "a")
-    names = [audio_name("0123456789abcdef01234567", "toy", "40hz", "set", text) for text in texts]
+    names = [file_names("0123456789abcdef01234567", "toy", "40hz", "set", text)[0] for text in texts]
     assert names[0].startswith("audio/toy/40hz/set/你好-0123456789ab-")
     assert names[4].startswith("audio/toy/40hz/set/हिन्दी-")
     assert len({name.casefold() for name in names}) == len(names)
-    assert stream_name("k", "toy", "40hz", "set", "u").endswith(".bin")
-    assert audio_name("other", "toy", "40hz", "set", "u") != audio_name("key", "toy", "40hz", "set", "u")
+    assert file_names("k", "toy", "40hz", "set", "u")[1].endswith(".bin")
+    assert file_names("other", "toy", "40hz", "set", "u") != file_names("key", "toy", "40hz", "set", "u")
 
 
 def test_a_file_shared_by_a_hard_link_is_never_written_in_place(tmp_path) -> None:

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,7 +22,7 @@ from rich.progress import track
 from bench import audio, checkpoint
 from bench.datasets.cells import given
 from bench.errors import Unavailable, UserError, unknown
-from bench.files import write_atomically
+from bench.files import write_bytes
 from bench.language import Tag
 
 _ROWS_AT_ONCE = 32
@@ -135,7 +135,7 @@ class Split:
             for row, content in self._audio(place, of_file, what):
                 if row in absent:
                     found += bool(content)
-                    write_atomically(absent[row], partial(Path.write_bytes, data=content))
+                    write_bytes(absent[row], content)
         if absent and not found:
             for path in absent.values():
                 path.unlink(missing_ok=True)

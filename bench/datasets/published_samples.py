@@ -16,7 +16,7 @@ from typing import Any
 
 from bench import audio
 from bench.errors import UserError
-from bench.files import disk_errors, write_atomically, write_text
+from bench.files import disk_errors, write_bytes, write_text
 
 HOST = "https://raw.githubusercontent.com"
 REPOSITORY, COMMIT = "flexicodec/flexicodec.github.io", "c4f8fe8d78"
@@ -140,7 +140,7 @@ def _fetched(folder: Path, host: str, path: str) -> str:
             raise UserError(f"{url} can not be fetched: {error}; what has come is kept, and the next call goes on") from None
         with disk_errors(folder / path):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / path, lambda partial: partial.write_bytes(content))
+        write_bytes(folder / path, content)
     return path
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from bench.checkpoint import cache_folder
-from bench.files import write_atomically
+from bench.files import write_bytes
 from bench.metric import Audio
 
 SAMPLE_RATE = 16000
@@ -77,7 +77,7 @@ class Transcripts:
 def _write(file: Path, text: str) -> None:
     """The sha256 of the text in a line of its own, then the text."""
     content = text.encode()
-    write_atomically(file, lambda partial: partial.write_bytes(f"{hashlib.sha256(content).hexdigest()}\n".encode() + content))
+    write_bytes(file, f"{hashlib.sha256(content).hexdigest()}\n".encode() + content)
 
 
 def _read(file: Path) -> str | None:

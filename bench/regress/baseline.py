@@ -17,7 +17,7 @@ from bench.errors import UserError, unknown
 from bench.files import read_table, without_nan, write_table
 from bench.record import detail_column
 from bench.registry import Registry, take_metrics
-from bench.run.identity import codec_identity, record_key
+from bench.run.identity import codec_identity, heard, made_by, record_key
 from bench.run.store import SCHEMA, read_run
 from bench.suite import REFERENCE, Entry, Suite
 
@@ -108,10 +108,8 @@ def kept(records: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
 def reference_keys(suite: Suite, datasets: Sequence[Dataset]) -> dict[tuple[str, str], str]:
     """(data set, utterance) -> the key of its unprocessed reference, which follows from audio, text, language and resampler."""
     entry = next(entry for entry in suite.entries if entry.module == REFERENCE)
-    codec = codec_identity(entry, Registry())
-    return {
-        (dataset.name, source.id): record_key(codec, entry.points[0], source, None) for dataset in datasets for source in dataset.entries
-    }
+    made = made_by(codec_identity(entry, Registry()), entry.points[0])
+    return {(dataset.name, source.id): record_key(made, heard(source)) for dataset in datasets for source in dataset.entries}
 
 
 def _read_folder(folder: Path) -> Baseline:

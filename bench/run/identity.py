@@ -43,15 +43,25 @@ def _code(file: Path) -> list[list[str]]:
     return [[path.name, sha256(path)] for path in sources_of(file)]
 
 
-def record_key(codec: list[Any], point: OperatingPoint, source: Source, recording: Recording | None) -> str:
+def record_key(made_by: str, heard: str) -> str:
     """The key of one utterance at one point: metrics are not in it, and neither is what the suite calls things."""
-    if recording is not None:
-        reference = sha256(recording.reference) if recording.reference else ""
-        made_by: list[Any] = [sha256(recording.path), reference, recording.frame_rate, recording.bitrate, recording.n_q]
-    else:
-        made_by = [codec, point.frame_rate, point.n_q, sorted(point.options.items())]
-    parts = [made_by, sha256(source.path), source.text, source.language, audio.RESAMPLER]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_KEY_DIGITS]
+    return hashlib.sha256(f"[{made_by}, {heard}]".encode()).hexdigest()[:_KEY_DIGITS]
+
+
+def made_by(codec: list[Any], point: OperatingPoint) -> str:
+    """What of a key is the same for all utterances."""
+    return json.dumps([codec, point.frame_rate, point.n_q, sorted(point.options.items())])
+
+
+def made_elsewhere(recording: Recording) -> str:
+    """In place of `made_by`, of audio that was decoded before."""
+    reference = sha256(recording.reference) if recording.reference else ""
+    return json.dumps([sha256(recording.path), reference, recording.frame_rate, recording.bitrate, recording.n_q])
+
+
+def heard(source: Source) -> str:
+    """What of a key is the same for all codecs and points."""
+    return json.dumps([sha256(source.path), source.text, source.language, audio.RESAMPLER])[1:-1]
 
 
 def column_of(spec: MetricSpec, registry: Any) -> Column:

@@ -43,10 +43,14 @@ class RunProgress:
         self._stages = {stage: self._bar.add_task(stage, total=total, place="") for stage in ("decode", "score")}
 
     def decoded(self, label: str, point: str) -> None:
-        self._bar.update(self._stages["decode"], advance=1, place=f"{label}@{point}")
+        self._advance("decode", label, point)
 
     def scored(self, label: str, point: str) -> None:
-        self._bar.update(self._stages["score"], advance=1, place=f"{label}@{point}")
+        self._advance("score", label, point)
+
+    def _advance(self, stage: str, label: str, point: str) -> None:
+        if not self._bar.disable:
+            self._bar.update(self._stages[stage], advance=1, place=f"{label}@{point}")
 
     def finished_point(self, label: str, point: str, means: Mapping[str, float], failed: int) -> None:
         """One plain line; the table with intervals comes at the end."""

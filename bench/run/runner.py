@@ -18,12 +18,12 @@ from bench.checkpoint import sha256
 from bench.codec import OperatingPoint
 from bench.dataset import Dataset
 from bench.dataset import Entry as Source
-from bench.record import CODEC, Column, Record, failures_of
+from bench.record import CODEC, Column, Record, Score, failures_of
 from bench.registry import RECORDINGS
 from bench.run.engine import Engine, Finished, Lost
-from bench.run.identity import codec_identity, column_of, record_key
+from bench.run.identity import codec_identity, column_of, heard, made_by, made_elsewhere, record_key
 from bench.run.provenance import about_codec, about_run, info_of, now, portable
-from bench.run.store import POINTS, RUN, Store, audio_name, stream_name
+from bench.run.store import POINTS, RUN, Store, file_names
 from bench.run.tasks import (
     CheckTask,
     DecodeCell,
@@ -61,15 +61,25 @@ class Progress(Protocol):
 
 @dataclass(eq=False)
 class _Cell:
-    """One point of one utterance on its way: its record without scores, and the columns that it lacks."""
+    """One point of one utterance on its way: its record before anything is known, and the columns that it lacks.
+
+    missing      a recording that its manifest does not list
+    known        what the store knew of it before this run, or knows of it since it was decoded
+    lanes_left   how many of its score tasks have yet to come back
+    found        the scores that have
+    failed       something of it has failed now
+    """
 
     blank: Record
     source: Source
     point: OperatingPoint
     recording: recordings.Recording | None
-    missing: bool = False  # a recording that its manifest does not list
+    missing: bool = False
     columns: tuple[Column, ...] = ()
-    lanes_left: int = 0  # how many of its score tasks have yet to come back
+    known: Record | None = None
+    lanes_left: int = 0
+    found: dict[str, Score] = field(default_factory=dict)
+    failed: bool = False
 
 
 @dataclass(eq=False)
@@ -201,13 +211,17 @@ class _Run:
     def _plan(self, work: _Work) -> Iterator[list[_Cell]]:
         """Of each utterance its cells, at all points of a codec."""
         kind = info_of(work.entry, self._registry).kind
+        made = {
+            point.name: made_by([work.identity, "missing"] if work.made is not None else work.identity, point)
+            for point in work.entry.points
+        }
         for dataset, source in self._sources:
-            cells = []
+            cells, of_source = [], heard(source)
             for point in work.entry.points:
                 recording = work.made[point.name].get(source.id) if work.made is not None else None
                 missing = work.made is not None and recording is None
                 if not (missing and self._allow_missing):
-                    key = record_key([work.identity, "missing"] if missing else work.identity, point, source, recording)
+                    key = record_key(made_elsewhere(recording) if recording else made[point.name], of_source)
                     blank = _blank_record(key, work.entry, kind, point, dataset, source)
                     cells.append(_Cell(blank, source, point, recording, missing=missing))
             yield cells
@@ -216,7 +230,7 @@ class _Run:
         """Queues what the store lacks of one utterance, and waits where too much is queued."""
         new, again, scores = [], [], []
         for cell in cells:
-            known = self._store.get(cell.blank.key)
+            known = cell.known = self._store.get(cell.blank.key)
             has = set() if known is None else {*known.scores, *known.not_applicable}
             cell.columns = tuple(column for column in self._columns if column.key not in has)
             work.left[cell.point.name] += 1
@@ -266,9 +280,9 @@ class _Run:
     def _score_cell(self, cell: _Cell, audio: bytes | Path, columns: tuple[Column, ...]) -> ScoreCell:
         if cell.recording or self._of_stream.isdisjoint(columns):
             return ScoreCell(audio, columns, cell.recording.reference if cell.recording else None)
-        known = self._store.get(cell.blank.key)
-        assert known is not None  # its audio is there
-        return ScoreCell(audio, columns, None, cell.point, known.hop_length, self._store.read_file(known.stream_file) or b"")
+        assert cell.known is not None  # its audio is there
+        stream = self._store.read_file(cell.known.stream_file) or b""
+        return ScoreCell(audio, columns, None, cell.point, cell.known.hop_length, stream)
 
     def _turn(self) -> bool:
         """Hands out what workers are free for, and takes in what has come back; False where nothing is left."""
@@ -352,12 +366,11 @@ class _Run:
                     self._store.write_file(cell.blank.stream_file, result.stream)
                 if "bits_total" in result.facts:  # encoded just now, not decoded from what is stored
                     self._check(job.work, cell, result, worker)
-            known = self._store.get(cell.blank.key)
-            base = known if known is not None and _is_decoded(known) else cell.blank
+            base = cell.known if cell.known is not None and _is_decoded(cell.known) else cell.blank
             files: dict[str, Any] = {"audio_file": cell.blank.audio_file, "stream_file": cell.blank.stream_file} if result.audio else {}
-            record = dataclasses.replace(base, **files, **result.facts, scores={}, failures={}, not_applicable={})
-            self._store.add(record)
-            scores.append((cell, result.audio or Path(record.audio_file)))
+            cell.known = dataclasses.replace(base, **files, **result.facts)
+            self._store.add(cell.known)
+            scores.append((cell, result.audio or Path(cell.known.audio_file)))
         self._queue_scores(job.work, scores)
 
     def _check(self, work: _Work, cell: _Cell, decoded: Decoded, worker: int) -> None:
@@ -372,12 +385,15 @@ class _Run:
         assert job.work is not None
         failures = {key: self._reason(failed) for key, failed in scored.failures.items()}
         self._store.add_scores(cell.blank.key, scored.scores, failures, scored.not_applicable)
+        cell.found |= scored.scores
+        cell.failed |= bool(failures)
         cell.lanes_left -= 1
         if not cell.lanes_left:
             self._done(job.work, cell)
 
     def _fail(self, work: _Work, cell: _Cell, failed: Failed) -> None:
         self._store.add(dataclasses.replace(cell.blank, failures={CODEC: self._reason(failed)}))
+        cell.failed = True
         self._done(work, cell)
 
     def _reason(self, failed: Failed) -> str:
@@ -391,12 +407,12 @@ class _Run:
     def _done(self, work: _Work, cell: _Cell) -> None:
         point = cell.point.name
         self._progress.scored(work.entry.label, point)
-        known = self._store.get(cell.blank.key)
         sums = work.sums.setdefault(point, Counter())
-        if known is not None:
-            sums["failed"] += bool(known.failures)
-            scores = {column.name: known.scores[column.key].value for column in self._columns if column.key in known.scores}
-            for name, value in {"bitrate": known.bitrate, **scores}.items():
+        sums["failed"] += cell.failed
+        if cell.known is not None and _is_decoded(cell.known):
+            scores = {**cell.known.scores, **cell.found}
+            means = {column.name: scores[column.key].value for column in self._columns if column.key in scores}
+            for name, value in {"bitrate": cell.known.bitrate, **means}.items():
                 sums[name] += value  # type: ignore[assignment]
                 sums[f"n of {name}"] += 1
         work.left[point] -= 1
@@ -431,7 +447,8 @@ def _seed(source: Source) -> int:
 
 
 def _blank_record(key: str, entry: Entry, kind: str, point: OperatingPoint, dataset: Dataset, source: Source) -> Record:
-    names = (key, entry.label, point.name, dataset.name, source.id)
+    audio, stream = file_names(key, entry.label, point.name, dataset.name, source.id)
+    is_ours = entry.module != RECORDINGS
     return Record(
         key=key,
         codec=entry.label,
@@ -446,8 +463,8 @@ def _blank_record(key: str, entry: Entry, kind: str, point: OperatingPoint, data
         speaker=source.speaker or "",
         text=source.text or "",
         duration_s=source.duration_s,
-        audio_file="" if entry.module == RECORDINGS else audio_name(*names),
-        stream_file=stream_name(*names) if kind in {"fixed", "dynamic"} and entry.module != RECORDINGS else "",
+        audio_file=audio if is_ours else "",
+        stream_file=stream if is_ours and kind in {"fixed", "dynamic"} else "",
     )
 
 

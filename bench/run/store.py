@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import itertools
 import math
@@ -20,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 
 from bench.errors import UserError
-from bench.files import disk_errors, read_json, read_table, write_atomically, write_json, write_table
+from bench.files import disk_errors, read_json, read_table, write_atomically, write_bytes, write_json, write_table
 from bench.record import CODEC, FACTS, Column, MetricInfo, Record, Score, detail_column, leading, reasons_text
 from bench.run import journal
 from bench.run.columns import FAILURE, INAPPLICABLE, VALUE, Columns, array, column_name, outcomes, plain
@@ -97,7 +98,7 @@ class Store:
         with contextlib.suppress(UserError):  # a full disk: the lines are there, and only longer and slower to read
             if len(additions) < len(places):
                 lines = [journal.encode(addition) for addition in additions]
-                write_atomically(ended.path, lambda partial: partial.write_bytes(b"".join(lines)))
+                write_bytes(ended.path, b"".join(lines))
                 places = [0, *itertools.accumulate(map(len, lines))][:-1]
             if (stamp := stamp_of(ended.path)) is not None:
                 write_index(ended.path, stamp, zip(places, additions, strict=True))
@@ -116,17 +117,19 @@ class Store:
 
     def write_file(self, name: str, data: bytes) -> None:
         """A new file, whole or not at all; what another run shares under that name by a hard link stays as it is there."""
-        write_atomically(self.folder / name, lambda partial: partial.write_bytes(data))
+        write_bytes(self.folder / name, data)
 
     def read_file(self, name: str) -> bytes | None:
         """None where there is none. UserError where there is one that cannot be read."""
-        path = self.folder / name
+        if not name:
+            return None
         try:
-            return path.read_bytes() if name else None
+            with open(self.folder / name, "rb") as file:
+                return file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+            raise UserError(f"{self.folder / name}: cannot be read: {error.strerror}") from error
 
     def _append(self, addition: Addition) -> None:
         addition = _settled(addition)
@@ -209,26 +212,22 @@ def link(source: Path, target: Path) -> None:
             write_atomically(target, lambda partial: shutil.copyfile(source, partial))
 
 
-def audio_name(key: str, codec: str, point: str, dataset: str, utterance: str) -> str:
-    """Path of the decoded audio within a run's folder; of this key and these labels alone."""
-    return _file_name("audio", ".flac", key, codec, point, dataset, utterance)
+def file_names(key: str, codec: str, point: str, dataset: str, utterance: str) -> tuple[str, str]:
+    """Paths of the decoded audio and the packed stream within a run's folder; of this key and these labels alone.
 
-
-def stream_name(key: str, codec: str, point: str, dataset: str, utterance: str) -> str:
-    """Path of the packed stream within a run's folder; of this key and these labels alone."""
-    return _file_name("streams", ".bin", key, codec, point, dataset, utterance)
-
-
-def _file_name(kind: str, suffix: str, key: str, *labels: str) -> str:
-    """Labels in letters of any script that any file system takes. What they have lost by that, the digest of them as they are keeps.
-
+    Labels in letters of any script that any file system takes. What they have lost by that, the digest of them as they are keeps.
     At most 200 bytes, each name of a folder at most 36.
     """
-    exact = "\0".join((key, *labels)).encode("utf-8", "surrogatepass")
-    tag = f"-{_shortened(_safe(key), _KEY_SHOWN)}-{hashlib.sha256(exact).hexdigest()[:8]}{suffix}"
-    *folders, utterance = labels
-    place = "/".join((kind, *(_shortened(_safe(folder), _FOLDER_BYTES).strip(" .") or "_" for folder in folders)))
-    return f"{place}/{_shortened(_safe(utterance), _PATH_BYTES - len(f'{place}/{tag}'.encode()))}{tag}"
+    exact = "\0".join((key, codec, point, dataset, utterance)).encode("utf-8", "surrogatepass")
+    tag = f"-{_shortened(_safe(key), _KEY_SHOWN)}-{hashlib.sha256(exact).hexdigest()[:8]}"
+    folders = _folders(codec, point, dataset)
+    name = _shortened(_safe(utterance), _PATH_BYTES - len(f"streams/{folders}/{tag}.flac".encode())) + tag
+    return f"audio/{folders}/{name}.flac", f"streams/{folders}/{name}.bin"
+
+
+@functools.lru_cache(maxsize=1024)
+def _folders(*labels: str) -> str:
+    return "/".join(_shortened(_safe(label), _FOLDER_BYTES).strip(" .") or "_" for label in labels)
 
 
 def _safe(text: str) -> str:
@@ -241,7 +240,7 @@ def _safe(text: str) -> str:
 
 def _shortened(text: str, size: int) -> str:
     """At most `size` bytes of UTF-8."""
-    return text.encode()[:size].decode(errors="ignore")
+    return text[:size] if text.isascii() else text.encode()[:size].decode(errors="ignore")
 
 
 def read_run(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -312,7 +312,7 @@ def _code(codec: Codec, packer: Packer, analysed: _Analysed, cell: DecodeCell) -
         encoded = codec.encode(analysed.latent, cell.point)
         _wait_for_device()
         encode_s = time.perf_counter() - started
-        packed = packer.pack(encoded, cell.point)
+        packed, entropy_packed = packer.pack_both(encoded, cell.point)
         received = unpack(packed.data)
         started = time.perf_counter()
         decoded = codec.decode(received)
@@ -327,7 +327,7 @@ def _code(codec: Codec, packer: Packer, analysed: _Analysed, cell: DecodeCell) -
         "clipped_samples": clipped_samples,
         **_rates(encoded, cell.point, analysed.utterance.duration_s, packed.bits_tokens, packed.bits_side),
         "bits_total": packed.bits_total,
-        "bits_entropy": packer.entropy_pack(encoded, cell.point).bits_counted,
+        "bits_entropy": entropy_packed.bits_counted,
         "encode_s": analysed.seconds + encode_s,
         "decode_s": decode_s,
         "peak_memory_mb": _peak_memory_mb(),
@@ -347,15 +347,16 @@ def _from_stream(codec: Codec, stream: bytes) -> Decoded:
 
 
 def _finite(decoded: torch.Tensor) -> np.ndarray:
-    if not bool(torch.isfinite(decoded).all()):
+    samples = decoded.detach().float().cpu().numpy()
+    if not np.isfinite(samples).all():
         raise BrokenContract("decode gave NaN or infinite samples")
-    return decoded.detach().float().cpu().numpy()
+    return samples
 
 
 def to_flac(samples: np.ndarray, sample_rate: int) -> tuple[bytes, int]:
     """float32 [T] as 24-bit FLAC, and how many samples had to be clipped for it."""
     scaled = np.rint(samples.astype(np.float64) * FULL_SCALE)
-    clipped = np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1)
+    clipped = np.minimum(np.maximum(scaled, -FULL_SCALE), FULL_SCALE - 1)
     file = io.BytesIO()
     # libsndfile takes the upper 24 of 32 bits. A sample at full scale itself is no clipping that anybody hears.
     soundfile.write(file, (clipped.astype(np.int32) << 8), sample_rate, format="FLAC", subtype="PCM_24")

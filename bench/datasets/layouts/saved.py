@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from bench.checkpoint import cache_folder
 from bench.dataset import Entry
 from bench.datasets.layout import entries_of, folders_that
 from bench.errors import UserError
-from bench.files import write_atomically
+from bench.files import write_bytes
 
 TITLE = "saved data set"
 DEFAULT = "test"
@@ -63,7 +62,7 @@ def _row(row: dict[str, Any], cell: Mapping[str, Any], target: Path, number: int
     if content is None and cell.get("path") and inner.is_file():
         target = inner.absolute()
     elif not (target.is_file() and target.stat().st_size == len(content or b"")):
-        write_atomically(target, partial(Path.write_bytes, data=content or b""))
+        write_bytes(target, content or b"")
     cells = {key: value for key, value in row.items() if not isinstance(value, (dict, list, bytes)) and key != "path"}
     ids = [inner.stem, "" if cells.get("id") is None else str(cells["id"]), f"{number:06d}"]
     return {**cells, "ids": ids, "path": str(target)}
