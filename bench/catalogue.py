@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.checkpoint import shipped
+from bench.datasets import published_samples
 from bench.datasets.corpora import LAYOUTS
 from bench.datasets.known import KNOWN_SETS
 from bench.datasets.specs import BUNDLED, parse_spec
@@ -110,6 +111,9 @@ def datasets() -> list[Row]:
         lacking = [need for need in dataset_needs(parse_spec(name), Path()) if not need.available]
         licence = KNOWN_SETS[name].licence if name in KNOWN_SETS else "see bench/corpus/README.md"
         rows.append({"data set": name, "licence": licence, "here": not lacking, "get it with": _how(lacking)})
+    here = Path(published_samples.NAME, "recordings.jsonl").is_file()
+    how = "" if here else f"bench fetch {published_samples.NAME}"
+    rows.append({"data set": published_samples.NAME, "licence": "that of each demo page", "here": here, "get it with": how})
     return rows
 
 

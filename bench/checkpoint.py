@@ -102,7 +102,10 @@ def how_to_get(checkpoint: str) -> str:
         return f"hf download {hub['repo']} {hub['file']} --revision {hub['revision']}"
     if url := _URL.fullmatch(checkpoint):
         return f"curl -L -C - --create-dirs -o {_download_target(url)} {url['url']}"
-    return f"put the file at {checkpoint}"
+    made = (
+        f"bench train {Path(checkpoint).stem}; or " if (SHIPPED.parent / f"training/recipes/{Path(checkpoint).stem}.yaml").is_file() else ""
+    )
+    return f"{made}put the file at {checkpoint}"
 
 
 def _hub(checkpoint: str) -> re.Match[str] | None:

@@ -19,6 +19,7 @@ from rich.console import Console
 from bench import __version__, audio, bitstream, needs
 from bench.checkpoint import sha256
 from bench.codec import Codec, Encoded, OperatingPoint, check_audio
+from bench.datasets import published_samples
 from bench.datasets.specs import open_dataset, parse_spec
 from bench.errors import Unavailable, UserError, unknown
 from bench.files import plain_name, read_json, write_bytes, write_json, write_text
@@ -486,12 +487,16 @@ def _read_audio(path: Path):  # type: ignore[no-untyped-def]
 
 
 def fetch(sets: Sequence[str], seed: int) -> int:
-    """`bench fetch`: a set is a name, or what stands in a suite, as JSON."""
+    """`bench fetch`: a set is a name, or what stands in a suite, as JSON; published samples go to a folder of that name here."""
     for text in sets:
+        if text == published_samples.NAME:
+            published_samples.fetch(Path(text))
+            print(f"{text}: {len(published_samples.UTTERANCES)} utterances of {len(published_samples.SAMPLES)} points; bench run {text}")
+            continue
         try:
             spec = parse_spec(json.loads(text) if text.startswith("{") else text)
         except ValueError as error:
-            raise UserError(f"{text}: {error}") from None
+            raise UserError(f"{text}: {error} (published recordings: {published_samples.NAME})") from None
         found = open_dataset(spec, Path.cwd(), seed)
         print(f"{found.name}: {len(found.entries)} utterances, revision {found.revision}, in {found.entries[0].path.parent}")
     return 0

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from bench.checkpoint import how_to_get, shipped
 from bench.codec import CodecModule, Kind, OperatingPoint
 from bench.datasets.manifest import resolved
 from bench.datasets.specs import DatasetSpec, FolderSet, ManifestSet, parse_spec
@@ -27,6 +28,7 @@ REFERENCE = "reference"  # always scored: the ceiling of every metric
 PACKAGED = Path(__file__).parent / "suites"
 SPENT = ("bitrate", "frame_rate", "encode_rtf", "decode_rtf")  # what `bench regress` checks beside the metrics
 _WEIGHTS = re.compile(r"(?!hf:|https?:).*\.(pt|pth|ckpt|bin|safetensors|nemo|onnx|th|npz)")  # what can only be the name of a file
+_WORD = re.compile(r"[\w.-]+")  # neither a path nor an address
 MAX_POINTS = 1000  # of one codec; a sweep beyond that is a slip
 _MAX_BYTES = 1_000_000  # of a suite; those of this project have 2,000
 _MAX_NODES = 20_000  # keys and items, each as often as it is used
@@ -153,24 +155,21 @@ class SuiteFile(_Strict):
     datasets: tuple[Any, ...] = Field(min_length=1)
     codecs: tuple[CodecSpec, ...] = Field(min_length=1)
     metrics: tuple[MetricSpec, ...] = Field(min_length=1)
+    get_with: str = ""  # the command that makes or fetches the manifests it names; told where one is not there
     compare: CompareSpec | None = None
     regress: RegressSpec = RegressSpec()
     length_tolerance_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     seed: int = Field(default=0, ge=0, lt=2**32)
 
-    @field_validator("metrics", mode="before")
+    @field_validator("datasets", "codecs", "metrics", mode="before")
     @classmethod
-    def _names_are_metrics(cls, value: Any) -> Any:
-        if isinstance(value, (str, Mapping)):
-            value = [value]
-        if not isinstance(value, (list, tuple)):
-            return value
-        return [{"metric": item} if isinstance(item, str) else item for item in value]
-
-    @field_validator("datasets", "codecs", mode="before")
-    @classmethod
-    def _single_items_are_lists(cls, value: Any) -> Any:
-        return [value] if isinstance(value, (str, Mapping)) else value
+    def _names_are_items(cls, value: Any, field: ValidationInfo) -> Any:
+        """`codecs: opus` and `codecs: [opus]` are `codecs: [{codec: opus}]`, and metrics alike."""
+        items = [value] if isinstance(value, (str, Mapping)) else value
+        key = {"codecs": "codec", "metrics": "metric"}.get(field.field_name or "")
+        if key is None or not isinstance(items, (list, tuple)):
+            return items
+        return [{key: item} if isinstance(item, str) else item for item in items]
 
 
 @dataclass(frozen=True)
@@ -246,7 +245,11 @@ def packaged_suites() -> dict[str, Path]:
 
 
 def load_suite(path: Path, overrides: Sequence[str] = ()) -> Suite:
-    """The suite at `path` with `key=value` overrides applied. UserError lists every mistake as file:line: field: what, and the choices."""
+    """The suite at `path` with `key=value` overrides applied. UserError lists every mistake as file:line: field: what, and the choices.
+
+    Relative paths start at the suite's folder; those of one that comes with the package, as if it lay in ./suites, for nobody puts files
+    into an installed package. What an override names starts at the working folder, unless it lies beside the suite alone.
+    """
     text = _read_text(path)
     try:
         data, lines = _read_yaml(text)
@@ -259,9 +262,10 @@ def load_suite(path: Path, overrides: Sequence[str] = ()) -> Suite:
         raise UserError(f"{path}:1: is nested deeper than {_MAX_DEPTH} levels") from None
     if not isinstance(data, dict):
         raise UserError(f"{path}:1: a suite is a mapping with the keys {', '.join(SuiteFile.model_fields)}")
+    base_dir = Path("suites") / path.parent.relative_to(PACKAGED) if path.is_relative_to(PACKAGED) else path.parent
     for override in overrides:
-        _apply(data, override, lines)
-    suite = _checked(data, path.parent, text, _Mistakes(path, lines), Registry())
+        _apply(data, override, lines, base_dir)
+    suite = _checked(data, base_dir, text, _Mistakes(path, lines), Registry())
     return replace(suite, source=str(path), published=read_published(path.with_suffix(".published.csv")))
 
 
@@ -289,7 +293,7 @@ def _resolve(file: SuiteFile, base_dir: Path, text: str, data: Mapping[str, Any]
         try:
             datasets.append(parse_spec(raw))
             if (missing := _missing(datasets[-1], base_dir)) is not None:
-                mistakes.add(("datasets", index, missing[0]), missing[1])
+                mistakes.add(("datasets", index, missing[0]), missing[1] + _hint(file))
         except ValidationError as error:
             mistakes.add_all(("datasets", index), error)
         except ValueError as error:
@@ -302,6 +306,7 @@ def _resolve(file: SuiteFile, base_dir: Path, text: str, data: Mapping[str, Any]
             metrics.append(column)
     infos = registry.metric_infos()
     entries: list[Entry] = []
+    told = len(mistakes.found)
     for index, spec in enumerate(file.codecs):
         module = spec.codec
         if is_own(module):
@@ -332,7 +337,7 @@ def _resolve(file: SuiteFile, base_dir: Path, text: str, data: Mapping[str, Any]
     for index, spec in enumerate(file.codecs):
         if spec.family in (entry.label for entry in entries if entry.family != spec.family):
             mistakes.add(("codecs", index, "family"), f"'{spec.family}' is the name of a codec that is not of this family")
-    if file.compare is not None:
+    if file.compare is not None and len(mistakes.found) == told:  # of codecs that are not known it may be any
         known = [f"{entry.label}@{point.name}" for entry in entries for point in entry.points]
         if file.compare.baseline not in known:
             mistakes.add(("compare", "baseline"), unknown("baseline", file.compare.baseline, known))
@@ -363,12 +368,19 @@ def checkpoint_mistake(codec: CodecModule, name: str, checkpoint: str, place: Pa
     needs = codec.needs(checkpoint)
     of_weights = [need for need in needs if need.kind == "weights"]
     is_file = bool(_WEIGHTS.fullmatch(checkpoint)) or _exists(place)
+    if (
+        not is_file
+        and any(need.how == how_to_get(checkpoint) and not need.available for need in of_weights)
+        and _WORD.fullmatch(checkpoint)
+    ):
+        return f"{unknown('checkpoint', checkpoint, shipped(name))}; a file is written with its suffix, such as my.safetensors"
     return f"codec '{name}' takes no checkpoint" if not of_weights or (is_file and needs == codec.needs(None)) else ""
 
 
 def _entry(spec: CodecSpec, label: str, module: str, base_dir: Path, where: _Path, mistakes: _Mistakes, registry: Registry) -> Entry:
     checkpoint = spec.checkpoint
-    if checkpoint is not None and _exists(stated := _place(base_dir, checkpoint)):
+    stated = _place(base_dir, checkpoint or "")
+    if checkpoint is not None and (_WEIGHTS.fullmatch(checkpoint) or _exists(stated)):
         checkpoint = str(stated)
     if checkpoint is not None and (mistake := checkpoint_mistake(registry.codec_module(module), module, checkpoint, stated)):
         mistakes.add((*where, "checkpoint"), mistake)
@@ -434,6 +446,8 @@ def _recorded(spec: CodecSpec, file: SuiteFile, base_dir: Path, where: _Path, mi
         return []
     manifest = _place(base_dir, spec.manifest)
     try:
+        if not _exists(manifest):
+            raise UserError(f"{manifest}: is not there{_hint(file)}")
         systems = read_systems(manifest)
     except UserError as error:
         mistakes.add((*where, "manifest"), str(error))
@@ -514,6 +528,10 @@ def _missing(spec: DatasetSpec, base_dir: Path) -> tuple[str, str] | None:
     if spec.ids is not None and not _exists(resolved(base_dir, spec.ids)):
         return "ids", f"{resolved(base_dir, spec.ids)}: is not there"
     return None
+
+
+def _hint(file: SuiteFile) -> str:
+    return f"; get it with: {file.get_with}" if file.get_with else ""
 
 
 def _combinations(sweep: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -633,8 +651,8 @@ def _read_yaml(text: str) -> tuple[Any, dict[_Path, int | str]]:
     return yaml.safe_load(text), lines
 
 
-def _apply(data: dict[str, Any], override: str, lines: dict[_Path, int | str]) -> None:
-    """`metrics=[stoi]`, `compare.baseline=a@b`, `datasets.0.limit=4`: the value is YAML."""
+def _apply(data: dict[str, Any], override: str, lines: dict[_Path, int | str], base_dir: Path) -> None:
+    """`metrics=[stoi]`, `compare.baseline=a@b`, `datasets.0.limit=4`: the value is YAML, its paths start at the working folder."""
     key, separator, value = override.partition("=")
     if not separator:
         raise UserError(f"--set {override}: write it as key=value, such as metrics=[stoi]")
@@ -643,7 +661,7 @@ def _apply(data: dict[str, Any], override: str, lines: dict[_Path, int | str]) -
     try:
         for part in path[:-1]:
             node = node.setdefault(part, {}) if isinstance(node, dict) else node[part]
-        node[path[-1]] = _read_yaml(value)[0]
+        node[path[-1]] = _from_here(_read_yaml(value)[0], path[-1], base_dir)
     except (KeyError, IndexError, TypeError, AttributeError):
         raise UserError(f"--set {override}: there is no '{key}' in the suite to set") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -652,3 +670,17 @@ def _apply(data: dict[str, Any], override: str, lines: dict[_Path, int | str]) -
     for known in [known for known in lines if known[: len(path)] == path]:
         del lines[known]
     lines[path] = f"--set {override}"
+
+
+def _from_here(value: Any, key: str | int, base_dir: Path) -> Any:
+    """`value` with the paths in it absolute, from the working folder, unless they lie beside the suite alone."""
+    if isinstance(value, dict):
+        return {name: _from_here(item, name, base_dir) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_from_here(item, key, base_dir) for item in value]
+    if not isinstance(value, str) or base_dir.resolve() == Path.cwd():
+        return value
+    here, beside = _place(Path(), value), _exists(_place(base_dir, value))
+    is_path = key in ("folder", "manifest", "path") or value.endswith(".py") or (key == "checkpoint" and _WEIGHTS.fullmatch(value))
+    may_be = key in ("checkpoint", "text", "ids", "data_files") and _exists(here)
+    return str(here) if (is_path and (_exists(here) or not beside)) or may_be else value

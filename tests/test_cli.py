@@ -60,7 +60,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
         (("run", SMOKE, "--set", "metrics=[peqs_wb]"), 2, "did you mean 'pesq_wb'?"),
         (("run", SMOKE, "--engine", "slurm"), 2, "--engine 'slurm' unknown"),
         (("run", SMOKE, "--device", "cuda:99"), 3, "--device cuda"),
-        (("run", SMOKE, "--set", "codecs=[encodec_24k]"), 2, "codecs"),
+        (("run", SMOKE, "--set", "codecs=[encodec_24k]"), 3, "get it with:"),
         (("run", SMOKE, "--set", "codecs=[{codec: encodec_24k}]"), 3, "get it with:"),
         (("report", "no_such_run"), 2, "no_such_run: no finished run"),
         (("compare", "no_such_run"), 2, "no_such_run: no finished run"),

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from bench import audio
-from bench.datasets.published_samples import COMMIT, ORIGINALS, REPOSITORY, SAMPLES, UTTERANCES, fetch, main
+from bench.cli import app
+from bench.datasets.published_samples import COMMIT, ORIGINALS, REPOSITORY, SAMPLES, UTTERANCES, fetch
 from bench.errors import UserError
 from bench.recordings import read_systems
 from bench.regress.baseline import read_baseline
@@ -62,9 +64,9 @@ def test_a_file_that_does_not_come_is_named(host: Path, tmp_path: Path) -> None:
 
 @pytest.mark.online
 def test_the_page_is_where_it_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["published_samples", str(tmp_path)])
-    main()
-    assert len((tmp_path / "recordings.jsonl").read_text(encoding="utf-8").splitlines()) == 150
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(app, ["fetch", "published_samples"]).exit_code == 0
+    assert len((tmp_path / "published_samples/recordings.jsonl").read_text(encoding="utf-8").splitlines()) == 150
 
 
 def test_the_sources_are_those_of_the_recordings_that_were_scored(shared: Path) -> None:

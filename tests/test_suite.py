@@ -87,6 +87,23 @@ def test_a_setting_that_a_codec_refuses_names_the_setting(tmp_path) -> None:
     assert "frame_rat" in mistakes(tmp_path, text)[0]
 
 
+def test_a_codec_alone_may_be_its_name(tmp_path) -> None:
+    for codecs in ("opus", "[opus]"):
+        assert load(tmp_path, GOOD, f"codecs={codecs}", "compare=null").entries[1].module == "opus"
+
+
+def test_a_checkpoint_that_is_neither_a_name_nor_a_file_is_told_the_names(tmp_path) -> None:
+    (told,) = mistakes(tmp_path, GOOD, "codecs=[{codec: codecslime, checkpoint: tinny}]", "compare=null")
+    assert "codecs[0].checkpoint: checkpoint 'tinny' unknown; did you mean 'tiny'?" in told
+
+
+def test_a_manifest_of_recordings_that_is_not_there_is_the_only_mistake(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    codecs = "codecs=[{codec: recordings, manifest: r.jsonl}]"
+    (told,) = mistakes(tmp_path, GOOD, codecs, "get_with=bench fetch it", "compare.baseline=a@b")
+    assert told == f"--set {codecs}: codecs[0].manifest: {tmp_path}/r.jsonl: is not there; get it with: bench fetch it"
+
+
 def test_overrides_replace_what_the_file_says(tmp_path) -> None:
     suite = load(tmp_path, GOOD, "metrics=[estoi]", "seed=3", "datasets.0={name: bundled, limit: 2}")
     assert suite.metric_names == ("estoi",)

@@ -1,13 +1,11 @@
-"""Fetches what suites/published_samples.yaml is of, recordings of published demo pages: python -m bench.datasets.published_samples FOLDER.
+"""Fetches what suites/published_samples.yaml is of, recordings of published demo pages: `bench fetch published_samples`.
 
 Each file is named by repository, commit and path. The audio stays with whoever fetched it: the licence of a page is rarely stated.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from bench import audio
 from bench.errors import UserError
 from bench.files import disk_errors, write_bytes, write_text
 
+NAME = "published_samples"  # of the suite, and of the folder that it takes the files from
 HOST = "https://raw.githubusercontent.com"
 REPOSITORY, COMMIT = "flexicodec/flexicodec.github.io", "c4f8fe8d78"
 ORIGINALS = {  # by sample rate, Hz
@@ -142,17 +141,3 @@ def _fetched(folder: Path, host: str, path: str) -> str:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
         write_bytes(folder / path, content)
     return path
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    try:
-        fetch(parser.parse_args().folder)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from None
-
-
-if __name__ == "__main__":
-    main()
