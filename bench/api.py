@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bench.codec import Codec, CodecModule
+
+
+_REPAIR = "; scale it first: 16-bit integers by 1/32768"
 
 
 def run(
@@ -63,6 +68,7 @@ def load_metric(name: str, device: str = "cpu", **options: str) -> Callable[...,
     from bench.dataset import Utterance
     from bench.errors import UserError
     from bench.plugins import is_own
+    from bench.recordings import check_length
     from bench.registry import Registry
 
     registry = Registry()
@@ -78,7 +84,9 @@ def load_metric(name: str, device: str = "cpu", **options: str) -> Callable[...,
     (metric,) = module.load([name], torch.device(device), options)
 
     def score(reference: np.ndarray, degraded: np.ndarray, sample_rate: int, text: str | None = None, language: str = "") -> float:
+        _check_rate(sample_rate)
         signals = [_mono(signal) for signal in (reference, degraded)]
+        check_length(len(signals[1]), len(signals[0]), sample_rate)
         first, second = (audio.resample(signal, sample_rate, metric.sample_rate) for signal in signals)
         prepared = metric.prepare(Utterance("", signals[0], sample_rate, text, language=language), first)
         return metric.score(prepared, audio.fit_length(second, len(first)))[name].value
@@ -90,6 +98,8 @@ def score_pair(
     metric: str, reference: np.ndarray, degraded: np.ndarray, sample_rate: int, text: str | None = None, language: str = ""
 ) -> float:
     """One metric of one pair of signals, float [T] in [-1, 1], both at `sample_rate` Hz. Raises what kept it from a score.
+
+    Lengths may differ by 100 ms or 1 %; the end of `degraded` is then cut or filled with zeros.
 
     text, language    transcript of the reference and its BCP-47 tag, for metrics such as WER
     """
@@ -131,9 +141,12 @@ class LoadedCodec:
 
         if not settings and not point and len(self.points) == 1:
             (point,) = self.points
+        if not settings and not point:
+            raise UserError(f"name a point, or its settings: {', '.join(self.points)}")
         if not settings and point not in self.points:
             raise UserError(unknown("point", point, self.points))
         chosen = self._module.point(**settings) if settings else self.points[point]
+        _check_rate(sample_rate)
         samples = resample(_mono(audio), sample_rate, self.sample_rate or sample_rate)
         with torch.inference_mode():
             encoded = self._codec.encode(self._codec.analyse(check_audio(torch.from_numpy(samples))), chosen)
@@ -164,10 +177,23 @@ def load_codec(name: str, checkpoint: str | None = None, device: str = "cpu") ->
 
 
 def _mono(signal: Any) -> np.ndarray:
-    """float32 [T]; ValueError on anything but one channel of finite numbers."""
+    """float32 [T]; ValueError on anything but one channel of finite floating-point numbers that were scaled to [-1, 1]."""
     import numpy as np
 
-    samples = np.ascontiguousarray(signal, np.float32)
-    if samples.ndim != 1 or not len(samples) or not np.isfinite(samples).all():
-        raise ValueError(f"audio is one channel of finite numbers, [T] in [-1, 1]; got the shape {list(samples.shape)}")
-    return samples
+    from bench.audio import check_samples
+
+    given = np.asarray(signal)
+    if given.dtype.kind != "f":
+        raise ValueError(f"audio is floating point, [T] in [-1, 1]; got {given.dtype}{_REPAIR if given.dtype.kind in 'iu' else ''}")
+    if given.ndim != 1:
+        raise ValueError(f"audio is one channel, [T]; got the shape {list(given.shape)}")
+    try:
+        check_samples(given)
+    except ValueError as error:
+        raise ValueError(f"audio {error}") from None
+    return np.ascontiguousarray(given, np.float32)
+
+
+def _check_rate(sample_rate: Any) -> None:
+    if not isinstance(sample_rate, numbers.Real) or not 0 < float(sample_rate) < math.inf:
+        raise ValueError(f"sample_rate is in Hz, a number above 0; got {sample_rate!r}")

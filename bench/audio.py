@@ -40,16 +40,21 @@ def read(path: Path | str) -> tuple[np.ndarray, int]:
     samples, sample_rate = _decode_all(path) if opened is None else opened
     _check_rate(sample_rate)
     mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
-    if not len(mono):
+    check_samples(samples)
+    return np.ascontiguousarray(mono), int(sample_rate)
+
+
+def check_samples(samples: np.ndarray) -> None:
+    """ValueError where floating-point `samples` of any shape are none, are not finite, or were never scaled to [-1, 1]."""
+    if not samples.size:
         raise ValueError("holds no samples")
-    if not np.isfinite(mono).all():
+    if not np.isfinite(samples).all():
         raise ValueError("holds NaN or infinite samples")
     peak = float(np.abs(samples).max())
     if peak > MAX_PEAK:
         scale = next((scale for scale in _SCALES if peak <= scale), 0)
         repair = f"multiply it by 1/{scale}" if scale else f"multiply it by {1 / peak:.3g}"
         raise ValueError(f"peaks at {peak:.6g}, which is no audio in [-1, 1]; {repair}")
-    return np.ascontiguousarray(mono), int(sample_rate)
 
 
 def probe(path: Path | str) -> tuple[int, int]:

@@ -58,8 +58,8 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", help="print the whole traceback of every failure")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="print failures alone")] = False,
     json_: Annotated[bool, typer.Option("--json", help="print table and failures as JSON")] = False,
-    codecs: Annotated[str, typer.Option(help="only these of the suite, by label, with commas between", show_default=False)] = "",
-    metrics: Annotated[str, typer.Option(help="only these of the suite, with commas between", show_default=False)] = "",
+    codecs: Annotated[str | None, typer.Option(help="only these of the suite, by label, with commas between", show_default=False)] = None,
+    metrics: Annotated[str | None, typer.Option(help="only these of the suite, with commas between", show_default=False)] = None,
     set_: Set = [],  # noqa: B006
 ) -> None:
     """Runs a suite, prints its table, writes results and report.
@@ -73,7 +73,7 @@ def run(
     from bench.suite import selected
 
     _one_of("--engine", engine, ("local", "ray"))
-    loaded = selected(_load(suite, set_), _names(codecs), _names(metrics))
+    loaded = selected(_load(suite, set_), _names("--codecs", codecs), _names("--metrics", metrics))
     folder = _folder(out or Path("results") / loaded.name)
     options = Options(folder, _device(device), jobs, engine, limit, skip_unavailable, _command(), per_device, allow_missing, timeout)
     raise typer.Exit(run_suite(loaded, options, verbose, quiet, json_))
@@ -84,8 +84,9 @@ def score(
     reference: Annotated[Path, typer.Argument(metavar="REF", help="the originals: a folder, or one file")],
     generated: Annotated[list[Path], typer.Argument(metavar="GEN...", help="the outputs: folders or files; or a JSONL or CSV manifest")],
     metrics: Annotated[
-        str, typer.Option(help="names or files of your own, with commas between; by default four, and WER with --text", show_default=False)
-    ] = "",
+        str | None,
+        typer.Option(help="names or files of your own, with commas between; by default four, and WER with --text", show_default=False),
+    ] = None,
     text: Annotated[Path | None, typer.Option(help="transcripts, for WER: a folder or a file", show_default=False)] = None,
     language: Annotated[str, typer.Option(help="of the speech: en, de ...; WER needs it")] = "",
     pair: Annotated[
@@ -111,7 +112,7 @@ def score(
     from bench.commands import SCORED, SCORED_TEXT, folder_suite, run_suite
     from bench.run.session import Options
 
-    chosen = _names(metrics) or [*SCORED, *([SCORED_TEXT] if text else [])]
+    chosen = _names("--metrics", metrics) or [*SCORED, *([SCORED_TEXT] if text else [])]
     suite = folder_suite(reference, generated, chosen, name, text, language, pair, bitrate_kbps, frame_rate_hz)
     folder = _folder(out or Path("results") / suite.name)
     options = Options(folder, _device(device), jobs, command=_command(), allow_missing=allow_missing)
@@ -320,7 +321,9 @@ def check(
 def listen(
     places: Annotated[list[Path], typer.Argument(metavar="RUN...|FILES...", help="finished runs; with --score, results with their key")],
     test: Annotated[str, typer.Option(metavar="abx|mushra|preference", help="the kind of test", show_default=False)] = "",
-    codecs: Annotated[str, typer.Option(help="CODEC@POINT, with commas; one alone is heard against the original", show_default=False)] = "",
+    codecs: Annotated[
+        str | None, typer.Option(help="CODEC@POINT, with commas; one alone is heard against the original", show_default=False)
+    ] = None,
     utterances: Annotated[int, typer.Option(min=1, help="sentences, drawn by the seed")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="of the sentences and all orders")] = 0,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="by default listening/<run>-<test>", show_default=False)] = None,
@@ -340,7 +343,7 @@ def listen(
 
     if score_:
         raise typer.Exit(score_listening_test(places, json_, ratings))
-    raise typer.Exit(make_listening_test(places, test, _names(codecs), utterances, seed, out, match_level, effect, power))
+    raise typer.Exit(make_listening_test(places, test, _names("--codecs", codecs), utterances, seed, out, match_level, effect, power))
 
 
 @app.command()
@@ -446,8 +449,12 @@ def _complain(error: object, code: int) -> None:
     sys.exit(code)
 
 
-def _names(text: str) -> list[str]:
-    return [each.strip() for each in text.split(",") if each.strip()]
+def _names(option: str, text: str | None) -> list[str]:
+    """The names in `text`; none where the option is not given."""
+    names = [each.strip() for each in (text or "").split(",") if each.strip()]
+    if text is not None and not names:
+        raise UserError(f"{option} {text!r}: names nothing; leave it out, or name some with commas between")
+    return names
 
 
 def _load(suite: str, overrides: list[str]) -> Any:

@@ -45,7 +45,7 @@ _TRACEBACK = re.compile(r"\[(errors/\w+\.txt)\]$")  # ends a reason: where the w
 SCORED = ("mel_dac_train", "stoi", "pesq_wb", "dnsmos_ovrl")  # metrics of `bench score` where none are named
 SCORED_TEXT = "wer_pocketsphinx"  # and, with transcripts, this
 _LOG_WIDTH = 140  # characters, of what a CI's log keeps
-_CODEC_FILE = b"SCF1"  # `bench encode`: this, the codec's name and checkpoint as JSON with its length, then the bitstream
+_CODEC_FILE = b"SCF1"  # `bench encode`: this, the codec's name, checkpoint and its sha256 as JSON with its length, then the bitstream
 
 
 def run_suite(suite: Suite, options: Options, verbose: bool = False, quiet: bool = False, as_json: bool = False) -> int:
@@ -319,7 +319,7 @@ def encode_file(
         except ValueError as error:
             raise UserError(f"{source}: codec '{name}' at {point.name}: {error}") from None
     stated = Path(name).name if name.endswith(".py") else name  # where it lies is nobody else's business
-    header = json.dumps({"codec": stated, "checkpoint": checkpoint}).encode()
+    header = json.dumps({"codec": stated, "checkpoint": checkpoint, "sha256": codec.weights_sha256}).encode()
     data = _CODEC_FILE + len(header).to_bytes(4, "big") + header + packed.data
     write_bytes(target, data)
     seconds = len(samples) / sample_rate
@@ -362,6 +362,10 @@ def decode_file(source: Path, target: Path, codec_name: str | None, checkpoint: 
         raise error if codec_name else UserError(f"{source}: {error}") from None
     require(name, checkpoint)
     codec = _tried(name, "load", codec_module(name).load, checkpoint, torch.device(device))
+    if header.get("sha256", codec.weights_sha256) != codec.weights_sha256:
+        raise UserError(
+            f"{source}: made with another checkpoint than {checkpoint or 'the usual one'}: give the one of sha256 {header['sha256']}"
+        )
     try:
         with torch.inference_mode():
             samples = _tried(name, "decode", _decoded, codec, encoded)
@@ -457,6 +461,8 @@ def _point(codec: str, name: str, settings: Sequence[str]) -> OperatingPoint:
             raise UserError(f"--set {' --set '.join(settings)}: {error}") from None
     if not name and len(module.POINTS) == 1:
         return next(iter(module.POINTS.values()))
+    if not name:
+        raise UserError(f"--point: codec '{Path(codec).name}' has {len(module.POINTS)}; name one: {', '.join(module.POINTS)}")
     if name not in module.POINTS:
         raise UserError(unknown(f"point of {Path(codec).name}", name, module.POINTS))
     return module.POINTS[name]

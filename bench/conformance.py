@@ -58,7 +58,7 @@ def check(name: str, checkpoint: str | None, device: torch.device) -> list[Check
         codec = module.load(checkpoint, device)
     except (UserError, Unavailable):
         raise
-    except Exception as error:  # noqa: BLE001 - whatever a codec raises is the finding
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a codec raises is the finding
         return [Check("loads", False, _first_line(error))]
     clips = [entry.read() for entry in open_dataset(parse_spec({"name": BUNDLED, "limit": 3}), Path(), seed=0).entries]
     rate = codec.sample_rate or _RATE_WITHOUT_ONE
@@ -130,11 +130,11 @@ def _checked(name: str, rule: Callable[[], str]) -> Check:
         return Check(name, True, rule())
     except Broken as broken:
         return Check(name, False, str(broken))
-    except Exception as error:  # noqa: BLE001 - whatever a codec raises is the finding
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a codec raises is the finding
         return Check(name, False, _first_line(error))
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return headline(f"{type(error).__name__}: {error}")
 
 
@@ -375,7 +375,7 @@ class _Elsewhere:
                     decoded.append(codec.decode(unpack(stream)).numpy())
             except Broken as broken:
                 decoded.append(str(broken))
-            except Exception as error:  # noqa: BLE001 - whatever a codec raises is the finding
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a codec raises is the finding
                 decoded.append(_first_line(error))
         return decoded
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from bench.checkpoint import find, how_to_get
-from bench.errors import Unavailable
+from bench.errors import Unavailable, UserError
+
+GIVE_CHECKPOINT = "--checkpoint FILE (in a suite: `checkpoint: FILE`)"  # `how` of weights that only the caller has
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,10 @@ class Requirement:
     need: Need
 
 
-def require(owner: str, needs: Iterable[Need]) -> None:
-    """Unavailable, a line for each of `needs` that is not here, with the command that gets it."""
+def require(owner: str, needs: Sequence[Need]) -> None:
+    """Unavailable, a line for each of `needs` that is not here, with the command that gets it; UserError where the caller gives it."""
+    if any(need.how == GIVE_CHECKPOINT for need in needs):
+        raise UserError(f"{owner}: needs a checkpoint: {GIVE_CHECKPOINT}")
     if lacking := [need for need in needs if not need.available]:
         raise Unavailable("\n".join(f"{owner}: {need.name} is not on this machine; get it with: {need.how}" for need in lacking))
 

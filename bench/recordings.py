@@ -179,7 +179,8 @@ def pairing(points: Mapping[str, Mapping[str, Recording]], utterances: Collectio
     for point, recordings in points.items():
         if missing := [utterance for utterance in utterances if utterance not in recordings]:
             hint = meant(missing[0], set(recordings))
-            lines.append(f"{what}: {point}: {len(missing)} of {len(known)} utterances have no recording: {listed(missing, _NAMED)}{hint}")
+            where = f"{what}: {point}" if len(points) > 1 else what
+            lines.append(f"{where}: {len(missing)} of {len(known)} utterances have no recording: {listed(missing, _NAMED)}{hint}")
     if spare := sorted(made - known):
         hint = meant(spare[0], known)
         lines.append(f"{what}: {len(spare)} of its {len(made)} ids are no utterances here: {listed(spare, _NAMED)}{hint}")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.codec import CodecInfo, CodecModule, Encoded, Kind, OperatingPoint, Stream
 from bench.dataset import Utterance
-from bench.errors import Unavailable, UserError, unknown
+from bench.errors import UserError, unknown
 from bench.metric import Audio, Metric, MetricEntry, MetricFailure, MetricModule, loader
-from bench.needs import Need, weights
+from bench.needs import GIVE_CHECKPOINT, Need, require, weights
 from bench.record import MetricInfo, Score
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _CODEC, _METRIC = "_bench_codec", "_bench_metric"  # attributes of what is decorated
+_SHOWN = 60  # characters of what a function returned, in a message
 Setting = float | str
 
 
@@ -106,13 +107,12 @@ class _SimpleCodec:
         if checkpoint is not None:
             return [weights(title, checkpoint)]
         required = self._takes["checkpoint"].default is inspect.Parameter.empty
-        return [Need("weights", f"{title} checkpoint", False, "--checkpoint FILE (in a suite: `checkpoint: FILE`)")] if required else []
+        return [Need("weights", f"{title} checkpoint", False, GIVE_CHECKPOINT)] if required else []
 
     def load(self, checkpoint: str | None, device: torch.device) -> _Loaded:
         from bench.checkpoint import resolve, sha256
 
-        if lacking := [need for need in self.needs(checkpoint) if not need.available]:
-            raise Unavailable(f"codec '{self.INFO.title}': {lacking[0].name}; {lacking[0].how}")
+        require(f"codec '{self.INFO.title}'", self.needs(checkpoint))
         file = None if checkpoint is None else resolve(checkpoint, self.INFO.title)
         given = {"checkpoint": None if file is None else str(file), "device": device}
         codec = self._made(**{name: value for name, value in given.items() if name in self._takes})
@@ -160,18 +160,31 @@ class _Loaded:
 
         (stream,) = encoded.streams
         sent = [stream.tokens] if stream.durations is None else [stream.tokens, stream.durations]
-        audio = torch.as_tensor(self._codec.decode(*(each.to(self._device) for each in sent))).detach().float().cpu().reshape(-1)
+        made = _tensor(self._codec.decode(*(each.to(self._device) for each in sent)), "decode() gave")
+        if not made.is_floating_point():
+            raise TypeError(f"decode() gave audio of {made.dtype}; it is floating point, [T] in [-1, 1]")
+        audio = made.float().reshape(-1)
         lacking = encoded.num_samples - len(audio)
         if abs(lacking) > 2 * self.hop_length:
             raise ValueError(f"decode() gave {len(audio)} samples of {encoded.num_samples}: more than two frames too few or too many")
         return torch.nn.functional.pad(audio, (0, lacking))
 
 
+def _tensor(values: Any, what: str) -> Tensor:
+    """On the CPU; TypeError where it is no array of numbers."""
+    import torch
+
+    try:
+        return torch.as_tensor(values).detach().cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{what} {type(values).__name__}, which is no tensor") from None
+
+
 def _integers(values: Any, what: str) -> Tensor:
     """int64 on the CPU."""
     import torch
 
-    found = torch.as_tensor(values).detach().cpu()
+    found = _tensor(values, f"encode() gave {what}:")
     if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
         raise TypeError(f"encode() gave {what} of {found.dtype}; they are integers")
     return found.long()
@@ -214,10 +227,21 @@ class _SimpleMetric:
         return audio
 
     def score(self, prepared: Audio, degraded: Audio) -> Mapping[str, Score]:
-        value = float(self._function(prepared, degraded, self.sample_rate))
+        value = _number(self._function(prepared, degraded, self.sample_rate))
         if not math.isfinite(value):
             raise MetricFailure(f"gave {value}")
         return {self.names[0]: Score(value)}
+
+
+def _number(given: Any) -> float:
+    """MetricFailure where it is anything but one number: a text that reads as one, too."""
+    try:
+        if not isinstance(given, (str, bytes)):
+            return float(given)
+    except (TypeError, ValueError, RuntimeError):
+        pass
+    what = repr(given) if given is None or isinstance(given, (str, bytes)) else type(given).__name__
+    raise MetricFailure(f"gave {what[:_SHOWN]}; a metric returns one number")
 
 
 class _SimpleMetrics:

@@ -19,6 +19,7 @@ from bench.datasets.manifest import resolved
 from bench.datasets.specs import DatasetSpec, FolderSet, ManifestSet, parse_spec
 from bench.errors import UserError, unknown
 from bench.folders import audio_files
+from bench.needs import GIVE_CHECKPOINT
 from bench.plugins import is_own
 from bench.published import Published, read_published
 from bench.recordings import RecordedFolder, read_systems
@@ -384,6 +385,8 @@ def _entry(spec: CodecSpec, label: str, module: str, base_dir: Path, where: _Pat
         checkpoint = str(stated)
     if checkpoint is not None and (mistake := checkpoint_mistake(registry.codec_module(module), module, checkpoint, stated)):
         mistakes.add((*where, "checkpoint"), mistake)
+    if checkpoint is None and any(need.how == GIVE_CHECKPOINT for need in registry.codec_module(module).needs(None)):
+        mistakes.add(where, f"codec '{label}' needs a checkpoint: {GIVE_CHECKPOINT}")
     for key in ("manifest", "folder"):
         if getattr(spec, key) is not None:
             mistakes.add((*where, key), f"only `codec: {RECORDINGS}` takes a {key}")

@@ -36,8 +36,28 @@ def test_a_metric_scores_a_pair() -> None:
     assert bench.score_pair("si_sdr", noise(), noise() + 0.1 * noise(1), RATE) == pytest.approx(20, abs=0.5)
     with pytest.raises(UserError, match="did you mean 'si_sdr'"):
         bench.score_pair("si_sd", noise(), noise(), RATE)
-    with pytest.raises(ValueError, match="one channel"):
-        bench.score_pair("si_sdr", noise(), noise()[None], RATE)
+
+
+@pytest.mark.parametrize(
+    ("degraded", "rate", "told"),
+    [
+        (noise()[None], RATE, "one channel"),
+        (noise() * np.nan, RATE, "NaN"),
+        (noise()[:0], RATE, "no samples"),
+        (noise() * 32768, RATE, r"peaks at .*multiply it by 1/32768"),
+        ((noise() * 32768).astype(np.int16), RATE, "floating point, .* got int16; scale it first"),
+        ("my.wav", RATE, "floating point"),
+        (noise()[: RATE // 2], RATE, "0.500 s shorter than its reference"),
+        (noise(), 0, "sample_rate is in Hz, a number above 0; got 0"),
+        (noise(), "16000", "sample_rate is in Hz, a number above 0; got '16000'"),
+    ],
+)
+def test_what_is_no_audio_is_refused(degraded, rate, told) -> None:
+    with pytest.raises(ValueError, match=told):
+        bench.score_pair("si_sdr", noise(), degraded, rate)
+    if "shorter" not in told:
+        with pytest.raises(ValueError, match=told):
+            bench.load_codec("pcm").encode(degraded, rate, "8bit_24khz")
 
 
 def test_a_metric_of_ones_own_scores_a_pair(tmp_path) -> None:
@@ -50,7 +70,7 @@ def test_a_codec_codes_arrays() -> None:
     coded = codec.encode(noise(), RATE, "12kbps")
     assert coded.bitrate == pytest.approx(12000, rel=0.3)
     assert len(codec.decode(coded)) == codec.sample_rate
-    with pytest.raises(UserError, match="point '' unknown; known: "):
+    with pytest.raises(UserError, match="name a point, or its settings: "):
         codec.encode(noise(), RATE)
 
 

@@ -329,8 +329,36 @@ def test_a_metric_that_needs_text_says_so_before_the_work(tmp_path):
     metrics = "[wer_pocketsphinx, dwer_pocketsphinx, stoi]"
     text = f"name: own\ncodecs: [{{codec: reference}}]\nmetrics: {metrics}\ndatasets: [{{folder: own}}]\n"
     suite = load_suite(write(tmp_path / "s.yaml", text))
-    (line,) = preflight.without_text(suite, open_datasets(suite), Registry())
-    assert line == "own: none of its 1 utterances with text; without it no value of wer_pocketsphinx"
+    lines = preflight.without_text(suite, open_datasets(suite), Registry())
+    told = "own: none of its 1 utterances with {}; without it no value of wer_pocketsphinx ({})"
+    assert lines == [
+        told.format("text", "a `text:` of the data set, or --text"),
+        told.format("a language", "its `language:`, or --language"),
+    ]
+
+
+@pytest.mark.parametrize(("text", "language", "told"), [("", "en", "with text"), ("hello", "", "with a language")])
+def test_metrics_that_all_need_what_no_utterance_has_are_refused_before_the_work(tmp_path, text, language, told):
+    sound(tmp_path / "own" / "a.wav")
+    if text:
+        write(tmp_path / "own" / "a.txt", text)
+    data = f"{{folder: own, language: '{language}'}}"
+    suite = load_suite(write(tmp_path / "s.yaml", f"name: own\ncodecs: [opus]\nmetrics: [wer_pocketsphinx]\ndatasets: [{data}]\n"))
+    with pytest.raises(UserError, match=f"^own: none of its 1 utterances {told};.*$"):
+        score(suite, Options(tmp_path / "out", jobs=1), Console(quiet=True))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_manifest_may_be_a_table_and_lines_are_no_folder(tmp_path):
+    sound(tmp_path / "a.wav")
+    write(tmp_path / "m.csv", "\ufeffpath;text;language\na.wav;hello;en\n")
+    (found,) = open_dataset(parse_spec({"manifest": "m.csv"}), tmp_path, 0).entries
+    assert (found.id, found.text, found.language, found.sample_rate) == ("a", "hello", "en", 16_000)
+    write(tmp_path / "m.jsonl", '{"id": "a"}\n')
+    with pytest.raises(UserError, match=r"m\.jsonl: is neither audio nor a manifest of lhotse or NeMo; .* as `manifest:`"):
+        open_dataset(parse_spec({"folder": "m.jsonl"}), tmp_path, 0)
+    with pytest.raises(UserError, match=r"m\.jsonl:1: path: is missing"):
+        open_dataset(parse_spec({"manifest": "m.jsonl"}), tmp_path, 0)
 
 
 def test_a_run_prints_what_it_recognised(tmp_path):

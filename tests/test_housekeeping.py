@@ -30,6 +30,19 @@ def test_the_tools_that_judge_code_have_one_version(tool: str) -> None:
     assert re.search(rf'^    "{tool}==[\d.]+",$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
 
 
+def test_the_versions_of_python_are_the_same_everywhere() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    tested = workflow["jobs"]["test"]["strategy"]["matrix"]["python-version"]
+    assert tested == ["3.10", "3.11", "3.12", "3.13"]
+    assert re.findall(r'"Programming Language :: Python :: (3\.\d+)"', project) == tested
+    assert f'requires-python = ">={tested[0]}"' in project
+    assert f"Python {tested[0]} or later" in (ROOT / "README.md").read_text(encoding="utf-8")
+    image = re.search(r"FROM python:(3\.\d+) ", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    assert image is not None
+    assert image[1] in tested
+
+
 def test_the_image_is_built_from_what_the_package_needs() -> None:
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     kept = [line.removeprefix("!") for line in ignored if line.startswith("!")]

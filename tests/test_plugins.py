@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -166,7 +167,7 @@ def test_every_command_takes_a_file_and_points_made_of_settings(folder) -> None:
     decoded = CliRunner().invoke(app, ["decode", "a.scb", "a.wav", "--codec", "my_codec.py"])
     assert decoded.exit_code == 0, decoded.output
     assert soundfile.read("a.wav")[0].std() == pytest.approx(0.25 * soundfile.read("ref/a.wav")[0].std(), rel=0.1)
-    mistakes = {"--point=loudd": "did you mean 'loud'", "--set=gian=1": "did you mean 'gain'", "--point=": "known: loud, soft"}
+    mistakes = {"--point=loudd": "did you mean 'loud'", "--set=gian=1": "did you mean 'gain'", "--point=": "has 2; name one: loud, soft"}
     for wrong, told in mistakes.items():
         shown = CliRunner().invoke(app, ["encode", "ref/a.wav", "b.scb", *own, wrong])
         assert told in str(shown.exception)
@@ -224,11 +225,70 @@ def test_mistakes_are_told_with_the_line_of_the_suite(change, told, folder) -> N
     assert str(caught.value).startswith(f"{folder / 'own.yaml'}:{4 if 'codec' in change[0] else 5}: ")
 
 
-def test_what_a_metric_raises_or_gives_that_is_no_number_is_a_recorded_failure(folder) -> None:
-    (folder / "my_metric.py").write_text(METRIC.replace("return abs", "return float('nan')\n    return abs"), encoding="utf-8")
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("float('nan')", "gave nan"),
+        ("None", "gave None; a metric returns one number"),
+        ("'3.5'", "gave '3.5'; a metric"),
+        ("np.zeros(2)", "gave ndarray; a metric"),
+    ],
+)
+def test_what_a_metric_gives_that_is_no_number_is_a_recorded_failure(folder, given, told) -> None:
+    (folder / "my_metric.py").write_text(METRIC.replace("return abs", f"return {given}\n    return abs"), encoding="utf-8")
     frame = session.score(load_suite(folder / "own.yaml"), Options(folder / "run"), toys_console())
     assert frame["level_gap"].isna().all()
-    assert all("gave nan" in failures for failures in frame["failures"])
+    assert all(told in failures for failures in frame["failures"])
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "told"),
+    [
+        ("encode", "None", "encode() gave tokens: NoneType, which is no tensor"),
+        ("encode", "audio", "encode() gave tokens of torch.float32; they are integers"),
+        ("encode", "audio.long() + 64", "token outside 0..63 (my_codec.py:"),
+        ("decode", "'abc'", "decode() gave str, which is no tensor"),
+        ("decode", "tokens[0].short()", "decode() gave audio of torch.int16; it is floating point, [T] in [-1, 1]"),
+        ("decode", "tokens[0][:7] / 64", "decode() gave 7 samples of 8000"),
+    ],
+)
+def test_what_a_codec_gives_that_is_not_asked_for_is_a_recorded_failure(folder, method, given, told) -> None:
+    changed = re.sub(rf"(def {method}.*\n)", rf"\1        return {given}\n", CODEC)
+    (folder / "my_codec.py").write_text(changed, encoding="utf-8")
+    suite = load_suite(folder / "own.yaml", ["metrics=[mel_dac_train]"])
+    frame = session.score(suite, Options(folder / "run"), toys_console())
+    assert all(told.split(" (")[0] in failures for failures in frame[frame["codec"] == "my_codec"]["failures"])
+    assert not any("<string>" in failures for failures in frame["failures"])
+
+
+def test_a_codec_that_leaves_the_process_is_a_check_that_fails(folder) -> None:
+    leaves = "        import sys; sys.exit(0)\n"
+    for method in ("__init__", "encode", "decode"):
+        (folder / "my_codec.py").write_text(re.sub(rf"(def {method}.*\n)", rf"\1{leaves}", CODEC), encoding="utf-8")
+        shown = CliRunner().invoke(app, ["check", "my_codec.py"])
+        assert shown.exit_code == 1, shown.output
+        assert "SystemExit: 0" in shown.output
+
+
+def test_a_codec_that_needs_a_checkpoint_asks_for_it(folder) -> None:
+    (folder / "my_codec.py").write_text(CODEC.replace("checkpoint=None", "checkpoint"), encoding="utf-8")
+    for arguments in (["check", "my_codec.py"], ["encode", "ref/a.wav", "a.scb", "--codec", "my_codec.py", "--point", "loud"]):
+        shown = CliRunner().invoke(app, arguments)
+        assert isinstance(shown.exception, UserError)
+        assert "needs a checkpoint: --checkpoint FILE (in a suite: `checkpoint: FILE`)" in str(shown.exception)
+    with pytest.raises(UserError, match=r"own.yaml:4: codecs\[0\]: codec 'my_codec' needs a checkpoint: "):
+        load_suite(folder / "own.yaml")
+    assert CliRunner().invoke(app, ["list", "points", "my_codec.py"]).exit_code == 0
+
+
+def test_a_stream_is_decoded_with_the_checkpoint_that_made_it(folder) -> None:
+    for name, offset in (("a.pt", 0), ("b.pt", 1)):
+        torch.save({"offset": offset}, folder / name)
+    own = ["--codec", "my_codec.py", "--checkpoint"]
+    assert CliRunner().invoke(app, ["encode", "ref/a.wav", "a.scb", "--point", "loud", *own, "a.pt"]).exit_code == 0
+    assert CliRunner().invoke(app, ["decode", "a.scb", "a.wav", *own, "a.pt"]).exit_code == 0
+    other = CliRunner().invoke(app, ["decode", "a.scb", "a.wav", *own, "b.pt"])
+    assert "a.scb: made with another checkpoint than b.pt: give the one of sha256 " in str(other.exception)
 
 
 def test_a_dynamic_codec_of_few_lines_sends_its_durations() -> None:

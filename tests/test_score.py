@@ -103,7 +103,8 @@ def test_the_command_prints_the_table_writes_run_and_report_and_names_what_has_n
     (folder / "ours/6kbps/u2.flac").rename(folder / "ours/6kbps/spare.flac")
     shown = CliRunner().invoke(app, ["score", "ref", "ours/6kbps", "--metrics", "distance", "--name", "mine"])
     assert shown.exit_code == 1
-    assert "no recording: 's2/u2'" in shown.output
+    assert f"{folder}/ours/6kbps: 1 of 3 utterances have no recording: 's2/u2'" in shown.output
+    assert "Dynamic against fixed" not in shown.output  # there is neither
     assert "no utterances here: 'spare.flac'" in shown.output
     frame, about = read_run(folder / "results" / "score_ref_6kbps")
     assert about["suite"]["name"] == "score_ref_6kbps"
@@ -121,12 +122,20 @@ def test_the_command_prints_the_table_writes_run_and_report_and_names_what_has_n
         (["ref", "ours/3kbps", *["--bitrate-kbps", "1"] * 3], "3 of them for 1 folders"),
         (["ref", "ours/3kbps", "ours/3kbps"], "'3kbps' comes twice"),
         (["ref", "ours/3kbps", "--metrics", "nosuch"], "metric 'nosuch' unknown"),
+        (["ref", "ours/3kbps", "--metrics", ", "], "--metrics ', ': names nothing"),
     ],
 )
 def test_mistakes_are_told_in_a_line(arguments, told, folder) -> None:
     shown = CliRunner().invoke(app, ["score", "--metrics", "distance", *arguments])
     assert isinstance(shown.exception, UserError)
     assert told in str(shown.exception)
+
+
+def test_a_recording_that_can_not_be_read_is_named(folder) -> None:
+    (folder / "ours/6kbps/u1.flac").write_bytes(b"none")
+    shown = CliRunner().invoke(app, ["score", "ref", "ours/6kbps", "--metrics", "distance"])
+    assert shown.exit_code == 1
+    assert f"{folder}/ours/6kbps/u1.flac: no readable audio" in "".join(shown.output.split("\n"))
 
 
 def test_a_suite_takes_folders_and_tables_of_recordings(folder) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from bench import audio
 from bench.checkpoint import cache_folder
@@ -80,7 +81,7 @@ def read_manifest(path: Path, name: str) -> Dataset:
             reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else "nested too deeply"
             mistakes.append(f"{path}:{number}: is no JSON: {reason}")
         except ValidationError as error:
-            mistakes += [f"{path}:{number}: {'.'.join(map(str, item['loc'])) or 'the line'}: {item['msg']}" for item in error.errors()]
+            mistakes += [f"{path}:{number}: {'.'.join(map(str, item['loc'])) or 'the line'}: {_told(item)}" for item in error.errors()]
         else:
             entry = Entry(row.id, resolved(path.parent, row.path), row.text, row.speaker, row.language, name)
             stated = dataclasses.replace(entry, duration_s=row.duration_s, sample_rate=row.sample_rate)
@@ -92,6 +93,10 @@ def read_manifest(path: Path, name: str) -> Dataset:
     if not entries:
         raise UserError(f"{path}: lists no utterances")
     return Dataset(name, revision_of(content.encode()), tuple(entries), ", ".join(sorted(licences - {""})))
+
+
+def _told(item: ErrorDetails) -> str:
+    return "is missing" if item["type"] == "missing" else item["msg"]
 
 
 def resolved(base_dir: Path, path: str) -> Path:

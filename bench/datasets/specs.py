@@ -17,6 +17,7 @@ from bench.datasets.corpora import CORPORA, FILES, read_corpus, read_files, reco
 from bench.datasets.hub import HubSource, Split
 from bench.datasets.known import KNOWN_SETS, fetch_ids, ids_file
 from bench.datasets.layout import is_audio
+from bench.datasets.layouts import table
 from bench.datasets.manifest import read_manifest, resolved, with_header
 from bench.errors import Unavailable, UserError, unknown
 from bench.language import Tag
@@ -218,6 +219,10 @@ class FolderSet(Selection):
         if not folder.exists():
             raise UserError(f"{folder}: is no folder")
         corpus = None if folder.is_file() and is_audio(folder) else recognised(folder)
+        if corpus is None and folder.suffix.lower() in (".json", ".jsonl", ".ndjson"):
+            raise UserError(
+                f"{folder}: is neither audio nor a manifest of lhotse or NeMo; one of lines with `id` and `path` is given as `manifest:`"
+            )
         if corpus is None:
             found = read_files(folder, self.name, self.language)
         else:
@@ -265,14 +270,18 @@ class CorpusSet(Selection):
 
 
 class ManifestSet(Selection):
-    """JSONL, one utterance a line: id, path (relative to the file), text, speaker, language; other keys are left alone."""
+    """JSONL, one utterance a line: id, path (relative to the file), text, speaker, language; other keys are left alone. Or CSV, TSV."""
 
     manifest: str
     name: str | None = None
 
     def listing(self, base_dir: Path) -> Dataset:
         path = resolved(base_dir, self.manifest)
-        return read_manifest(path, self.name or (path.parent.name if path.stem == "manifest" else path.stem))
+        name = self.name or (path.parent.name if path.stem == "manifest" else path.stem)
+        return read_corpus("table", path, (), name) if table.parts(path) else read_manifest(path, name)
+
+    def with_audio(self, entries: list[Entry], base_dir: Path) -> list[Entry]:
+        return [entry if entry.sample_rate else with_header(entry) for entry in entries]
 
 
 class HubSet(HubSource, FetchedSet):

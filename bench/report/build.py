@@ -62,7 +62,8 @@ def written(run: Path, report: Path, console: Console) -> str:
         if results.gaps:
             console.print(papers.render_terminal(results.gaps, metrics, console.width))
         console.print(f"\nreport: {page}\n", highlight=False, markup=False, soft_wrap=True)
-        console.print(equal_bits.render_brief(results.verdict))
+        if results.verdict.families or "dynamic" in set(results.merged.records["kind"]):  # else nobody asks for it
+            console.print(equal_bits.render_brief(results.verdict))
     return shown.get()
 
 

@@ -100,13 +100,18 @@ def interval(low: float, high: float, places: int) -> str:
 
 def kbps(bitrate: float) -> str:
     """bit/s as kbit/s with three digits."""
-    return MISSING if not math.isfinite(bitrate) else f"{bitrate / 1000:.3g}"
+    return MISSING if not math.isfinite(bitrate) else _three_digits(bitrate / 1000)
 
 
 def hertz(nominal: float, measured: float) -> str:
     """`40 / 38.7`, nominal before measured; one number where they agree or only one is known."""
-    shown = [f"{rate:.3g}" for rate in (nominal, measured) if math.isfinite(rate) and rate > 0]
+    shown = [_three_digits(rate) for rate in (nominal, measured) if math.isfinite(rate) and rate > 0]
     return " / ".join(dict.fromkeys(shown)) or MISSING
+
+
+def _three_digits(value: float) -> str:
+    """1.14, 48, 8000: three digits, and those of a whole number, without an exponent."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def head(info: MetricInfo) -> str:

@@ -63,7 +63,8 @@ def _text(error: BaseException) -> str:
 def _own_line(error: BaseException, module: str) -> str:
     """` (my_codec.py:12)`: the last line of the codec's own code that was reached; "" where there was none."""
     folder = (Path(module).parent if module.endswith(".py") else _OURS / "codecs").resolve()  # bench/codecs is a link
-    places = [(Path(frame.filename).resolve(), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]  # <string> is no file
+    places = [(Path(frame.filename).resolve(), frame.lineno) for frame in frames]
     own = [f" ({path.name}:{line})" for path, line in places if module and path.is_relative_to(folder)]
     return own[-1] if own else ""
 

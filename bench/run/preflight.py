@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from bench.dataset import Dataset
+from bench.dataset import Dataset, Entry
 from bench.datasets.specs import needs as dataset_needs
 from bench.errors import UserError
 from bench.needs import Requirement
@@ -30,16 +30,30 @@ def requirements(suite: Suite, registry: Any) -> list[Requirement]:
     return found
 
 
+_LACKS: tuple[tuple[str, str, Callable[[Entry], bool]], ...] = (
+    ("text", "a `text:` of the data set, or --text", lambda entry: entry.text is None),
+    ("a language", "its `language:`, or --language", lambda entry: not entry.language),
+)
+
+
 def without_text(suite: Suite, datasets: Sequence[Dataset], registry: Any) -> list[str]:
-    """A line for each data set in which metrics that compare with a transcript will find none, or not everywhere."""
+    """A line for each data set in which metrics that compare with a transcript will find none, or not its language, or not everywhere.
+
+    UserError where nothing else is to be scored, and no utterance has both.
+    """
     infos = registry.metric_infos()
-    metrics = ", ".join(spec.metric for spec in suite.metrics if infos[spec.metric].needs_text)
+    needing = [spec.metric for spec in suite.metrics if infos[spec.metric].needs_text]
     lines = []
     for dataset in datasets:
-        without = sum(entry.text is None for entry in dataset.entries)
-        if metrics and without:
-            of = "none" if without == len(dataset.entries) else f"only {len(dataset.entries) - without:,}"
-            lines.append(f"{dataset.name}: {of} of its {len(dataset.entries):,} utterances with text; without it no value of {metrics}")
+        for what, how, lacks in _LACKS:
+            without = sum(lacks(entry) for entry in dataset.entries)
+            if needing and without:
+                of = "none" if without == len(dataset.entries) else f"only {len(dataset.entries) - without:,}"
+                told = f"{dataset.name}: {of} of its {len(dataset.entries):,} utterances with {what}; without it no value of"
+                lines.append(f"{told} {', '.join(needing)} ({how})")
+    usable = any(not any(lacks(entry) for _, _, lacks in _LACKS) for dataset in datasets for entry in dataset.entries)
+    if len(needing) == len(suite.metrics) and not usable:
+        raise UserError("\n".join(lines))
     return lines
 
 

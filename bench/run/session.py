@@ -92,8 +92,8 @@ def _pairing(suite: Suite, datasets: Sequence[Dataset]) -> list[str]:
     for entry in suite.entries:
         if entry.module == RECORDINGS:
             points = points_of(entry.manifest, entry.system, entry.folders, utterances)
-            places = entry.manifest or ", ".join(str(folder.path) for folder in entry.folders)
-            lines += pairing(points, utterances, f"{entry.label}: {places}")
+            what = f"{entry.label}: {entry.manifest}" if entry.manifest else ", ".join(str(folder.path) for folder in entry.folders)
+            lines += pairing(points, utterances, what)
     return lines
 
 

@@ -386,7 +386,10 @@ def _rates(encoded: Encoded, point: OperatingPoint, duration_s: float, bits_toke
 
 def _load_recording(recording: Recording, utterance: Utterance, length_tolerance_s: float | None) -> Decoded:
     utterance = _with_reference(utterance, recording.reference)
-    decoded, sample_rate = audio.read(recording.path)
+    try:
+        decoded, sample_rate = audio.read(recording.path)
+    except ValueError as error:
+        raise BrokenContract(f"{recording.path}: {error}") from None
     expected = round(len(utterance.audio) * sample_rate / utterance.sample_rate)
     try:
         check_length(len(decoded), expected, sample_rate, length_tolerance_s)
