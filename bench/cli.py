@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import __version__
+from bench import __version__, completion
 from bench.errors import Unavailable, UserError
 from bench.files import full_disk
 
@@ -29,7 +29,10 @@ app = typer.Typer(
 baseline_app = typer.Typer(no_args_is_help=True, help="Keeps the scores that `bench regress` compares with.")
 app.add_typer(baseline_app, name="baseline")
 
-SuitePath = Annotated[str, typer.Argument(metavar="SUITE", help="a file, or a name of `bench list suites`", show_default=False)]
+EXAMPLE = "Example: "  # begins the last line of a command's help
+SuitePath = Annotated[
+    str, typer.Argument(metavar="SUITE", help="a file, or a name of `bench list suites`", autocompletion=completion.suites)
+]
 Set = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="replaces a key of the suite: metrics=[stoi]; may be repeated")]
 Device = Annotated[str, typer.Option(help="cpu; cuda, for a run every visible GPU; or cuda:1")]
 Checkpoint = Annotated[str | None, typer.Option(help="a shipped name, a path, a hub file or a URL", show_default=False)]
@@ -41,13 +44,15 @@ Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="seconds that
 Out = Annotated[Path | None, typer.Option(help="folder of the results; by default results/<suite>", show_default=False)]
 
 
-@app.command()
+@app.command(epilog=EXAMPLE + "bench run low_rate --limit 4 --metrics stoi,pesq_wb --out results/try")
 def run(
     suite: SuitePath,
     out: Out = None,
     device: Device = "cpu",
     jobs: Jobs = None,
-    engine: Annotated[str, typer.Option(help="local, or ray: the tasks go to a Ray cluster")] = "local",
+    engine: Annotated[
+        str, typer.Option(help="local, or ray: the tasks go to a Ray cluster", autocompletion=completion.of("local", "ray"))
+    ] = "local",
     limit: Annotated[
         int | None, typer.Option(min=1, help="utterances of each data set at most, drawn by the suite's seed", show_default=False)
     ] = None,
@@ -59,7 +64,9 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", help="print failures alone")] = False,
     json_: Annotated[bool, typer.Option("--json", help="print table and failures as JSON")] = False,
     codecs: Annotated[str | None, typer.Option(help="only these of the suite, by label, with commas between", show_default=False)] = None,
-    metrics: Annotated[str | None, typer.Option(help="only these of the suite, with commas between", show_default=False)] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="only these of the suite, with commas between", show_default=False, autocompletion=completion.metrics)
+    ] = None,
     set_: Set = [],  # noqa: B006
 ) -> None:
     """Runs a suite, prints its table, writes results and report.
@@ -79,13 +86,17 @@ def run(
     raise typer.Exit(run_suite(loaded, options, verbose, quiet, json_))
 
 
-@app.command()
+@app.command(epilog=EXAMPLE + "bench score originals outputs --text transcripts.csv --language en --bitrate-kbps 1.5")
 def score(
     reference: Annotated[Path, typer.Argument(metavar="REF", help="the originals: a folder, or one file")],
     generated: Annotated[list[Path], typer.Argument(metavar="GEN...", help="the outputs: folders or files; or a JSONL or CSV manifest")],
     metrics: Annotated[
         str | None,
-        typer.Option(help="names or files of your own, with commas between; by default four, and WER with --text", show_default=False),
+        typer.Option(
+            help="names or files of your own, with commas between; by default four, and WER with --text",
+            show_default=False,
+            autocompletion=completion.metrics,
+        ),
     ] = None,
     text: Annotated[Path | None, typer.Option(help="transcripts, for WER: a folder or a file", show_default=False)] = None,
     language: Annotated[str, typer.Option(help="of the speech: en, de ...; WER needs it")] = "",
@@ -119,7 +130,7 @@ def score(
     raise typer.Exit(run_suite(suite, options, verbose))
 
 
-@app.command()
+@app.command(epilog=EXAMPLE + "bench report results/low_rate results/mine --out reports/both")
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="folders of finished runs")],
     out: Annotated[Path | None, typer.Option(help="by default reports/<run>", show_default=False)] = None,
@@ -136,7 +147,7 @@ def report(
     print(build(runs, out or Path("reports") / runs[0].name, figures))
 
 
-@app.command()
+@app.command(epilog=EXAMPLE + "bench compare results/low_rate --baseline opus@6kbps")
 def compare(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="folder of a finished run")],
     baseline: Annotated[
@@ -153,7 +164,7 @@ def compare(
     raise typer.Exit(compare_run(run_folder, baseline, json_))
 
 
-@app.command()
+@app.command(epilog=EXAMPLE + "bench regress my_suite.yaml --baseline my_suite --codec codecslime --checkpoint new.safetensors")
 def regress(
     suite: SuitePath,
     baseline: Annotated[str, typer.Option(metavar="RUN|FILE|NAME", help="folder of a run, or what `bench baseline save` kept")],
@@ -181,7 +192,7 @@ def regress(
     raise typer.Exit(regress_checkpoint(loaded, baseline, codec, checkpoint, options, strict))
 
 
-@baseline_app.command(name="save")
+@baseline_app.command(name="save", epilog=EXAMPLE + "bench baseline save results/my_suite my_suite")
 def save_baseline(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="folder of a finished run")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="of the file: results/baselines/NAME.parquet")],
@@ -193,10 +204,10 @@ def save_baseline(
     print(save(run_folder, name, codec))
 
 
-@app.command()
+@app.command(epilog=EXAMPLE + "bench watch checkpoints --suite my_suite.yaml --codec codecslime --once")
 def watch(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="where training writes its checkpoints")],
-    suite: Annotated[str, typer.Option(metavar="SUITE", help="what to score them on")],
+    suite: Annotated[str, typer.Option(metavar="SUITE", help="what to score them on", autocompletion=completion.suites)],
     codec: Annotated[str, typer.Option(metavar="NAME", help="of the suite; its weights are replaced")],
     out: Annotated[Path | None, typer.Option(help="by default results/watch/<suite>-<codec>", show_default=False)] = None,
     match: Annotated[
@@ -222,10 +233,17 @@ def watch(
     raise typer.Exit(watch_folder(folder, loaded, codec, options, match, every, once))
 
 
-@app.command()
+@app.command(epilog=EXAMPLE + "bench export results/low_rate --to tensorboard")
 def export(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="folder of a finished run")],
-    to: Annotated[str, typer.Option(metavar="tensorboard|wandb|hf", help="hf: model cards of the Hugging Face hub")],
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="tensorboard|wandb|hf",
+            help="hf: model cards of the Hugging Face hub",
+            autocompletion=completion.of("tensorboard", "wandb", "hf"),
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="by default reports/<run>/<to>", show_default=False)] = None,
 ) -> None:
     """Writes a run for TensorBoard, Weights & Biases or the hub.
@@ -238,7 +256,7 @@ def export(
     raise typer.Exit(export_run(run_folder, to, _folder(out or Path("reports") / run_folder.resolve().name / to)))
 
 
-@app.command()
+@app.command(epilog=EXAMPLE + "bench cite results/low_rate")
 def cite(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="folder of a finished run")]) -> None:
     """BibTeX of the codecs, metrics and data that a run used."""
     from bench.commands import cite_run
@@ -246,11 +264,19 @@ def cite(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="folder 
     raise typer.Exit(cite_run(run_folder))
 
 
-@app.command(name="list")
+@app.command(name="list", epilog=EXAMPLE + "bench list points codecslime")
 def list_(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help="codecs, points, metrics, suites, recipes, datasets or corpora")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT", help="codecs, points, metrics, suites, recipes, datasets or corpora", autocompletion=completion.lists
+        ),
+    ],
     codec: Annotated[
-        str | None, typer.Argument(metavar="[CODEC]", help="with points: only those of this codec", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="[CODEC]", help="with points: only those of this codec", show_default=False, autocompletion=completion.codecs
+        ),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="print as JSON")] = False,
 ) -> None:
@@ -268,9 +294,14 @@ def list_(
     print(json.dumps(rows, ensure_ascii=False, indent=1) if json_ else catalogue.as_text(rows))
 
 
-@app.command()
+@app.command(epilog=EXAMPLE + "bench fetch libritts/test-clean")
 def fetch(
-    sets: Annotated[list[str], typer.Argument(metavar="SET...", help="a name of `bench list datasets`, or a suite's entry as JSON")],
+    sets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SET...", help="a name of `bench list datasets`, or a suite's entry as JSON", autocompletion=completion.datasets
+        ),
+    ],
     seed: Annotated[int, typer.Option(help="of the suite: it draws the utterances of a `limit`")] = 0,
 ) -> None:
     """Fetches data sets, so that runs need no network."""
@@ -279,7 +310,7 @@ def fetch(
     raise typer.Exit(get(sets, seed))
 
 
-@app.command()
+@app.command(epilog=EXAMPLE + "bench init my_suite.yaml")
 def init(
     file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="to be written")] = Path("my_suite.yaml"),
 ) -> None:
@@ -289,10 +320,13 @@ def init(
     raise typer.Exit(write_template(file))
 
 
-@app.command()
+@app.command(epilog=EXAMPLE + "bench doctor papers/codecslime_main")
 def doctor(
     suite: Annotated[
-        str | None, typer.Argument(metavar="[SUITE]", help="whose needs; by default those of everything", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="[SUITE]", help="whose needs; by default those of everything", show_default=False, autocompletion=completion.suites
+        ),
     ] = None,
     set_: Set = [],  # noqa: B006
 ) -> None:
@@ -302,9 +336,11 @@ def doctor(
     raise typer.Exit(examine(_load(suite, set_) if suite else None))
 
 
-@app.command()
+@app.command(epilog=EXAMPLE + "bench check my_codec.py --checkpoint my.pt")
 def check(
-    codec: Annotated[str, typer.Argument(metavar="CODEC", help="a name, my_codec.py or my_package.codec")],
+    codec: Annotated[
+        str, typer.Argument(metavar="CODEC", help="a name, my_codec.py or my_package.codec", autocompletion=completion.codecs)
+    ],
     checkpoint: Checkpoint = None,
     device: Device = "cpu",
 ) -> None:
@@ -317,10 +353,18 @@ def check(
     raise typer.Exit(check_codec(codec, checkpoint, _device(device)))
 
 
-@app.command()
+@app.command(epilog=EXAMPLE + "bench listen results/low_rate --test abx --codecs fixed_40@40hz,codecslime@40hz")
 def listen(
     places: Annotated[list[Path], typer.Argument(metavar="RUN...|FILES...", help="finished runs; with --score, results with their key")],
-    test: Annotated[str, typer.Option(metavar="abx|mushra|preference", help="the kind of test", show_default=False)] = "",
+    test: Annotated[
+        str,
+        typer.Option(
+            metavar="abx|mushra|preference",
+            help="the kind of test",
+            show_default=False,
+            autocompletion=completion.of("abx", "mushra", "preference"),
+        ),
+    ] = "",
     codecs: Annotated[
         str | None, typer.Option(help="CODEC@POINT, with commas; one alone is heard against the original", show_default=False)
     ] = None,
@@ -346,7 +390,7 @@ def listen(
     raise typer.Exit(make_listening_test(places, test, _names("--codecs", codecs), utterances, seed, out, match_level, effect, power))
 
 
-@app.command()
+@app.command(epilog=EXAMPLE + "bench listeners ratings.csv --item utterance --system codec --score rating --run results/low_rate")
 def listeners(
     ratings: Annotated[Path, typer.Argument(metavar="RATINGS.csv", help="a row for each rated item, or for each rating")],
     item: Annotated[str, typer.Option(help="column: the utterance")] = "item",
@@ -367,11 +411,13 @@ def listeners(
     raise typer.Exit(follow_listeners(ratings, Columns(item, system, score, path, reference), prepare, language, run))
 
 
-@app.command()
+@app.command(epilog=EXAMPLE + "bench encode my.wav my.scb --codec codecslime --checkpoint tiny --set frame_rate=40")
 def encode(
     source: Annotated[Path, typer.Argument(metavar="IN.wav", help="audio of any format that is read")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="the bitstream")],
-    codec: Annotated[str, typer.Option(help="a name of `bench list codecs`, my_codec.py or my_package.codec")],
+    codec: Annotated[
+        str, typer.Option(help="a name of `bench list codecs`, my_codec.py or my_package.codec", autocompletion=completion.codecs)
+    ],
     point: Annotated[str, typer.Option(help="a name of `bench list points CODEC`; not needed where there is one", show_default=False)] = "",
     checkpoint: Checkpoint = None,
     device: Device = "cpu",
@@ -383,7 +429,7 @@ def encode(
     raise typer.Exit(encode_file(source, target, codec, checkpoint, point, set_, _device(device)))
 
 
-@app.command()
+@app.command(epilog=EXAMPLE + "bench decode my.scb decoded.wav")
 def decode(
     source: Annotated[Path, typer.Argument(metavar="IN", help="what `bench encode` wrote")],
     target: Annotated[Path, typer.Argument(metavar="OUT.wav", help="its suffix is the format: .wav, .flac, .ogg ...")],
@@ -397,7 +443,7 @@ def decode(
     raise typer.Exit(decode_file(source, target, codec, checkpoint, _device(device)))
 
 
-@app.command()
+@app.command(epilog=EXAMPLE + "bench strip last.ckpt last.safetensors")
 def strip(
     source: Annotated[Path, typer.Argument(metavar="IN", help="a checkpoint: safetensors, or what torch.save wrote")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="a new file; .safetensors makes it one")],
@@ -411,9 +457,11 @@ def strip(
     print(f"{target}: {strip_prefixes(source, target)} names changed")
 
 
-@app.command()
+@app.command(epilog=EXAMPLE + "bench train fixed_tiny_backbone --data my_wavs --smoke")
 def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="a file, or a name of `bench list recipes`")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="a file, or a name of `bench list recipes`", autocompletion=completion.recipes)
+    ],
     data: Annotated[
         Path | None, typer.Option(metavar="MANIFEST|FOLDER", help="speech, in place of what the recipe names", show_default=False)
     ] = None,

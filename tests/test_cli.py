@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import pandas as pd
 import pytest
 import soundfile
 import typer
+from typer.testing import CliRunner
 
 from bench.cli import app, main
 from tests.toys import comparable
@@ -51,6 +53,42 @@ def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
         return Done(int(ended.value.code or 0), out, err)
 
     return call
+
+
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+EVERY = {**COMMANDS, "baseline save": COMMANDS["baseline"].commands["save"]}
+del EVERY["baseline"]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_help_of_every_command_ends_with_an_example_that_it_takes(name: str) -> None:
+    epilog = EVERY[name].epilog
+    assert epilog.startswith(f"Example: bench {name} ")
+    arguments = shlex.split(epilog.removeprefix(f"Example: bench {name} "))
+    context = EVERY[name].make_context(name, arguments)
+    assert all(context.params[each.name] is not None for each in EVERY[name].params if each.required)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("run low", {"low_rate"}),
+        ("run papers/tfc", {"papers/tfc_table1", "papers/tfc_vfr"}),
+        ("run low_rate --metrics stoi,pesq_w", {"stoi,pesq_wb"}),
+        ("list co", {"codecs", "corpora"}),
+        ("check codecsl", {"codecslime"}),
+        ("encode a b --codec dac_1", {"dac_16k"}),
+        ("export r --to te", {"tensorboard"}),
+        ("listen r --test a", {"abx"}),
+        ("fetch published", {"published_samples"}),
+        ("train codecslime_vq8k_me", {"codecslime_vq8k_melt"}),
+    ],
+)
+def test_the_shell_completes_names(words: str, found: set[str]) -> None:
+    words = f"bench {words}"
+    asked = {"_BENCH_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    shown = CliRunner().invoke(app, [], prog_name="bench", env=asked)
+    assert set(shown.output.split()) == found, shown.output
 
 
 @pytest.mark.parametrize(
