@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +32,12 @@ RESULTS = ("<!-- results of results/baselines/low_rate.parquet -->", "<!-- end o
 SYSTEMS = ("<!-- systems of results/baselines/published_samples.parquet -->", "<!-- end of systems -->")
 
 
-def results() -> str:
-    """The verdict on the baseline at equal bits, a row a dynamic point; the run prints that at equal tokens, too."""
-    baseline = read_baseline(str(BASELINE))
+def results(path: Path = BASELINE, panels: int = plot.LEADING_PANELS) -> str:
+    """The verdict on a baseline at equal bits by its first `panels` metrics, a row a dynamic point that has a fixed counterpart.
+
+    The run itself prints that at equal tokens, too.
+    """
+    baseline = read_baseline(str(path))
     about = dict(baseline.about)
     metrics = leading({name: info for name, info in metrics_of(about).items() if name in baseline.records})
     margins = (about["suite"].get("regress") or {}).get("margins") or {}
@@ -42,11 +46,13 @@ def results() -> str:
     for finding in verdict.findings:
         if finding.against == "bitrate":
             rows.setdefault((finding.codec, finding.point), {})[finding.metric] = finding
-    names = list(ranking(metrics))[: plot.LEADING_PANELS]
+    names = list(ranking(metrics))[:panels]
     places = {name: difference_decimals((row[name].high - row[name].low) / 2 for row in rows.values()) for name in names}
     lines = [["dynamic", "kbps", "fixed", *(head(metrics[name]) for name in names)], ["---", "---:", "---", *["---"] * len(names)]]
     for (codec, point), row in rows.items():
         first = row[names[0]]
+        if not first.points:
+            continue
         cells = [_cell(row[name], places[name]) for name in names]
         lines.append([f"{codec}@{point}", kbps(first.rate), " to ".join(name for name, _ in first.points), *cells])
     return markdown_table(lines)
@@ -97,16 +103,21 @@ def write_figure() -> None:
         write_atomically(FIGURE, lambda path: picture.savefig(path, metadata={"Date": None, "Description": drawn}))
 
 
-def told(marks: tuple[str, str]) -> str:
-    """What README says now, between the marks."""
+def told(marks: tuple[str, str], path: Path = README) -> str:
+    """What README (or another file) says now, between the marks."""
     begin, end = marks
-    return README.read_text(encoding="utf-8").partition(f"{begin}\n")[2].partition(end)[0]
+    return path.read_text(encoding="utf-8").partition(f"{begin}\n")[2].partition(end)[0]
+
+
+def write_sections(path: Path, sections: Mapping[tuple[str, str], str]) -> None:
+    """Replaces what stands between the marks of each section of the file."""
+    for (begin, end), section in sections.items():
+        before, _, rest = path.read_text(encoding="utf-8").partition(f"{begin}\n")
+        if end not in rest:
+            raise SystemExit(f"{path}: put '{begin}' and '{end}' where they are to stand")
+        path.write_text(before + f"{begin}\n" + section + end + rest.partition(end)[2], encoding="utf-8")
 
 
 if __name__ == "__main__":
-    for (begin, end), section in sections().items():
-        before, mark, rest = README.read_text(encoding="utf-8").partition(f"{begin}\n")
-        if end not in rest:
-            raise SystemExit(f"README.md: put '{begin}' and '{end}' where they are to stand")
-        README.write_text(before + mark + section + end + rest.partition(end)[2], encoding="utf-8")
+    write_sections(README, sections())
     write_figure()

@@ -27,7 +27,7 @@ from bench.record import MetricInfo
 from bench.report.comparison import render_json
 from bench.report.equal_bits import render_brief, render_csv, render_markdown, render_terminal, sentences
 from bench.report.results import comparison_of
-from tests import readme_results
+from tests import card, readme_results
 from tests.runs import METRICS, run_info, synthetic_records, write_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -304,4 +304,10 @@ def test_the_figure_in_the_readme_draws_the_committed_baseline() -> None:
 def test_the_tables_in_the_readme_follow_from_the_committed_baselines() -> None:
     for marks, section in readme_results.sections().items():
         assert readme_results.told(marks) == section, "write it with: python -m tests.readme_results"
+        assert len(section.splitlines()) > 9
+
+
+def test_the_tables_of_real_speech_in_the_card_follow_from_the_committed_baselines() -> None:
+    for marks, section in card.sections().items():
+        assert readme_results.told(marks, card.CARD) == section, "write it with: python -m tests.card"
         assert len(section.splitlines()) > 9
