@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+from pydantic import ValidationError
 from rich.console import Console
 
 from bench import __version__, audio, bitstream, needs
 from bench.checkpoint import sha256
 from bench.codec import Codec, Encoded, OperatingPoint, check_audio
 from bench.datasets import published_samples
-from bench.datasets.specs import open_dataset, parse_spec
+from bench.datasets.specs import NAMES, open_dataset, parse_spec
 from bench.errors import Unavailable, UserError, unknown
 from bench.files import plain_name, read_json, write_bytes, write_json, write_text
 from bench.listeners import Columns, read_ratings, write_manifests
@@ -443,6 +444,8 @@ def known_codec(name: str) -> str:
         if not Path(name).is_file():
             raise UserError(f"codec '{name}': there is no such file")
         return str(Path(name).resolve())
+    if Path(name).is_file():
+        raise UserError(f"codec '{name}': is no Python file, such as my_codec.py")
     if is_own(name):
         return name
     if name not in codec_names():
@@ -499,10 +502,14 @@ def fetch(sets: Sequence[str], seed: int) -> int:
             published_samples.fetch(Path(text))
             print(f"{text}: {len(published_samples.UTTERANCES)} utterances of {len(published_samples.SAMPLES)} points; bench run {text}")
             continue
+        if not text.startswith("{") and text not in NAMES:
+            raise UserError(unknown("data set", text, [*NAMES, published_samples.NAME]))
         try:
             spec = parse_spec(json.loads(text) if text.startswith("{") else text)
+        except ValidationError as error:
+            raise UserError("; ".join(f"{text}: {item['loc'][0]}: {item['msg']}" for item in error.errors())) from None
         except ValueError as error:
-            raise UserError(f"{text}: {error} (published recordings: {published_samples.NAME})") from None
+            raise UserError(f"{text}: {error}") from None
         found = open_dataset(spec, Path.cwd(), seed)
         print(f"{found.name}: {len(found.entries)} utterances, revision {found.revision}, in {found.entries[0].path.parent}")
     return 0

@@ -236,6 +236,8 @@ def find_suite(name: str) -> Path:
     if path.is_file() or not packaged.is_file():
         if not path.is_file() and path.suffix not in (".yaml", ".yml"):
             raise UserError(unknown("suite", name, [*packaged_suites(), "a file: my_suite.yaml"]))
+        if path.is_file() and path.suffix.lower() not in (".yaml", ".yml", ".json"):
+            raise UserError(f"{name}: is no suite, which is a .yaml file: `bench init` writes one; it names codecs, metrics and data")
         return path
     return packaged
 

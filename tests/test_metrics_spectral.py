@@ -10,8 +10,9 @@ import pytest
 import scipy.fft
 import scipy.signal
 
+from bench.mel import mel_edges, mel_filterbank
 from bench.metric import MetricFailure
-from bench.metrics._spectrum import RATES, mel_filterbank
+from bench.metrics._spectrum import RATES
 from tests.speech import at_rate, coarse, load, sample_rate_of, score, sentence, with_noise
 
 SEVEN = {32: 5, 64: 10, 128: 20, 256: 40, 512: 80, 1024: 160, 2048: 320}
@@ -115,6 +116,8 @@ def test_filterbank_equals_librosa(rate, size, bins, area):
         warnings.simplefilter("ignore")
         expected = librosa.filters.mel(sr=rate, n_fft=size, n_mels=bins, norm="slaney" if area else None)
     np.testing.assert_allclose(mel_filterbank(rate, size, bins, area).numpy(), expected, atol=1e-7)
+    edges = librosa.mel_to_hz(np.linspace(0, librosa.hz_to_mel(rate / 2), bins + 1))
+    np.testing.assert_allclose(mel_edges(rate, bins), edges, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["mel_nemo", "stft_nemo"])

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from bench.errors import UserError
+from bench.mel import mel_filterbank
 from bench.metric import MetricFailure
 from bench.metrics import _utmosv2_network, utmosv2
 from bench.metrics._efficientnet import EfficientNet
-from bench.metrics._spectrum import mel_filterbank
 from tests.speech import sentence
 
 CPU = torch.device("cpu")

@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.dataset import Utterance
+from bench.mel import mel_filterbank
 from bench.metric import Audio
 from bench.metrics._checks import check_signal
-from bench.metrics._spectrum import amplitude, mel_filterbank
+from bench.metrics._spectrum import amplitude
 from bench.record import Score
 
 _SAMPLE_RATE = 16000

@@ -1,12 +1,10 @@
-"""Spectra, mel filterbanks, and the distance that the spectral metrics share."""
+"""Spectra, and the distance that the spectral metrics share."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from bench.dataset import Utterance
 from bench.metric import Audio, MetricEntry, MetricFailure, entries
@@ -61,28 +59,3 @@ def amplitude(audio: Tensor, window: Tensor, hop_length: int, pad_mode: str = "r
     import torch
 
     return torch.stft(audio, len(window), hop_length, window=window, pad_mode=pad_mode, return_complex=True).abs()
-
-
-def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int, unit_area: bool = True) -> Tensor:
-    """Triangles on Slaney's mel scale from 0 Hz to half the sample rate, float32 [n_mels, n_fft // 2 + 1].
-
-    unit_area   each triangle has area 1 over Hz (Slaney's norm); else height 1
-    """
-    import torch
-
-    bins = np.arange(n_fft // 2 + 1) * sample_rate / n_fft
-    corners = _mel_to_hz(np.linspace(0, _hz_to_mel(np.array(sample_rate / 2)), n_mels + 2))
-    low, centre, high = (corners[i : n_mels + i, None] for i in range(3))
-    triangles = np.maximum(0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)))
-    if unit_area:
-        triangles *= 2 / (high - low)
-    return torch.from_numpy(triangles.astype(np.float32))
-
-
-def _hz_to_mel(frequency: np.ndarray) -> np.ndarray:
-    """Slaney's scale: linear up to 1 kHz = 15 mel, then 27 mel for every factor of 6.4."""
-    return np.where(frequency < 1000, frequency * 3 / 200, 15 + 27 * np.log(np.maximum(frequency, 1000) / 1000) / np.log(6.4))
-
-
-def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
-    return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from bench import torchaudio_guard
 from bench.checkpoint import load_strictly, load_torch, resolve
 from bench.dataset import Utterance
+from bench.mel import mel_filterbank
 from bench.metric import Audio
 from bench.metrics._checks import check_signal
 from bench.metrics._efficientnet import FEATURES, EfficientNet
-from bench.metrics._spectrum import amplitude, mel_filterbank
+from bench.metrics._spectrum import amplitude
 from bench.record import Score
 
 _SAMPLE_RATE = 16000

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from bench.mel import mel_filterbank
 from bench.metric import MetricEntry, entries, loader
 from bench.metrics._checks import check_options
 from bench.metrics._citations import cite
-from bench.metrics._spectrum import SpectralDistance, amplitude, at_every_rate, mel_filterbank
+from bench.metrics._spectrum import SpectralDistance, amplitude, at_every_rate
 from bench.needs import Need
 from bench.record import MetricInfo
 

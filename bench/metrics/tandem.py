@@ -10,9 +10,10 @@ import numpy as np
 
 from bench.audio import resample
 from bench.dataset import Utterance
+from bench.mel import mel_filterbank
 from bench.metric import Audio, MetricEntry, NotApplicable, Sent, entries, loader
 from bench.metrics._checks import check_options, check_signal
-from bench.metrics._spectrum import amplitude, mel_filterbank
+from bench.metrics._spectrum import amplitude
 from bench.needs import Need
 from bench.record import MetricInfo, Score
 

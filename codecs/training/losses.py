@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.mel import mel_edges, mel_filterbank
+
 MEL_SCALES = ((32, 5), (64, 10), (128, 20), (256, 40), (512, 80), (1024, 160), (2048, 320))  # window, mels (DAC)
-
-
-def mel_filters(sample_rate: int, n_fft: int, num_mels: int) -> Tensor:
-    """Slaney-scale, Slaney-normalised triangles float32 [num_mels, n_fft / 2 + 1]."""
-    import librosa
-
-    return torch.from_numpy(librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=num_mels))
 
 
 class MelLoss(nn.Module):
@@ -28,7 +22,7 @@ class MelLoss(nn.Module):
         self.scales, self.turns = scales, turns
         for window, num_mels in scales:
             self.register_buffer(f"window_{window}", torch.hann_window(window), persistent=False)
-            self.register_buffer(f"filters_{window}", mel_filters(sample_rate, window, num_mels).T.contiguous(), persistent=False)
+            self.register_buffer(f"filters_{window}", mel_filterbank(sample_rate, window, num_mels).T.contiguous(), persistent=False)
 
     def forward(self, degraded: Tensor, reference: Tensor, step: int | None = None) -> Tensor:
         """Scalar of two waveforms [B, T]; without a `step`, over all scales."""
@@ -85,11 +79,9 @@ class EnergyLoss(nn.Module):
 
     def __init__(self, sample_rate: int, window: int = 2048, bands: int = 8) -> None:
         super().__init__()
-        import librosa
-
         self.window_length = window
-        hertz = np.asarray(librosa.mel_to_hz(np.linspace(0.0, float(librosa.hz_to_mel(sample_rate / 2)), bands + 1)))
-        band = torch.searchsorted(torch.from_numpy(hertz[1:-1]), torch.arange(window // 2 + 1) * (sample_rate / window), right=True)
+        edges = torch.from_numpy(mel_edges(sample_rate, bands))
+        band = torch.searchsorted(edges[1:-1], torch.arange(window // 2 + 1) * (sample_rate / window), right=True)
         self.register_buffer("window", torch.hann_window(window), persistent=False)
         self.register_buffer("members", F.one_hot(band, bands).float(), persistent=False)
 
