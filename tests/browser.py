@@ -35,8 +35,8 @@ def browser() -> Iterator[Any]:
 
 
 @contextmanager
-def opened_page(browser: Any, index: Path, **options: Any) -> Iterator[Any]:
-    """The page, opened from the file system; fails the test if it ever complains, or asks for more than files beside it.
+def opened_page(browser: Any, index: Path | str, **options: Any) -> Iterator[Any]:
+    """The page, opened from the file system, or at an address; fails the test if it ever complains, or asks for more than files beside it.
 
     options   of the browser's context (color_scheme, viewport, ...)
     """
@@ -46,9 +46,10 @@ def opened_page(browser: Any, index: Path, **options: Any) -> Iterator[Any]:
     opened.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
     opened.on("pageerror", lambda error: wrong.append(str(error)))
     opened.on("dialog", lambda dialog: wrong.append(f"dialog {dialog.message}"))
-    here = index.parent.as_uri()
+    address = index if isinstance(index, str) else index.as_uri()
+    here = address.rpartition("/")[0]
     opened.on("request", lambda request: request.url.startswith((here, "data:")) or wrong.append(request.url))  # type: ignore[func-returns-value]
-    opened.goto(index.as_uri())
+    opened.goto(address)
     yield opened
     context.close()
     assert wrong == []

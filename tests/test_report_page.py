@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -474,35 +477,39 @@ def test_utterances_come_worst_first(page: Any, run: Path) -> None:
     assert scores == sorted(scores, reverse=True)
 
 
+RECORD_STARTS = """() => {
+    window.started = [];
+    const start = AudioBufferSourceNode.prototype.start;
+    AudioBufferSourceNode.prototype.start = function (when, offset) {
+        window.started.push([when, offset]);
+        window.clock = this.context;
+        return start.call(this, when, offset);
+    };
+}"""
+POSITION = "parseFloat(document.getElementById('clock').textContent)"
+
+
 def test_audio_plays_and_switches_in_place_by_keyboard(page: Any) -> None:
     show(page, "listen", point=6, metric="pesq_wb", unit=1)
     page.wait_for_selector("#play")
     assert page.locator("#player .track").count() == 3
-    page.evaluate("""() => {
-        const play = HTMLMediaElement.prototype.play;
-        window.players = new Set();
-        HTMLMediaElement.prototype.play = function () { window.players.add(this); return play.call(this); };
-    }""")
+    page.evaluate(RECORD_STARTS)
     page.keyboard.press("Space")
-    page.wait_for_function("[...window.players].length === 3 && [...window.players].every((p) => p.currentTime > 0.2)")
-    heard = "[...window.players].filter((p) => !p.muted).map((p) => p.src.split('/').at(-1))"
+    page.wait_for_function(f"{POSITION} > 0.2")
     assert page.inner_text("#play") == "Pause"
-    assert page.evaluate(heard) == ["p0.flac"]
-    page.keyboard.press("a")
-    assert page.evaluate(heard) == ["p6.flac"]
-    spread = "(() => { const t = [...window.players].map((p) => p.currentTime); return Math.max(...t) - Math.min(...t); })()"
-    assert page.evaluate(spread) < 0.2
-    page.keyboard.press("b")
-    assert page.locator("#player .track.heard").get_attribute("data-slot") == "B"
-    page.keyboard.press("x")
-    assert page.evaluate(heard)[0] in ("p6.flac", "p2.flac")
+    heard = "[...document.querySelectorAll('#player .track.heard')].map((track) => track.dataset.slot)"
+    for key, slots in (("r", ["R"]), ("a", ["A"]), ("b", ["B"]), ("x", [])):
+        page.keyboard.press(key)
+        assert page.evaluate(heard) == slots
     assert page.locator("[data-slot=X]").get_attribute("aria-checked") == "true"
+    starts = page.evaluate("window.started")
+    assert len(starts) == 3  # no switch began a sound anew
+    assert len({(when, offset) for when, offset in starts}) == 1
     page.keyboard.press("Space")
-    assert page.evaluate("[...window.players].every((p) => p.paused)")
     assert page.inner_text("#play") == "Play"
-    before = page.evaluate("[...window.players][0].currentTime")
+    before = page.evaluate(POSITION)
     page.keyboard.press("ArrowLeft")
-    assert page.evaluate("[...window.players][0].currentTime") == pytest.approx(max(0, before - 0.5), abs=0.2)
+    assert page.evaluate(POSITION) == pytest.approx(max(0, before - 0.5), abs=0.011)
     page.get_by_role("button", name="X is A").click()
     assert "of 1 right" in page.inner_text("#blind")
 
@@ -510,14 +517,146 @@ def test_audio_plays_and_switches_in_place_by_keyboard(page: Any) -> None:
 def test_leaving_the_player_stops_it(page: Any) -> None:
     show(page, "listen", point=6, unit=1)
     page.wait_for_selector("#play")
-    page.evaluate(
-        "() => { window.sound = null; const play = HTMLMediaElement.prototype.play; "
-        "HTMLMediaElement.prototype.play = function () { window.sound = this; return play.call(this); } }"
-    )
+    page.evaluate(RECORD_STARTS)
+    page.evaluate("""() => {
+        window.stopped = 0;
+        const off = AudioNode.prototype.disconnect;
+        AudioBufferSourceNode.prototype.disconnect = function () { window.stopped++; return off.call(this); };
+    }""")
     page.click("#play")
-    page.wait_for_function("window.sound && window.sound.currentTime > 0")
+    page.wait_for_function(f"{POSITION} > 0")
     show(page, "leaderboard")
-    assert page.evaluate("window.sound.paused")
+    assert page.evaluate("window.stopped") == 3
+
+
+SWITCHED = """async (lateS) => {
+    // B is A, so that whatever is switched, and whenever B joins, what comes out must be A to the sample.
+    const rate = 48000;
+    const context = new OfflineAudioContext(1, rate, rate);
+    const noise = context.createBuffer(1, rate, rate);
+    const samples = noise.getChannelData(0);
+    let state = 1;
+    for (let n = 0; n < rate; n++) { state = (state * 48271) % 2147483647; samples[n] = state / 2147483647 - 0.5; }
+    const deck = bench.deck.create(context);
+    deck.add("A", noise);
+    if (!lateS) deck.add("B", noise);
+    deck.hear("A");
+    deck.play(0.25);
+    const at = (seconds, act) => context.suspend(seconds).then(() => { act(); context.resume(); });
+    if (lateS) at(lateS, () => deck.add("B", noise));
+    for (const [n, name] of ["B", "A", "B", "A", "B"].entries()) at(0.2 + 0.0731 * n, () => deck.hear(name));
+    const out = (await context.startRendering()).getChannelData(0);
+    const begin = Math.round(0.02 * rate), from = rate / 4;
+    let worst = 0;
+    for (let n = 0; n < rate - from - begin; n++) worst = Math.max(worst, Math.abs(out[begin + n] - samples[from + n]));
+    return [worst, Math.max(...out.slice(0, begin))];
+}"""
+
+
+@pytest.mark.parametrize("late_s", [0, 0.1], ids=["both from the beginning", "one joins while the other plays"])
+def test_a_switch_is_exact_to_the_sample(page: Any, late_s: float) -> None:
+    worst, before = page.evaluate(SWITCHED, late_s)
+    assert worst < 1e-6
+    assert before == 0
+
+
+def test_audio_plays_over_http_without_ranges(browser: Any, index: Path) -> None:
+    handler = partial(QuietHandler, directory=str(index.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            with opened_page(browser, f"http://127.0.0.1:{server.server_port}/index.html") as page:
+                show(page, "listen", point=6, metric="pesq_wb", unit=1)
+                page.wait_for_selector("#play")
+                page.evaluate(RECORD_STARTS)
+                page.click("#play")
+                page.wait_for_function(f"{POSITION} > 0.3")
+                page.keyboard.press("b")
+                page.wait_for_timeout(100)
+                told, clock, (when, offset) = page.evaluate(f"[{POSITION}, window.clock.currentTime, window.started[0]]")
+                assert told == pytest.approx(clock - when + offset, abs=0.1)
+                assert len(page.evaluate("window.started")) == 3
+        finally:
+            server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Knows no ranges, as its parent."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def test_levels_are_matched_and_told(page: Any, index: Path) -> None:
+    show(page, "listen", point=6, unit=1, a=6, b=2)
+    page.wait_for_selector("#play")
+    gains = page.evaluate("""() => {
+        const context = new OfflineAudioContext(1, 1000, 48000);
+        const tone = (peak) => {
+            const buffer = context.createBuffer(1, 1000, 48000);
+            buffer.getChannelData(0).forEach((_, n, all) => { all[n] = peak * Math.sin(n / 5); });
+            return buffer;
+        };
+        const loud = tone(0.8);
+        return [bench.deck.matched([loud, tone(0.2), tone(0.4)], loud), bench.deck.matched([tone(0.2), tone(0.8)], tone(1.6))];
+    }""")
+    assert gains[0] == pytest.approx([1, 4, 2], rel=1e-3)
+    assert gains[1] == pytest.approx([5, 1.25], rel=0.01)  # to full scale, no farther
+    assert page.inner_text("#levels") == ""
+    page.get_by_label("match levels").check()
+    told = page.inner_text("#levels")
+    assert told.startswith("Brought to one level (RMS): R 0.0 dB, A ")
+    assert told.count("dB") == 3
+    page.get_by_label("match levels").uncheck()
+    assert page.inner_text("#levels") == ""
+
+
+def test_one_sentence_by_every_system_side_by_side(page: Any, run: Path) -> None:
+    show(page, "listen", point=6, metric="pesq_wb", unit=1, a=6, b=2)
+    page.wait_for_selector("#play")
+    page.get_by_label("all systems").check()
+    page.wait_for_selector(".card")
+    assert "all=1" in page.evaluate("location.hash")
+    assert page.evaluate("document.activeElement.id") == "all-systems"
+    cards = page.locator(".card")
+    assert cards.count() == 10
+    assert "original" in cards.first.inner_text()
+    records = pd.read_parquet(run / "records.parquet")
+    expected = records[(records["utterance"] == "utt/00001") & (records["codec"] != "reference")].sort_values("pesq_wb", ascending=False)
+    points = page.locator(".card-name > span:not(.score)").all_inner_texts()[1:]
+    assert points == [f"{row.codec} · {row.point}" for row in expected.itertuples()]
+    assert page.locator(".card .heard-text").first.inner_text() == "she said it's <i>fine</i>"
+    blank = "(n) => new Set(document.querySelectorAll('.card canvas')[n].getContext('2d').getImageData(0, 0, 100, 80).data).size < 4"
+    assert not any(page.evaluate(blank, n) for n in range(10))
+    page.evaluate(RECORD_STARTS)
+    cards.nth(3).click()
+    page.wait_for_function(f"{POSITION} > 0.1")
+    assert cards.nth(3).get_attribute("aria-pressed") == "true"
+    cards.nth(5).click()
+    page.wait_for_function("document.querySelectorAll('.card')[5].getAttribute('aria-pressed') === 'true'")
+    whens = page.evaluate("window.started.map(([when, offset]) => when - offset)")
+    assert max(whens) - min(whens) < 1e-6  # all on one clock, whenever they joined
+    assert page.inner_text("#play") == "Pause"
+
+
+def test_utterances_come_by_the_largest_difference_of_a_and_b(page: Any, run: Path) -> None:
+    records = pd.read_parquet(run / "records.parquet").pivot(index="utterance", columns="point", values="pesq_wb")
+    gaps = (records["100hz"] - records["4q"]).head(HEARD)
+    show(page, "listen", point=6, metric="pesq_wb", a=6, b=3, order="difference")
+    page.wait_for_selector("#play")
+    shown = page.locator(".utterance .score").all_inner_texts()
+    ordered = sorted(gaps, key=abs, reverse=True)
+    assert shown == [f"{gap:+.{PLACES}f}".replace("-", "−") for gap in ordered]
+    assert "slime · 100hz less fixed_40 · 4q" in str(page.locator(".utterances ol").get_attribute("aria-label"))
+    page.locator(".utterance").nth(1).click()
+    page.wait_for_selector(".utterance[aria-current] >> nth=0")
+    assert "order=difference" in page.evaluate("location.hash")
+
+
+def test_a_listening_test_is_proposed_with_its_command(page: Any, run: Path) -> None:
+    show(page, "listen", point=6, unit=1, a=6, b=2)
+    page.wait_for_selector("#play")
+    assert page.inner_text("#player code") == f"bench listen {run} --test mushra --codecs slime@100hz,fixed_40@2q --utterances 8"
 
 
 def test_boundaries_of_dynamic_frames_are_drawn_where_the_stream_has_them(page: Any) -> None:
@@ -751,7 +890,9 @@ def test_odd_runs_have_a_report_without_errors(what: str, browser: Any, tmp_path
             show(opened, view)
             opened.wait_for_timeout(60)
             assert opened.locator(f"#{view} [role=alert]").count() == 0
-        assert opened.locator("#leaderboard h2").is_visible()
+        assert opened.locator("#leaderboard h2").first.is_visible()
+        show(opened, "listen")
+        assert not opened.get_by_label("with audio only").is_checked()  # there is none
         assert "Papers" not in opened.locator("#tabs").inner_text()
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -134,15 +132,12 @@ def with_files(records: pd.DataFrame) -> pd.DataFrame:
     return records[(records["audio_file"] != "") & (records["sample_rate"] > 0)]
 
 
-def _with_audio(records: pd.DataFrame, unit: tuple[str, str], points: Sequence[tuple[str, str]]) -> dict[int, str]:
-    """Point number -> suffix of the audio file, for the points at which the utterance can be heard."""
+def _with_audio(records: pd.DataFrame, unit: tuple[str, str], points: Sequence[tuple[str, str]]) -> list[int]:
+    """Numbers of the points at which the utterance can be heard."""
     rows = with_files(records[(records["dataset"] == unit[0]) & (records["utterance"] == unit[1])])
     place = {point: number for number, point in enumerate(points)}
-    return {
-        place[codec, point]: Path(audio_file).suffix
-        for codec, point, audio_file in zip(rows["codec"], rows["point"], rows["audio_file"], strict=True)
-        if Path(audio_file).is_file()
-    }
+    named = zip(rows["codec"], rows["point"], rows["audio_file"], strict=True)
+    return [place[codec, point] for codec, point, audio_file in named if Path(audio_file).is_file()]
 
 
 def _write_media(records: pd.DataFrame, point: int, heard: Mapping[tuple[str, str], int], out: Path) -> None:
@@ -152,19 +147,9 @@ def _write_media(records: pd.DataFrame, point: int, heard: Mapping[tuple[str, st
         source = Path(str(row.audio_file))
         if unit is None or not source.is_file():
             continue
-        _link(source, out / f"audio/u{unit}/p{point}{source.suffix}")
+        write_text(out / f"audio/u{unit}/p{point}.js", script(f"sound u{unit}p{point}", media.sound(source)))
         drawn = media.drawing(source)
         stream = Path(str(row.stream_file))
         if row.stream_file and stream.is_file():
             drawn["frames"] = media.frames(stream, int(row.sample_rate), int(row.hop_length))
         write_text(out / f"media/u{unit}/p{point}.js", script(f"u{unit}p{point}", drawn))
-
-
-def _link(source: Path, target: Path) -> None:
-    """A second name for the file where the file system allows it, else a copy; in place of what an earlier report left."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -35,7 +36,7 @@ SCRIPTS = tuple(
     f"{name}.js"
     for name in (
         *("core", "address", "paired", "verdict", "columns", "leaderboard", "papers", "listeners"),
-        *("charts", "rates", "listen", "compare", "provenance", "main"),
+        *("charts", "rates", "deck", "listen", "compare", "provenance", "main"),
     )
 )
 STYLE = "report.css"
@@ -88,6 +89,7 @@ def page_data(results: Results, laid_out: Grid, curves: Curves) -> dict[str, Any
         "listeners": listeners.page_table(results.heard_by),
         "tokens": {str(number): merged.tokens[name] for number, name in enumerate(map("@".join, points)) if name in merged.tokens},
         "frame_rates": _frame_rates(merged.records, points, kinds),
+        "listen": shlex.join(["bench", "listen", *merged.folders]),
         "runs": [{key: run.get(key) for key in _PROVENANCE} for run in merged.runs],
     }
 

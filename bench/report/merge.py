@@ -30,6 +30,7 @@ class Merged:
     codecs     label -> what run.json says of it
     tokens     "codec@point" -> token statistics
     runs       run.json of each, in the order given
+    folders    of the runs, as they were named
     baseline   the first suite's compare.baseline, or ""
     """
 
@@ -41,6 +42,7 @@ class Merged:
     codecs: Mapping[str, Mapping[str, Any]]
     tokens: Mapping[str, Mapping[str, Any]]
     runs: tuple[Mapping[str, Any], ...]
+    folders: tuple[str, ...]
     baseline: str
     seed: int
 
@@ -82,6 +84,7 @@ def merge(folders: Sequence[Path]) -> Merged:
         codecs,
         tokens,
         tuple(abouts),
+        tuple(map(str, folders)),
         (abouts[0]["suite"].get("compare") or {}).get("baseline", ""),
         abouts[0]["seed"],
     )

@@ -114,8 +114,9 @@ bench.deck = (() => {
       fade();
     }
 
+    // levels: a Map of names to gains
     function setLevels(levels) {
-      for (const [name, level] of Object.entries(levels)) sounds.get(name).level = level;
+      for (const [name, level] of levels) sounds.get(name).level = level;
       fade();
     }
 

@@ -3,10 +3,15 @@
 bench.views.listen = (() => {
   const { el, known, fixed } = bench;
   const PAGE = 40;
-  const chosen = { point: null, metric: null, unit: null, a: null, b: null, page: 1, order: 0, audible: true };
-  const slots = new Map(); // "R", "A", "B" -> {point, audio, drawing}
-  let hearing = "R";
+  const ORDERS = { worst: "worst first", best: "best first", data: "as in the data", difference: "largest difference of A and B" };
+  const chosen = { point: null, metric: null, unit: null, a: null, b: null, page: 1, order: "worst", audible: null, all: false };
+  const slots = new Map(); // "R", "A", "B" -> {point, drawing, canvas}
+  let context = null; // one for the page, from the first sound on
+  let deck = null; // of the utterance that is open; its sounds are named by their points
+  const buffers = new Map(); // point -> what the deck has of it
+  let hearing = "R"; // R, A, B, X, or a point by its number
   let hidden = null; // what X stands for, "A" or "B"
+  let matching = false; // levels
   const guesses = { right: 0, all: 0 };
   let zoom = 1;
   let boundaries = true;
@@ -15,6 +20,7 @@ bench.views.listen = (() => {
 
   const utterances = () => bench.load("utterances", "data/utterances.js");
   const scoresOf = (point) => bench.load(`point${point}`, `data/point${point}.js`);
+  const soundOf = (unit, point) => bench.load(`sound u${unit}p${point}`, `audio/u${unit}/p${point}.js`);
   const drawingOf = (unit, point) => bench.load(`u${unit}p${point}`, `media/u${unit}/p${point}.js`);
   const ceilingPoint = () => bench.report.points.findIndex((_, point) => bench.isCeiling(point));
   const others = () => bench.report.points.map((_, point) => point).filter((point) => !bench.isCeiling(point));
@@ -31,70 +37,114 @@ bench.views.listen = (() => {
     chosen.unit = whole(parts.unit) ?? chosen.unit;
     chosen.a = whole(parts.a) ?? point;
     chosen.b = whole(parts.b) ?? chosen.b;
-    const [index, scores] = await Promise.all([utterances(), scoresOf(point)]);
+    chosen.order = parts.order in ORDERS ? parts.order : chosen.order;
+    chosen.all = "all" in parts ? parts.all === "1" : chosen.all;
+    if (chosen.order === "difference" && (chosen.b === null || chosen.b === chosen.a)) chosen.b = [bench.report.baseline, ...others()].find((other) => known(other) && other !== chosen.a) ?? null;
+    const compared = chosen.order === "difference" && chosen.b !== null;
+    const [index, scores, subtrahend] = await Promise.all([utterances(), scoresOf(compared ? chosen.a : point), compared ? scoresOf(chosen.b) : null]);
     if (mine !== version) return;
-    const rows = ranked(index, scores);
+    chosen.audible ??= Object.keys(index.audio).length > 0;
+    const rows = ranked(index, scores, subtrahend);
     if (chosen.unit === null || !(chosen.unit in index.utterance)) chosen.unit = (rows.find((row) => index.audio[row.unit]) || rows[0])?.unit ?? null;
+<<<<<<< HEAD
     bench.redraw(document.getElementById("listen"),
       el("h2", { id: "listen-title" }, "Listen"),
       controls(metrics),
       el("div", { class: "listening" }, list(index, rows), el("div", { id: "player" }, el("p", { class: "empty" }, "Loading …"))),
     );
+=======
+    if (!document.getElementById("player"))
+      document.getElementById("listen").replaceChildren(el("h2", { id: "listen-title" }, "Listen"), el("div", { id: "listen-tools" }),
+        el("div", { class: "listening" }, el("div", { id: "listen-list" }), el("div", { id: "player" }, el("p", { class: "empty" }, "Loading …"))));
+    bench.redraw(document.getElementById("listen-tools"), controls(metrics));
+    bench.redraw(document.getElementById("listen-list"), list(index, rows, compared));
+>>>>>>> aff2037 (Listen switches to the sample on one clock, from files and over http; levels matched, a grid of all systems, the largest differences)
     await openPlayer(index, mine);
   }
 
-  function ranked(index, scores) {
+  // `subtrahend`: scores of B, where the list is of differences A − B.
+  function ranked(index, scores, subtrahend) {
     const info = bench.report.metrics[chosen.metric];
     const scope = bench.report.scopes[bench.state.scope];
-    const rows = scores.unit.map((unit, row) => ({ unit, row, score: scores.scores[chosen.metric][row] ?? null, failure: scores.failures[row]?.[info.name] || scores.failures[row]?.codec }))
+    const of = (from) => new Map(from.unit.map((unit, row) => [unit, { score: from.scores[chosen.metric][row] ?? null, failure: from.failures[row]?.[info.name] || from.failures[row]?.codec }]));
+    const other = subtrahend && of(subtrahend);
+    const less = ({ score, failure }, from) => ({ score: known(score) && known(from?.score) ? score - from.score : null, failure: failure || from?.failure });
+    const rows = [...of(scores)].map(([unit, found]) => ({ unit, ...(other ? less(found, other.get(unit)) : found) }))
       .filter(({ unit }) => scope.kind === "all" || index[scope.kind][unit] === scope.name)
       .filter(({ unit }) => !chosen.audible || unit in index.audio);
     const up = info.higher_is_better ? 1 : -1;
     const badness = (row) => (row.failure ? -Infinity : known(row.score) ? up * row.score : Infinity);
-    if (chosen.order < 2) rows.sort((a, b) => (chosen.order ? badness(b) - badness(a) : badness(a) - badness(b)) || a.unit - b.unit);
+    const keys = { worst: badness, best: (row) => -badness(row), difference: (row) => (known(row.score) ? -Math.abs(row.score) : Infinity) };
+    const key = keys[chosen.order];
+    if (key) rows.sort((a, b) => { const [x, y] = [key(a), key(b)]; return (x === y ? 0 : x - y) || a.unit - b.unit; });
     return rows;
   }
 
-  const address = (changes) => bench.go({ view: "listen", point: chosen.point, metric: bench.report.metrics[chosen.metric].name, ...changes });
+  const pair = () => (chosen.b === null ? {} : { a: chosen.a, b: chosen.b });
+  const address = (changes) => bench.go({ view: "listen", point: chosen.point, metric: bench.report.metrics[chosen.metric].name, ...(chosen.order === "worst" ? {} : { order: chosen.order }), ...(chosen.all ? { all: 1 } : {}), ...changes });
 
   function controls(metrics) {
     const redraw = () => draw(bench.readAddress());
     return el("div", { class: "tools" },
       bench.select("System", others().map((point) => [point, bench.nameOf(point)]), chosen.point, (point) => address({ point })),
       bench.select("Metric", metrics.map((metric) => [metric, bench.metricHead(metric)]), chosen.metric, (metric) => address({ metric: bench.report.metrics[metric].name })),
-      bench.select("Order", [[0, "worst first"], [1, "best first"], [2, "as in the data"]], chosen.order, (order) => { chosen.order = order; chosen.page = 1; redraw(); }),
+      bench.select("Order", Object.values(ORDERS).map((text, n) => [n, text]).slice(0, others().length > 1 ? 4 : 3), Object.keys(ORDERS).indexOf(chosen.order), (n) => { chosen.page = 1; address({ ...pair(), order: Object.keys(ORDERS)[n], ...(chosen.unit === null ? {} : { unit: chosen.unit }) }); }),
       bench.report.scopes.length > 1 ? bench.select("Data", bench.report.scopes.map((scope, number) => [number, scope.kind === "all" ? "all" : scope.name || "unknown"]), bench.state.scope, (scope) => { bench.state.scope = scope; redraw(); }) : null,
       el("label", { class: "check" }, el("input", { type: "checkbox", checked: chosen.audible, onchange: (event) => { chosen.audible = event.target.checked; redraw(); } }), "with audio only"),
     );
   }
 
-  function list(index, rows) {
+  function list(index, rows, compared) {
     const info = bench.report.metrics[chosen.metric];
     const shown = rows.slice(0, PAGE * chosen.page);
-    const item = ({ unit, score, failure }) => el("li", {}, el("button", { type: "button", class: "utterance", "aria-current": unit === chosen.unit ? "true" : null, title: failure || null, onclick: () => address({ point: chosen.point, unit, ...(chosen.b === null ? {} : { b: chosen.b }) }) },
-      el("span", { class: failure ? "score failed" : "score" }, failure ? "failed" : fixed(score, info.decimals)),
+    const item = ({ unit, score, failure }) => el("li", {}, el("button", { type: "button", class: "utterance", "aria-current": unit === chosen.unit ? "true" : null, title: failure || null, onclick: () => address({ unit, ...pair() }) },
+      el("span", { class: failure ? "score failed" : "score" }, failure ? "failed" : compared ? bench.signed(score, info.decimals) : fixed(score, info.decimals)),
       el("span", { class: "snippet", dir: "auto" }, index.text[unit] || index.utterance[unit]),
       el("span", { class: "id", dir: "auto" }, [index.utterance[unit], index.language[unit]].filter(Boolean).join(" · "))));
     return el("div", { class: "utterances" },
-      rows.length ? el("ol", { "aria-label": `Utterances by ${info.name}` }, shown.map(item)) : el("p", { class: "empty" }, "No utterance has audio here; untick “with audio only” to see the scores."),
+      rows.length ? el("ol", { "aria-label": `Utterances by ${info.name}${compared ? `, ${bench.nameOf(chosen.a)} less ${bench.nameOf(chosen.b)}` : ""}` }, shown.map(item)) : el("p", { class: "empty" }, "No utterance has audio here; untick “with audio only” to see the scores."),
       rows.length > shown.length ? el("button", { type: "button", class: "plain", onclick: () => { chosen.page++; draw(bench.readAddress()); } }, `Show more of ${rows.length}`) : null);
   }
 
   function stop() {
     cancelAnimationFrame(ticking);
-    for (const { audio } of slots.values()) { audio?.pause(); audio?.removeAttribute("src"); }
+    deck?.close();
+    deck = null;
+    buffers.clear();
     slots.clear();
     hearing = "R";
     hidden = null;
+  }
+
+  // Into the deck, at the place where the others are.
+  async function addSound(unit, point) {
+    const mine = deck;
+    const buffer = await context.decodeAudioData(bench.deck.bytes(await soundOf(unit, point)));
+    if (deck !== mine || mine.has(point)) return;
+    buffers.set(point, buffer);
+    mine.add(point, buffer);
+    setLevels();
+  }
+
+  function setLevels() {
+    if (!deck) return;
+    const points = [...buffers.keys()];
+    const target = buffers.get(slots.get("R")?.point) ?? buffers.get(slots.get("A").point);
+    const gains = matching && target ? bench.deck.matched([...buffers.values()], target) : points.map(() => 1);
+    deck.setLevels(new Map(points.map((point, n) => [point, gains[n]])));
+    const told = document.getElementById("levels");
+    if (!told) return;
+    const decibels = (point) => `${bench.signed(Math.round(200 * Math.log10(gains[points.indexOf(point)])) / 10 + 0, 1)} dB`;
+    told.textContent = matching ? `Brought to one level (RMS): ${[...slots].filter(([, slot]) => buffers.has(slot.point)).map(([name, slot]) => `${name} ${decibels(slot.point)}`).join(", ")}` : "";
   }
 
   async function openPlayer(index, mine) {
     stop();
     const holder = document.getElementById("player");
     const unit = chosen.unit;
-    if (unit === null) return holder.replaceChildren();
-    const heard = index.audio[unit] || {};
-    const has = (point) => point !== null && point in heard;
+    if (unit === null) return bench.redraw(holder);
+    const heard = index.audio[unit] || [];
+    const has = (point) => heard.includes(point);
     const ceiling = ceilingPoint();
     const audible = others().filter(has);
     if (!has(chosen.a)) chosen.a = audible[0] ?? null;
@@ -103,18 +153,65 @@ bench.views.listen = (() => {
       el("blockquote", { dir: "auto", lang: index.language[unit] || null }, index.text[unit] || "(no text)"),
       el("p", { class: "id", dir: "auto" }, [index.utterance[unit], index.dataset[unit], index.speaker[unit] && `speaker ${index.speaker[unit]}`, index.language[unit], `${bench.digits(index.duration_s[unit])} s`].filter(Boolean).join(" · ")),
     ];
-    if (chosen.a === null) return holder.replaceChildren(...head, el("p", { class: "empty" }, "The audio of this utterance was not kept in the report."), await scoreTable(unit, [chosen.point]));
+    if (chosen.a === null) return bench.redraw(holder, ...head, el("p", { class: "empty" }, "The audio of this utterance was not kept in the report."), await scoreTable(unit, [chosen.point]));
     const wanted = [["R", has(ceiling) ? ceiling : null], ["A", chosen.a], ["B", chosen.b]].filter(([, point]) => point !== null);
-    const loaded = await Promise.all(wanted.map(async ([name, point]) => [name, { point, drawing: await drawingOf(unit, point), audio: new Audio(`audio/u${unit}/p${point}${heard[point]}`) }]));
+    const loaded = await Promise.all(wanted.map(async ([name, point]) => [name, { point, drawing: await drawingOf(unit, point) }]));
     if (mine !== version) return;
-    for (const [name, slot] of loaded) { slots.set(name, slot); slot.audio.preload = "auto"; }
+    context ??= new AudioContext();
+    deck = bench.deck.create(context, follow);
+    for (const [name, slot] of loaded) slots.set(name, slot);
+    await Promise.all([...slots.values()].map(({ point }) => addSound(unit, point)));
+    if (mine !== version) return;
     if (!slots.has(hearing)) hearing = "A";
     if (slots.has("B")) hidden = Math.random() < 0.5 ? "A" : "B";
-    const table = await scoreTable(unit, [...slots.values()].map((slot) => slot.point));
+    const below = chosen.all ? [await grid(unit, [...(has(ceiling) ? [ceiling] : []), ...audible])] : [tracks(), ...(slots.has("B") ? [blindTest()] : []), await scoreTable(unit, [...slots.values()].map((slot) => slot.point))];
     if (mine !== version) return;
-    holder.replaceChildren(...head, transport(audible), tracks(), ...(slots.has("B") ? [blindTest()] : []), table);
+    bench.redraw(holder, ...head, transport(audible), ...below, invitation());
     paint();
+    setLevels();
     switchTo(hearing);
+  }
+
+  // One utterance by every system: what it sounds like, looks like, and was understood as.
+  async function grid(unit, points) {
+    const info = bench.report.metrics[chosen.metric];
+    const [drawings, scores] = await Promise.all([Promise.all(points.map((point) => drawingOf(unit, point))), Promise.all(points.map(scoresOf))]);
+    const cards = points.map((point, n) => {
+      const row = scores[n].unit.indexOf(unit);
+      const failure = scores[n].failures[row]?.[info.name];
+      return { point, drawing: drawings[n], failure, score: scores[n].scores[chosen.metric][row] ?? null, texts: Object.values(scores[n].hypotheses).map((texts) => texts[row]).filter(Boolean) };
+    });
+    const up = info.higher_is_better ? -1 : 1;
+    cards.sort((a, b) => bench.isCeiling(b.point) - bench.isCeiling(a.point) || known(b.score) - known(a.score) || (known(a.score) ? up * (a.score - b.score) : 0));
+    const play = async (point) => {
+      const mine = deck;
+      if (!mine) return;
+      if (!mine.has(point)) await addSound(unit, point);
+      await context.resume();
+      if (deck !== mine) return;
+      switchTo(point);
+      if (!deck.playing()) deck.play();
+      follow();
+    };
+    const card = ({ point, drawing, failure, score, texts }) => {
+      const slot = [...slots].find(([, each]) => each.point === point)?.[0];
+      const canvas = el("canvas", { "aria-hidden": "true" });
+      canvas.drawing = drawing;
+      return el("li", {}, el("button", { type: "button", class: "card", "data-point": point, "aria-pressed": "false", onclick: () => play(point) },
+        el("span", { class: "card-name" }, slot ? el("b", {}, slot) : null, bench.marker(bench.codecOf(point)), el("span", { dir: "auto" }, bench.nameOf(point)), el("span", { class: failure ? "score failed" : "score" }, failure ? "failed" : fixed(score, info.decimals))),
+        canvas,
+        texts.map((text) => el("span", { class: "heard-text", dir: "auto" }, text))));
+    };
+    return el("div", {},
+      el("ul", { class: "grid-of-systems", "aria-label": `Every system, best ${info.name} first` }, cards.map(card)),
+      el("p", { class: "legend" }, `Best ${bench.metricHead(chosen.metric)} first; under each spectrogram, what the recogniser heard. A click plays a system in the place of the one that is heard.`));
+  }
+
+  function invitation() {
+    const name = (point) => `${bench.codecOf(point).label}@${bench.report.points[point].name}`;
+    const names = [chosen.a, chosen.b].filter((point) => point !== null).map(name).join(",");
+    return el("p", { class: "legend" }, "A blind test with listeners of these systems, as a page to give away: ",
+      el("code", {}, `${bench.report.listen} --test mushra --codecs ${/^[\w@%+=:,./-]*$/.test(names) ? names : `'${names.replaceAll("'", `'"'"'`)}'`} --utterances 8`));
   }
 
   function transport(audible) {
@@ -126,12 +223,17 @@ bench.views.listen = (() => {
         el("button", { type: "button", role: "radio", "data-slot": name, "aria-checked": String(name === hearing), onclick: () => switchTo(name) }, label))),
       el("span", { id: "clock", class: "clock" }, "0.00 s"),
       el("span", { class: "picks" }, pick("A"), pick("B")),
+      el("span", { class: "checks" },
+        el("label", { class: "check" }, el("input", { type: "checkbox", id: "all-systems", checked: chosen.all, onchange: (event) => address({ ...pair(), unit: chosen.unit, all: Number(event.target.checked) }) }), "all systems"),
+        el("label", { class: "check" }, el("input", { type: "checkbox", id: "match-levels", checked: matching, onchange: (event) => { matching = event.target.checked; setLevels(); } }), "match levels"),
+        el("span", { id: "levels", role: "status" })),
       el("p", { class: "legend" }, "Keys: ", ...["R", "A", "B", "X"].flatMap((key) => [el("kbd", {}, key), " "]), "switch in place, ", el("kbd", {}, "space"), " plays, ", el("kbd", {}, "←"), " ", el("kbd", {}, "→"), " move by half a second."));
   }
 
   function blindTest() {
     const status = el("span", { id: "blind", role: "status" }, "");
     const guess = (name) => () => {
+      if (!hidden) return;
       guesses.all++;
       if (name === hidden) guesses.right++;
       status.textContent = `X was ${hidden}. ${guesses.right} of ${guesses.all} right.`;
@@ -141,50 +243,44 @@ bench.views.listen = (() => {
     return el("p", { class: "blind" }, "X is A or B, at random: ", el("button", { type: "button", class: "plain", onclick: guess("A") }, "X is A"), " ", el("button", { type: "button", class: "plain", onclick: guess("B") }, "X is B"), " ", status);
   }
 
-  const current = () => slots.get(hearing === "X" ? hidden : hearing);
-  const playing = () => [...slots.values()].some(({ audio }) => !audio.paused);
+  const pointHeard = () => (typeof hearing === "number" ? hearing : slots.get(hearing === "X" ? hidden : hearing).point);
 
-  // All systems run together and one is heard, so that a switch falls between two samples and not between two loads.
+  // All sounds run together and one is heard, so that a switch falls between two samples and not between two loads.
   function switchTo(name) {
-    if (!slots.has(name) && !(name === "X" && hidden)) return;
-    const before = current();
+    if (!deck || (!slots.has(name) && !(name === "X" && hidden) && !deck.has(name))) return;
     hearing = name;
-    const now = current();
-    for (const slot of slots.values()) slot.audio.muted = slot !== now;
-    if (before && Math.abs(now.audio.currentTime - before.audio.currentTime) > 0.02) now.audio.currentTime = before.audio.currentTime;
+    deck.hear(pointHeard());
     for (const button of document.querySelectorAll("#player button[data-slot]")) button.setAttribute("aria-checked", String(button.dataset.slot === name));
     for (const track of document.querySelectorAll("#player .track")) track.classList.toggle("heard", track.dataset.slot === name);
+    for (const card of document.querySelectorAll("#player .card")) card.setAttribute("aria-pressed", String(name !== "X" && Number(card.dataset.point) === pointHeard()));
   }
 
   async function playOrPause() {
-    if (!slots.size) return;
-    if (playing()) {
-      for (const { audio } of slots.values()) audio.pause();
-    } else {
-      const start = current().audio.ended ? 0 : current().audio.currentTime;
-      for (const { audio } of slots.values()) audio.currentTime = start;
-      await Promise.all([...slots.values()].map(({ audio }) => audio.play().catch((error) => { if (error.name !== "AbortError") throw error; })));
+    if (!deck) return;
+    if (deck.playing()) deck.pause();
+    else {
+      await context.resume();
+      deck?.play();
     }
     follow();
   }
 
   function seek(seconds) {
-    for (const { audio, drawing } of slots.values()) audio.currentTime = Math.max(0, Math.min(seconds, drawing.seconds));
+    deck?.seek(seconds);
     follow();
   }
 
   function follow() {
     cancelAnimationFrame(ticking);
-    const slot = current();
     const button = document.getElementById("play");
-    if (!slot || !button) return;
-    button.textContent = playing() ? "Pause" : "Play";
-    document.getElementById("clock").textContent = `${slot.audio.currentTime.toFixed(2)} s`;
-    const longest = Math.max(...[...slots.values()].map((each) => each.drawing.seconds));
-    const [strip, at] = [document.getElementById("tracks"), slot.audio.currentTime / longest];
-    strip.style.setProperty("--at", String(at));
-    if (zoom > 1) strip.parentElement.scrollLeft = at * strip.clientWidth - strip.parentElement.clientWidth / 2;
-    if (playing()) ticking = requestAnimationFrame(follow);
+    if (!deck || !button) return;
+    button.textContent = deck.playing() ? "Pause" : "Play";
+    document.getElementById("clock").textContent = `${deck.position().toFixed(2)} s`;
+    const strip = document.getElementById("tracks");
+    const at = deck.duration() ? deck.position() / deck.duration() : 0;
+    document.getElementById("player").style.setProperty("--at", String(at));
+    if (strip && zoom > 1) strip.parentElement.scrollLeft = at * strip.clientWidth - strip.parentElement.clientWidth / 2;
+    if (deck.playing()) ticking = requestAnimationFrame(follow);
   }
 
   function tracks() {
@@ -257,7 +353,13 @@ bench.views.listen = (() => {
     // One scale for all, so that a change of level shows.
     const loudest = Math.max(1, ...[...slots.values()].flatMap((slot) => [...bytes(slot.drawing.peaks, Int8Array)].map(Math.abs)));
     const dark = getComputedStyle(document.documentElement).getPropertyValue("--scheme").trim() === "dark";
+    for (const canvas of document.querySelectorAll("#player .card canvas")) {
+      const image = spectrogram(canvas.drawing, dark);
+      Object.assign(canvas, { width: image.width, height: image.height });
+      canvas.getContext("2d").drawImage(image, 0, 0);
+    }
     for (const slot of slots.values()) {
+      if (!slot.canvas?.isConnected) continue;
       const axes = slot.drawing.frames || [];
       const [wave, gap, spec, lane] = [48, 4, 110, 13];
       const height = wave + gap + spec + (axes.length ? gap + lane * axes.length : 0);
@@ -339,12 +441,12 @@ bench.views.listen = (() => {
   }
 
   function onKey(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || !slots.size) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || !deck) return;
     if (event.target.closest?.("input, select, textarea, dialog")) return;
     const key = event.key.toUpperCase();
     if (["R", "A", "B", "X"].includes(key)) switchTo(key);
     else if (event.key === " " && !event.target.closest?.("button, a, summary")) playOrPause();
-    else if (event.key === "ArrowLeft" || event.key === "ArrowRight") seek(current().audio.currentTime + (event.key === "ArrowLeft" ? -0.5 : 0.5));
+    else if (event.key === "ArrowLeft" || event.key === "ArrowRight") seek(deck.position() + (event.key === "ArrowLeft" ? -0.5 : 0.5));
     else return;
     event.preventDefault();
   }
