@@ -46,19 +46,11 @@ bench.views.listen = (() => {
     chosen.audible ??= Object.keys(index.audio).length > 0;
     const rows = ranked(index, scores, subtrahend);
     if (chosen.unit === null || !(chosen.unit in index.utterance)) chosen.unit = (rows.find((row) => index.audio[row.unit]) || rows[0])?.unit ?? null;
-<<<<<<< HEAD
-    bench.redraw(document.getElementById("listen"),
-      el("h2", { id: "listen-title" }, "Listen"),
-      controls(metrics),
-      el("div", { class: "listening" }, list(index, rows), el("div", { id: "player" }, el("p", { class: "empty" }, "Loading …"))),
-    );
-=======
     if (!document.getElementById("player"))
       document.getElementById("listen").replaceChildren(el("h2", { id: "listen-title" }, "Listen"), el("div", { id: "listen-tools" }),
         el("div", { class: "listening" }, el("div", { id: "listen-list" }), el("div", { id: "player" }, el("p", { class: "empty" }, "Loading …"))));
     bench.redraw(document.getElementById("listen-tools"), controls(metrics));
     bench.redraw(document.getElementById("listen-list"), list(index, rows, compared));
->>>>>>> aff2037 (Listen switches to the sample on one clock, from files and over http; levels matched, a grid of all systems, the largest differences)
     await openPlayer(index, mine);
   }
 
