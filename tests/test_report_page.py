@@ -19,6 +19,7 @@ from bench.analysis.summary import Table, summary
 from bench.listeners import Rating
 from bench.report import listeners
 from bench.report.build import build
+from bench.report.labels import point_label
 from bench.report.merge import merge
 from bench.report.table import spread_text
 from tests.browser import opened_page
@@ -624,7 +625,7 @@ def test_one_sentence_by_every_system_side_by_side(page: Any, run: Path) -> None
     records = pd.read_parquet(run / "records.parquet")
     expected = records[(records["utterance"] == "utt/00001") & (records["codec"] != "reference")].sort_values("pesq_wb", ascending=False)
     points = page.locator(".card-name > span:not(.score)").all_inner_texts()[1:]
-    assert points == [f"{row.codec} · {row.point}" for row in expected.itertuples()]
+    assert points == [f"{row.codec} · {point_label(row.point)}" for row in expected.itertuples()]
     assert page.locator(".card .heard-text").first.inner_text() == "she said it's <i>fine</i>"
     blank = "(n) => new Set(document.querySelectorAll('.card canvas')[n].getContext('2d').getImageData(0, 0, 100, 80).data).size < 4"
     assert not any(page.evaluate(blank, n) for n in range(10))
@@ -647,7 +648,7 @@ def test_utterances_come_by_the_largest_difference_of_a_and_b(page: Any, run: Pa
     shown = page.locator(".utterance .score").all_inner_texts()
     ordered = sorted(gaps, key=abs, reverse=True)
     assert shown == [f"{gap:+.{PLACES}f}".replace("-", "−") for gap in ordered]
-    assert "slime · 100hz less fixed_40 · 4q" in str(page.locator(".utterances ol").get_attribute("aria-label"))
+    assert "slime · 100 Hz less fixed_40 · 4 codebooks" in str(page.locator(".utterances ol").get_attribute("aria-label"))
     page.locator(".utterance").nth(1).click()
     page.wait_for_selector(".utterance[aria-current] >> nth=0")
     assert "order=difference" in page.evaluate("location.hash")
