@@ -37,6 +37,7 @@ _LEAST_DIFFERENCE = 2.0**-23  # mean square that is never a difference: of silen
 _RATE_WITHOUT_ONE = 16000  # Hz, for a codec that takes audio as it comes (sample_rate 0)
 _ENVELOPE_RATE = 1000  # Hz
 _HEADER_BYTES = 64  # of the bitstream, generously; each packet may add two for its length
+_STREAM_BYTES = 12  # of each stream's layout and lengths, generously
 
 
 @dataclass(frozen=True)
@@ -295,7 +296,7 @@ def _spends_what_it_says(trial: _Trial) -> str:
         nominal = nominal_bitrate(encoded, seconds) * seconds
         nested = packed.bits_side if any(stream.nested for stream in encoded.streams) else 0
         rounding = sum(len(stream.tokens) * (1 + stream.num_frames // 1024) + 8 for stream in encoded.streams)
-        allowed = nominal + nested + rounding + 8 * (_HEADER_BYTES + 2 * len(encoded.packets))
+        allowed = nominal + nested + rounding + 8 * (_HEADER_BYTES + _STREAM_BYTES * len(encoded.streams) + 2 * len(encoded.packets))
         if packed.bits_total > allowed:
             raise Broken(f"{point.name}: {packed.bits_total} bits for {nominal:.0f} nominal ones")
         shares.append(f"{point.name} {packed.bits_counted / seconds / 1000:.2f}")

@@ -28,7 +28,7 @@ from bench.codecs import (
     xcodec,
     xcodec2,
 )
-from bench.codecs.series import dac, nemo, opus_enhanced
+from bench.codecs.series import dac, lace, nemo, opus_enhanced
 from bench.conformance import check, check_codec, delay_ms, gain_db
 from bench.errors import Unavailable
 from tests.speech import at_rate, sentence
@@ -233,7 +233,8 @@ def test_a_codec_that_can_not_run_here_says_what_it_lacks(monkeypatch):
 # mypy holds each against the protocol
 ADAPTERS: list[CodecModule] = [
     amr_nb, codec2, encodec_24k, encodec_48k, higgs_v2, lyra, mimi, neucodec, opus, pcm, reference, snac, speex, wavtokenizer,
-    xcodec, xcodec2, *dac.CODECS.values(), *nemo.CODECS.values(), *opus_enhanced.CODECS.values()
+    xcodec, xcodec2, *dac.CODECS.values(), *nemo.CODECS.values(), *opus_enhanced.CODECS.values(),
+    *lace.CODECS.values()
 ]  # fmt: skip
 
 

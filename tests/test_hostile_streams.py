@@ -64,6 +64,7 @@ CODECS: dict[str, tuple[Callable[[Path], Codec], tuple[str, ...]]] = {
     "encodec_24k": (lambda _: module("encodec_24k").EnCodec(tiny.encodec(), HERE, CPU, 320, 1024, 32), ("1.5kbps",)),
     "mimi": (lambda _: module("mimi").Mimi(tiny.mimi(), HERE, CPU, 1920, 64, 32), ("8q",)),
     "dac_16k": (lambda _: module("series.dac").DAC(tiny.dac(16000, (2, 4, 5, 8), 12), HERE, CPU, 320, 64, 12), ("2q",)),
+    "lace_tfc": (lambda _: codec_module("lace_tfc").load(None, CPU), ("24hz_8q", "28.8hz_8q_shared")),
     "encodec_48k": (lambda _: module("encodec_48k").EnCodec48k(tiny.encodec_48k(), HERE, CPU), ("3kbps",)),
     "wavtokenizer": (lambda _: module("wavtokenizer").WavTokenizer(tiny.wavtokenizer(), HERE, CPU, 600, 64, 1), ("0.48kbps",)),
     "xcodec": (lambda _: module("bases.semantic").SemanticCodec(tiny.xcodec(), HERE, CPU, 320, 1024, 8, 16000), ("2q",)),

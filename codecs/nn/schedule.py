@@ -34,19 +34,27 @@ def num_segments_for(num_frames: int, frame_rate: float, base_frame_rate: float 
 COSTS = ("released", "paper", "squared")
 
 
-def schedfr(features: Array, num_segments: int, max_duration: int = 4, cost: str = "released") -> Array:
+def schedfr(
+    features: Array, num_segments: int, max_duration: int = 4, cost: str = "released", allowed: NDArray[np.bool_] | None = None
+) -> Array:
     """Durations of the exactly cheapest partition: the least within-segment spread.
 
-    features  float32 [F, D], or [B, F, D]
+    features  float32 [F, D], or [B, F, D] where everything is allowed
     cost      of a segment: "released": mean distance to its mean, times duration - 1, as in the published code; "paper": sum of the
               distances; "squared": sum of their squares, as LACE (arXiv 2609.17509) reads CodecSlime
+    allowed   [F + 1], whether a segment may end in front of each frame, and behind the last; None: everywhere
     returns   int64 [num_segments], or [B, num_segments], in 1..max_duration; among equal sums, the shortest last segment at every step
     """
     frames = np.ascontiguousarray(_numpy(features), np.float32)
     if frames.ndim == 3:
         durations = [_cheapest(segment_costs(item, max_duration, cost), num_segments) for item in frames]
         return _like(np.stack(durations) if durations else np.empty((0, num_segments), np.int64), features)
-    return _like(_cheapest(segment_costs(frames, max_duration, cost), num_segments), features)
+    costs = segment_costs(frames, max_duration, cost)
+    if allowed is not None:
+        costs[:, ~allowed[1:]] = np.inf
+        for size in range(1, min(max_duration, len(frames)) + 1):
+            costs[size - 1, size - 1 :][~allowed[: len(frames) + 1 - size]] = np.inf
+    return _like(_cheapest(costs, num_segments), features)
 
 
 @np.errstate(over="ignore")  # an infinite cost is not chosen; where there is no other, the search says so
@@ -246,6 +254,28 @@ def group(similarity: Float32s, threshold: float, max_duration: int = 8) -> Int6
     return np.diff(starts, append=len(frame))
 
 
+def group_within(similarity: Float32s, threshold: float, max_duration: int = 8, allowed: NDArray[np.bool_] | None = None) -> Int64s:
+    """`group` whose groups end only where `allowed` [F + 1] says (as in `schedfr`), a full one at the last place where it may.
+
+    Of any `max_duration` places in a row one must be allowed, else ValueError.
+    """
+    if allowed is None:
+        return group(similarity, threshold, max_duration)
+    places = np.flatnonzero(allowed[1:]) + 1
+    wanted = np.concatenate([similarity <= np.float32(threshold), [True]])[places - 1]  # the last group ends with the last frame
+    starts = [0]
+    for before, place, is_wanted in zip(np.concatenate([[0], places[:-1]]).tolist(), places.tolist(), wanted.tolist(), strict=True):
+        if place - starts[-1] > max_duration and before > starts[-1]:
+            starts.append(before)
+        if place - starts[-1] > max_duration:
+            raise ValueError(f"no place to end a group of at most {max_duration} frames after frame {starts[-1]}")
+        if is_wanted:
+            starts.append(place)
+    if starts[-1] != len(similarity) + 1:
+        raise ValueError("a group must be allowed to end behind the last frame")
+    return np.diff(starts)
+
+
 def solve_threshold(similarities: Sequence[Float32s], num_segments: int, max_duration: int = 8) -> float:
     """The threshold at which sequences with these `neighbour_similarity` have, together, the number of groups nearest to `num_segments`."""
 
@@ -305,6 +335,68 @@ def density(features: Array, num_segments: int, max_duration: int = 4, neighbour
     similarity = neighbour_similarity(features)[starts[1:] - 1]
     kept = np.sort(np.argsort(similarity, kind="stable")[: num_segments - 1])
     return _like(_cut_near(np.concatenate([[0], starts[1:][kept]]), num_frames, num_segments, max_duration), features)
+
+
+def density_peaks(features: Array, threshold: float, max_duration: int = 4, neighbours: int = 5, penalty: float = 0.2) -> Array:
+    """Durations of clusters around density peaks, by a threshold (VARSTok as LACE, arXiv 2609.17509, equation 2, describes it).
+
+    With nearness (1 + cosine) / 2, a frame's density is the mean nearness of the `neighbours` frames nearest to it in the whole utterance,
+    its peak score the density times the frames between it and the next denser one (F where there is none). In the order of the scores,
+    each frame that is free takes in the free frames to its right, then to its left, while nearness to it less `penalty` times their own
+    score is above `threshold`, up to `max_duration` in all.
+
+    features  float32 [F, D]
+    """
+    num_frames = len(features)
+    if num_frames == 0:
+        return _like(np.empty(0, np.int64), features)
+    frames = functional.normalize(torch.as_tensor(_numpy(features)).float(), dim=-1)
+    scores = _time_peaks(_densities(frames, neighbours))
+    nearness = (1 + _banded_cosines(frames.numpy(), max_duration).astype(np.float64)) / 2
+    free, starts = np.ones(num_frames + 2, bool), list[int]()  # frame t at t + 1; no frame lies beyond the ends
+    free[0] = free[-1] = False
+
+    def joins(seed: int, frame: int) -> bool:
+        return bool(free[frame + 1]) and bool(nearness[seed, max_duration + frame - seed] - penalty * scores[frame] > threshold)
+
+    for center in np.argsort(-scores, kind="stable").tolist():
+        if not free[center + 1]:
+            continue
+        first = last = center
+        while last - first + 1 < max_duration and joins(center, last + 1):
+            last += 1
+        while last - first + 1 < max_duration and joins(center, first - 1):
+            first -= 1
+        free[first + 1 : last + 2] = False
+        starts.append(first)
+    return _like(np.diff(np.sort(np.array(starts, np.int64)), append=num_frames), features)
+
+
+def _densities(frames: Tensor, neighbours: int) -> NDArray[np.float64]:
+    """Mean nearness of the nearest frames, float64 [F], of normalised `frames` [F, D]; 1 for a frame that is alone."""
+    count = min(neighbours, len(frames) - 1)
+    if not count:
+        return np.ones(len(frames))
+    means = []
+    for first in range(0, len(frames), 1024):  # rows at a time: the whole table would be F by F
+        cosines = frames[first : first + 1024] @ frames.T
+        cosines[torch.arange(len(cosines)), torch.arange(first, first + len(cosines))] = -torch.inf  # not itself
+        means.append(cosines.topk(count, dim=1).values.double().mean(dim=1))
+    return ((1 + torch.cat(means)) / 2).numpy()
+
+
+def _time_peaks(dense: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Density times the number of frames to the nearest denser frame, before or after; F where there is none."""
+    away = np.full(len(dense), len(dense))
+    for order in (range(len(dense)), reversed(range(len(dense)))):
+        denser: list[int] = []  # frames passed, each less dense than the one before it in the list
+        for frame in order:
+            while denser and dense[denser[-1]] <= dense[frame]:
+                denser.pop()
+            if denser:
+                away[frame] = min(away[frame], abs(frame - denser[-1]))
+            denser.append(frame)
+    return dense * away
 
 
 def _banded_cosines(frames: Float32s, reach: int) -> Float32s:
