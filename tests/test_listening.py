@@ -330,7 +330,7 @@ def test_who_misses_the_hidden_reference_too_often_is_left_out_and_named(tmp_pat
         result_file(tmp_path, key, name, lambda t, s, m=misses: {"scores": {s[0]: 89 if t < m else 90, s[1]: 10 if m == 3 else 99}})
     kept, excluded = post_screened(read_answers([tmp_path]).frame)
     assert set(kept["listener"]) == {"three"}
-    assert [(each.listener, each.below, each.items) for each in excluded] == [("four", 4, 20)]
+    assert [(each.listener, each.below, each.items, each.above) for each in excluded] == [("four", 4, 20, 0)]
     text = render(read_answers([tmp_path]), False, tmp_path / "ratings.csv")
     assert "excluded four: rated the hidden reference below 90 in 4 of 20 items (BS.1534-3 allows 15 %)" in text
     assert "20 ratings of a system = 1 listeners x 20 items" in text
@@ -339,6 +339,24 @@ def test_who_misses_the_hidden_reference_too_often_is_left_out_and_named(tmp_pat
     (tmp_path / "three.json").unlink()
     with pytest.raises(UserError, match="nobody passes the post-screening: four: rated"):
         render(read_answers([tmp_path]), False, None)
+
+
+def test_who_does_not_hear_the_mid_anchor_is_left_out_but_not_by_items_that_hide_it(tmp_path: Path) -> None:
+    key = key_file(tmp_path, "mushra", 20, (REFERENCE, ANCHORS[1], "a@p"))
+
+    def rate(name: str, deaf_to: int) -> None:
+        """Trials 0 to 4 hide the anchor from all; of the other 15, `deaf_to` from this listener."""
+        result_file(tmp_path, key, name, lambda t, s: {"scores": {s[0]: 100, s[1]: 91 if t < 5 + deaf_to else 90, s[2]: 50}})
+
+    for name, deaf_to in (("keen", 0), ("sharp", 0), ("alert", 0), ("fair", 2), ("dull", 3)):  # 15 % of 15 items are 2.25
+        rate(name, deaf_to)
+    kept, excluded = post_screened(read_answers([tmp_path]).frame)
+    assert set(kept["listener"]) == {"keen", "sharp", "alert", "fair", "dull"}  # two of five are too many: those items hide it as well
+    for number in range(4):
+        rate(f"more{number}", 0)
+    kept, excluded = post_screened(read_answers([tmp_path]).frame)
+    assert [str(each) for each in excluded] == ["dull: rated the 7 kHz anchor above 90 in 3 of 15 items (BS.1534-3 allows 15 %)"]
+    assert "dull" not in set(kept["listener"])
 
 
 def test_abx_is_a_one_sided_binomial_test(tmp_path: Path) -> None:

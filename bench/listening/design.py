@@ -221,6 +221,11 @@ def _anchors(original: Path) -> tuple[int, ...]:
     return tuple(cutoff for cutoff in ANCHORS_HZ if cutoff + STOP_BAND_HZ < sample_rate / 2)
 
 
+def anchor_name(cutoff_hz: int) -> str:
+    """What the key calls an anchor."""
+    return f"anchor {cutoff_hz / 1000:g} kHz"
+
+
 def _stimuli(
     unit: tuple[str, str],
     points: Sequence[Point],
@@ -235,7 +240,7 @@ def _stimuli(
     sounds = {"@".join(point): audio.fit_length(_read(files[point][unit], sample_rate), len(original)) for point in points}
     if design.kind == "mushra":
         sounds |= {REFERENCE: original}
-        sounds |= {f"anchor {cutoff / 1000:g} kHz": lowpass(original, sample_rate, cutoff) for cutoff in anchors}
+        sounds |= {anchor_name(cutoff): lowpass(original, sample_rate, cutoff) for cutoff in anchors}
     if design.match_level:
         level = _rms(original)
         sounds = {name: samples * (level / _rms(samples) if _rms(samples) else 1.0) for name, samples in sounds.items()}

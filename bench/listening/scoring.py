@@ -16,10 +16,12 @@ from scipy import stats as distributions
 from bench.analysis.stats import cluster_sums, holm, ratios
 from bench.errors import UserError
 from bench.files import read_json
-from bench.listening.design import KEY, KEY_FORMAT, REFERENCE, Kind
+from bench.listening.design import ANCHORS_HZ, KEY, KEY_FORMAT, REFERENCE, Kind, anchor_name
 
-LEAST_OF_REFERENCE = 90  # ITU-R BS.1534-3, section 4.1.2: who rates the hidden reference below this ...
-MOST_BELOW = 0.15  # ... in more than this share of the items is left out
+# ITU-R BS.1534-3, section 4.1.2
+TRANSPARENT = 90  # who rates the hidden reference below this, or the mid anchor above it ...
+MOST_AMISS = 0.15  # ... in more than this share of the items is left out
+MOST_ABOVE = 0.25  # an item whose mid anchor a larger share of the listeners rate above it is hardly changed by the anchor's filter
 
 
 class _Model(BaseModel):
@@ -93,15 +95,24 @@ class Mean:
 
 @dataclass(frozen=True)
 class Excluded:
+    """below: of `items`, rated with the hidden reference below TRANSPARENT; above: of `anchor_items`, with the mid anchor above it."""
+
     listener: str
     below: int
     items: int
+    above: int
+    anchor_items: int
 
     def __str__(self) -> str:
-        share = f"{self.below} of {self.items} items"
-        return (
-            f"{self.listener}: rated the hidden reference below {LEAST_OF_REFERENCE} in {share} (BS.1534-3 allows {100 * MOST_BELOW:g} %)"
-        )
+        told = [
+            f"rated the {what} {where} {TRANSPARENT} in {count} of {items} items"
+            for what, where, count, items in (
+                ("hidden reference", "below", self.below, self.items),
+                ("7 kHz anchor", "above", self.above, self.anchor_items),
+            )
+            if count > MOST_AMISS * items
+        ]
+        return f"{self.listener}: {' and '.join(told)} (BS.1534-3 allows {100 * MOST_AMISS:g} %)"
 
 
 @dataclass(frozen=True)
@@ -150,13 +161,16 @@ def read_answers(paths: Sequence[Path]) -> Answers:
 
 
 def post_screened(ratings: pd.DataFrame) -> tuple[pd.DataFrame, list[Excluded]]:
-    """The ratings of those who heard the hidden reference, and whom that leaves out."""
-    references = ratings[ratings["system"] == REFERENCE]
+    """The ratings of those who heard the hidden reference, and the mid anchor's filter where it can be heard; and whom that leaves out."""
+    anchors = ratings[ratings["system"] == anchor_name(ANCHORS_HZ[1])]
+    is_above = anchors["score"] > TRANSPARENT
+    heard = is_above.groupby([anchors["dataset"], anchors["utterance"]]).transform("mean") <= MOST_ABOVE
     excluded = []
-    for session, own in references.groupby("session", sort=False):
-        below = int((own["score"] < LEAST_OF_REFERENCE).sum())
-        if below > MOST_BELOW * len(own):
-            excluded.append((session, Excluded(own["listener"].iloc[0], below, len(own))))
+    for session, own in ratings[ratings["system"] == REFERENCE].groupby("session", sort=False):
+        below, counted = int((own["score"] < TRANSPARENT).sum()), heard & (anchors["session"] == session)
+        above, anchor_items = int((is_above & counted).sum()), int(counted.sum())
+        if below > MOST_AMISS * len(own) or above > MOST_AMISS * anchor_items:
+            excluded.append((session, Excluded(own["listener"].iloc[0], below, len(own), above, anchor_items)))
     kept = ratings[~ratings["session"].isin([session for session, _ in excluded])]
     return kept, [each for _, each in excluded]
 
