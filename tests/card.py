@@ -16,6 +16,7 @@ from tests import readme_results
 CARD = SHIPPED / "README.md"
 BASELINE = readme_results.ROOT / "results/baselines/real_speech.parquet"
 RECORDINGS = readme_results.ROOT / "results/baselines/real_speech_recordings.parquet"
+TWINS = ("fixed_8_733", "fixed_6_550")  # of FlexiCodec: a line between them and fixed_40 would be no fair counterpart of anything
 QUALITY = {
     "pesq_wb": "PESQ",
     "stoi": "STOI",
@@ -82,7 +83,10 @@ def sections() -> dict[tuple[str, str], str]:
     return {
         ("<!-- real speech, quality -->", "<!-- end of quality -->"): quality(BASELINE),
         ("<!-- real speech, frames -->", "<!-- end of frames -->"): frames(BASELINE),
-        ("<!-- real speech, verdict -->", "<!-- end of verdict -->"): readme_results.results(BASELINE, panels=5),
+        ("<!-- real speech, verdict -->", "<!-- end of verdict -->"): readme_results.results(BASELINE, 5, lambda codec: codec not in TWINS),
+        ("<!-- real speech, FlexiCodec's twins -->", "<!-- end of FlexiCodec's twins -->"): readme_results.results(
+            BASELINE, 5, lambda codec: codec in (*TWINS, "flexicodec", "fixed_20")
+        ),
         ("<!-- real speech, recordings -->", "<!-- end of recordings -->"): quality(RECORDINGS),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +32,8 @@ RESULTS = ("<!-- results of results/baselines/low_rate.parquet -->", "<!-- end o
 SYSTEMS = ("<!-- systems of results/baselines/published_samples.parquet -->", "<!-- end of systems -->")
 
 
-def results(path: Path = BASELINE, panels: int = plot.LEADING_PANELS) -> str:
-    """The verdict on a baseline at equal bits by its first `panels` metrics, a row a dynamic point that has a fixed counterpart.
+def results(path: Path = BASELINE, panels: int = plot.LEADING_PANELS, codecs: Callable[[str], bool] = bool) -> str:
+    """The verdict at equal bits by the first `panels` metrics on those codecs of a baseline: rows of points with a fixed counterpart.
 
     The run itself prints that at equal tokens, too.
     """
@@ -41,7 +41,8 @@ def results(path: Path = BASELINE, panels: int = plot.LEADING_PANELS) -> str:
     about = dict(baseline.about)
     metrics = leading({name: info for name, info in metrics_of(about).items() if name in baseline.records})
     margins = (about["suite"].get("regress") or {}).get("margins") or {}
-    verdict = equal_bits(baseline.records, metrics, margins=margins, seed=about["seed"])
+    records = baseline.records[baseline.records["codec"].map(codecs)]
+    verdict = equal_bits(records, metrics, margins=margins, seed=about["seed"])
     rows: dict[tuple[str, str], dict[str, Finding]] = {}
     for finding in verdict.findings:
         if finding.against == "bitrate":

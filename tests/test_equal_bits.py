@@ -310,4 +310,4 @@ def test_the_tables_in_the_readme_follow_from_the_committed_baselines() -> None:
 def test_the_tables_of_real_speech_in_the_card_follow_from_the_committed_baselines() -> None:
     for marks, section in card.sections().items():
         assert readme_results.told(marks, card.CARD) == section, "write it with: python -m tests.card"
-        assert len(section.splitlines()) > 9
+        assert len(section.splitlines()) > 3
