@@ -368,7 +368,9 @@ def listen(
     codecs: Annotated[
         str | None, typer.Option(help="CODEC@POINT, with commas; one alone is heard against the original", show_default=False)
     ] = None,
-    utterances: Annotated[int, typer.Option(min=1, help="sentences, drawn by the seed")] = 8,
+    utterances: Annotated[
+        int | None, typer.Option(min=1, help="sentences, drawn by the seed; by default 8, or all there are", show_default=False)
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="of the sentences and all orders")] = 0,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="by default listening/<run>-<test>", show_default=False)] = None,
     match_level: Annotated[bool, typer.Option("--match-level", help="bring all to the RMS level of the original")] = False,
@@ -387,7 +389,7 @@ def listen(
 
     if score_:
         raise typer.Exit(score_listening_test(places, json_, ratings))
-    raise typer.Exit(make_listening_test(places, test, _names("--codecs", codecs), utterances, seed, out, match_level, effect, power))
+    raise typer.Exit(make_listening_test(places, test, _names("--codecs", codecs), utterances or 0, seed, out, match_level, effect, power))
 
 
 @app.command(epilog=EXAMPLE + "bench listeners ratings.csv --item utterance --system codec --score rating --run results/low_rate")

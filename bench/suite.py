@@ -309,7 +309,7 @@ def _resolve(file: SuiteFile, base_dir: Path, text: str, data: Mapping[str, Any]
             metrics.append(column)
     infos = registry.metric_infos()
     entries: list[Entry] = []
-    told = len(mistakes.found)
+    told, all_known = len(mistakes.found), True
     for index, spec in enumerate(file.codecs):
         module = spec.codec
         if is_own(module):
@@ -328,6 +328,7 @@ def _resolve(file: SuiteFile, base_dir: Path, text: str, data: Mapping[str, Any]
             found = _recorded(spec, file, base_dir, where, mistakes)
         else:
             found = [_entry(spec, label, module, base_dir, where, mistakes, registry)]
+        all_known &= bool(found)
         for entry in found:
             if _with_points_of(entries, entry):
                 continue
@@ -340,7 +341,7 @@ def _resolve(file: SuiteFile, base_dir: Path, text: str, data: Mapping[str, Any]
     for index, spec in enumerate(file.codecs):
         if spec.family in (entry.label for entry in entries if entry.family != spec.family):
             mistakes.add(("codecs", index, "family"), f"'{spec.family}' is the name of a codec that is not of this family")
-    if file.compare is not None and len(mistakes.found) == told:  # of codecs that are not known it may be any
+    if file.compare is not None and all_known and len(mistakes.found) == told:  # of codecs that are not known it may be any
         known = [f"{entry.label}@{point.name}" for entry in entries for point in entry.points]
         if file.compare.baseline not in known:
             mistakes.add(("compare", "baseline"), unknown("baseline", file.compare.baseline, known))
@@ -452,6 +453,8 @@ def _recorded(spec: CodecSpec, file: SuiteFile, base_dir: Path, where: _Path, mi
     manifest = _place(base_dir, spec.manifest)
     try:
         if not _exists(manifest):
+            if file.get_with and any(told.endswith(_hint(file)) for _, told in mistakes.found):
+                return []  # one command gets both
             raise UserError(f"{manifest}: is not there{_hint(file)}")
         systems = read_systems(manifest)
     except UserError as error:

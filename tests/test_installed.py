@@ -58,8 +58,8 @@ def test_a_suite_of_the_package_starts_in_an_empty_folder_or_says_what_to_do(nam
     try:
         suite = load_suite(find_suite(name))
     except UserError as error:
-        for line in str(error).splitlines():
-            assert re.search(rf": {tmp_path}/\w+/\w+\.jsonl: is not there; get it with: bench (fetch|listeners) ", line), line
+        (line,) = str(error).splitlines()
+        assert re.search(rf": {tmp_path}/\w+/\w+\.jsonl: is not there; get it with: bench (fetch|listeners) ", line), line
         return
     registry = Registry()
     take_metrics(registry, suite.metrics)

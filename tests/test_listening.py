@@ -65,6 +65,11 @@ def test_mushra_has_hidden_reference_and_anchors_and_the_page_tells_no_names(run
     assert len(set(sizes.values())) == 1
 
 
+def test_without_a_number_all_sentences_are_heard_where_there_are_fewer_than_eight(run: Path, tmp_path: Path) -> None:
+    make([run], Design("mushra", SYSTEMS, 0), tmp_path)
+    assert len(key_of(tmp_path)["trials"]) == 4  # have audio
+
+
 def test_the_seed_decides(run: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("again", 0), ("b", 1)):
         make([run], Design("mushra", SYSTEMS, 3, seed), tmp_path / name)

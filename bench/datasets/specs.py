@@ -67,8 +67,8 @@ class Selection(BaseModel):
         return kept if self.duration_s is not None else self._sample(kept, seed)
 
     def with_audio(self, entries: list[Entry], base_dir: Path) -> list[Entry]:
-        """`entries` with their files in place."""
-        return entries
+        """`entries` with their files in place and their headers read."""
+        return [entry if entry.sample_rate else with_header(entry) for entry in entries]
 
     def selected(self, entries: list[Entry], seed: int) -> list[Entry]:
         """What is left of wanted() now that the durations are known."""
@@ -229,9 +229,6 @@ class FolderSet(Selection):
             found = read_corpus(corpus, folder, (), self.name, self.language)
         return found if self.text is None else with_texts(found, resolved(base_dir, self.text))
 
-    def with_audio(self, entries: list[Entry], base_dir: Path) -> list[Entry]:
-        return [entry if entry.sample_rate else with_header(entry) for entry in entries]
-
 
 class CorpusSet(Selection):
     """A corpus in the layout in which it is downloaded.
@@ -265,9 +262,6 @@ class CorpusSet(Selection):
             raise UserError(f"{path}: is no folder")
         return read_files(path, self.name, self.language)
 
-    def with_audio(self, entries: list[Entry], base_dir: Path) -> list[Entry]:
-        return [entry if entry.sample_rate else with_header(entry) for entry in entries]
-
 
 class ManifestSet(Selection):
     """JSONL, one utterance a line: id, path (relative to the file), text, speaker, language; other keys are left alone. Or CSV, TSV."""
@@ -279,9 +273,6 @@ class ManifestSet(Selection):
         path = resolved(base_dir, self.manifest)
         name = self.name or (path.parent.name if path.stem == "manifest" else path.stem)
         return read_corpus("table", path, (), name) if table.parts(path) else read_manifest(path, name)
-
-    def with_audio(self, entries: list[Entry], base_dir: Path) -> list[Entry]:
-        return [entry if entry.sample_rate else with_header(entry) for entry in entries]
 
 
 class HubSet(HubSource, FetchedSet):

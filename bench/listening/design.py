@@ -8,7 +8,7 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -38,6 +38,7 @@ STOP_BAND_HZ, STOP_BAND_DB = 500, 65  # of the anchors: 0.005 dB of ripple below
 MAX_STIMULI = 12  # a MUSHRA trial (BS.1534-3, section 5.2)
 ADVISED_S = 12.0  # longest sentence (BS.1534-3, section 5.2)
 ALPHA = 0.05
+_USUAL_UTTERANCES = 8
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Design:
     """What is asked of whom.
 
     systems       CODEC@POINT, or CODEC where it has one point
-    utterances    sentences, each in one trial for each comparison
+    utterances    sentences, each in one trial for each comparison; 0: eight, or all that can be heard where there are fewer
     match_level   brings every stimulus to the RMS level of the original
     effect        share of right answers (ABX), or of one preference, that is to be found with probability `power`
     """
@@ -97,7 +98,8 @@ def make(runs: Sequence[Path], design: Design, out: Path) -> str:
     points = [_find(name, list(files), where) for name in design.systems]
     comparisons = _comparisons(design, points, ceiling, where)
     needs = list(dict.fromkeys([*(point for each in comparisons for point in each), *([ceiling] if ceiling else [])]))
-    units = _shared(files, needs, design.utterances, where)
+    units = _shared(files, needs, design.utterances or 1, where)
+    design = replace(design, utterances=design.utterances or min(_USUAL_UTTERANCES, len(units)))
     order = np.random.default_rng(design.seed).permutation(len(units))
     chosen = [units[number] for number in order[: design.utterances]]
     training = units[order[design.utterances]] if len(units) > design.utterances else chosen[0]
