@@ -378,11 +378,12 @@ def test_layers_must_be_equally_long(tmp_path):
         codec.decode(Encoded(tuple(streams), 75 * 320))
 
 
-def test_a_model_of_broken_weights_is_refused(tmp_path):
+@pytest.mark.parametrize("part", ["encoder", "codebook"])
+def test_a_model_of_broken_weights_is_refused(part, tmp_path):
     model = tiny_codecs.encodec()
     with torch.no_grad():
-        model.encoder.layers[0].conv.bias.fill_(float("nan"))
+        (model.encoder.layers[0].conv.bias if part == "encoder" else model.quantizer.layers[1].codebook.embed).fill_(float("nan"))
     model.save_pretrained(tmp_path)
     codec = load(CODECS["lace_encodec_24k"], tmp_path)
     with pytest.raises(ValueError, match="NaN or infinite"):
-        codec.analyse(noise(3000))
+        codec.encode(codec.analyse(noise(3000)), point("lace_encodec_24k", frame_rate=27, segmenter="uniform"))

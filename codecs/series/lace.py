@@ -186,9 +186,7 @@ class LACE:
     @torch.inference_mode()
     def analyse(self, audio: Tensor) -> Latent:
         features = self.base.features_of(check_audio(audio).to(self.device))
-        if not bool(torch.isfinite(features).all()):
-            raise ValueError("the encoder's output holds NaN or infinite values: are these the weights of a trained model?")
-        return Latent(features, len(audio))
+        return Latent(_finite(features, "the encoder's output"), len(audio))
 
     @torch.inference_mode()
     def encode(self, latent: Latent, point: OperatingPoint) -> Encoded:
@@ -219,7 +217,7 @@ class LACE:
             tokens, vectors = self.base.quantise(index, merge(residual, lasting))
             residual = residual - expand(vectors, lasting)
             layers.append(Layer(tokens.cpu(), durations))
-        return layers, residual
+        return layers, _finite(residual, "what the codebooks leave over")
 
     @torch.inference_mode()
     def decode(self, encoded: Encoded) -> Tensor:
@@ -254,13 +252,13 @@ class LACE:
         """
         kept = list(latents)
         seconds = sum(latent.num_samples for latent in kept) / self.sample_rate
-        wanted = float(point.options["target_frame_rate"])
+        wanted = float(point.options["target_frame_rate"]) * seconds * point.n_q
         low, high, best = LOWEST_THRESHOLD, 1.0, (math.inf, 1.0)
         for _ in range(_TUNING_STEPS):
             threshold = (low + high) / 2
             tried = replace(point, options={**point.options, "threshold": threshold})
             segments = sum(len(layer.tokens) for latent in kept for layer in self.quantised(latent.features, tried)[0])
-            excess = segments / point.n_q / seconds - wanted
+            excess = segments - wanted
             best = min(best, (abs(excess), threshold))
             low, high = (low, threshold) if excess >= 0 else (threshold, high)
         return replace(point, options={**point.options, "threshold": best[1]})
@@ -286,6 +284,12 @@ class LACE:
         if frame_rate > base_rate + 0.01:
             raise ValueError(f"this checkpoint has {base_rate:g} frames a second, fewer than {frame_rate:g}")
         return min(num_frames, max(-(-num_frames // longest), math.floor(num_frames * frame_rate / base_rate + 1e-6)))
+
+
+def _finite(features: Tensor, what: str) -> Tensor:
+    if not bool(torch.isfinite(features).all()):
+        raise ValueError(f"{what} holds NaN or infinite values: are these the weights of a trained model?")
+    return features
 
 
 def aligned(layers: list[Layer]) -> list[Layer]:
