@@ -78,6 +78,15 @@ def test_a_node_that_is_killed_costs_nothing(nodes, tmp_path) -> None:
     pd.testing.assert_frame_equal(comparable(here)[COLUMNS], comparable(there)[COLUMNS])
 
 
+def test_more_jobs_than_the_cluster_has_cores_wait_for_no_core_that_never_comes(nodes, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(cluster, "_ROOM_S", 5.0)
+    suite_file = test_engine.suite_of(tmp_path, "fine")
+    engine = RayEngine("cpu", 1, 4, 600.0)
+    frame = scored(suite_file.parent, engine)
+    assert not any(failures_of(frame))
+    assert frame["mel_dac_train"].notna().all()
+
+
 def test_an_actor_that_dies_or_hangs_costs_only_its_cell(nodes, tmp_path) -> None:
     suite_file = test_engine.suite_of(tmp_path, "fine", "dies")
     frame = scored(suite_file.parent, RayEngine("cpu", 1, None, 600.0))

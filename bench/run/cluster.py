@@ -23,17 +23,23 @@ from bench.run.tasks import CheckTask, DecodeTask, DescribeTask, Lane, ScoreTask
 from bench.suite import Entry, MetricSpec
 
 _LOOK_S = 1.0
+_ROOM_S = 30.0  # for which an actor may wait for a core or GPU, before the cluster is asked whether it has as many
 
 
 @dataclass(eq=False)
 class _Member:
-    """A place for an actor, which is made with its first task, and again where it died."""
+    """A place for an actor, which is made with its first task, and again where it died.
+
+    ready   answers when the actor has a core or GPU and has been made; asked: when that was asked for
+    """
 
     number: int
     lanes: frozenset[Lane]
     options: Mapping[str, Any]
     device: str
     actor: Any = None
+    ready: Any = None
+    asked: float = 0.0
     ticket: int | None = None
     answer: Any = None
     deadline: float = 0.0
@@ -86,6 +92,7 @@ class RayEngine:
             actor = self._ray.remote(max_restarts=0, runtime_env=runtime, **member.options)(_Actor)
             metrics, files = self._shipped_metrics()
             member.actor = actor.remote(member.device, metrics, list(files), *files.values())
+            member.ready, member.asked = member.actor.__ray_ready__.remote(), time.monotonic()
         self._tickets += 1
         files = self._shipped(task)
         member.ticket = self._tickets
@@ -103,7 +110,27 @@ class RayEngine:
                 if time.monotonic() > member.deadline:
                     self._ray.kill(member.actor)
                     return [self._finish(member, Lost(too_slow(member.limit_s), final=True), lost=True)]
+            if without_room := self._give_up_places():
+                return without_room
         return []
+
+    def _give_up_places(self) -> list[Finished]:
+        """The tasks of actors for which a cluster that lost a node, or never had so many cores, has no room: those places are given up."""
+        late = [each for each in self._members if each.ticket is not None and self._is_late(each)]
+        found = []
+        for option, resource in (("num_cpus", "CPU"), ("num_gpus", "GPU")) if late else ():
+            own = [each for each in self._members if each.options.get(option)]
+            room = max(1, int(self._ray.cluster_resources().get(resource, 0) / own[0].options[option] + 1e-6)) if own else 0
+            spare = [each for each in own if each.actor is None] + [each for each in own if each in late]
+            for member in spare[: max(0, len(own) - room)]:
+                self._members.remove(member)
+                if member.ticket is not None:
+                    self._ray.kill(member.actor)
+                    found.append(self._finish(member, Lost("the cluster has no core or GPU for it"), lost=True))
+        return found
+
+    def _is_late(self, member: _Member) -> bool:
+        return time.monotonic() - member.asked > _ROOM_S and not self._ray.wait([member.ready], timeout=0)[0]
 
     def close(self) -> None:
         """Gives the actors back; the cluster stays as it was found."""
