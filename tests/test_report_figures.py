@@ -95,6 +95,9 @@ def test_of_many_codecs_those_on_the_front_are_named_and_the_others_counted(tmp_
 
 
 def test_looks_tell_kinds_apart_without_colour_and_never_run_out() -> None:
+    kinds = {f"codec{n}": ("fixed", "dynamic")[n % 2] for n in range(25)}
+    shared = looks(kinds, {codec: f"family{number % 5}" for number, codec in enumerate(kinds)})
+    assert shared["codec0"].colour == shared["codec5"].colour != shared["codec1"].colour  # as the page has them: more codecs than colours
     style = looks({f"codec{n}": ("fixed", "dynamic")[n % 2] for n in range(25)})
     assert style["codec0"].marker != style["codec1"].marker
     assert style["codec0"].dashes != style["codec1"].dashes

@@ -150,5 +150,7 @@ def test_the_folder_of_figures_has_a_page_that_shows_every_one(tmp_path: Path, a
     assert names == ({*usual, "all_token_rate", "all_frame_rate", *each} if all_figures else usual)
     assert {f"{name}.svg" for name in names} == set(re.findall(r'src="([^"]+)"', text))
     assert all((figures / name).is_file() for name in re.findall(r'href="([^"/]+\.(?:svg|pdf|png))"', text))
+    assert "Fixed and dynamic frame rates against bitrate" in text
+    assert "All codecs against bitrate" in text
     assert ("--figures" in text) == (not all_figures)
     assert (figures.parent / "table.tex").read_text(encoding="utf-8").startswith("% needs \\usepackage{booktabs}")

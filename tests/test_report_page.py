@@ -108,6 +108,7 @@ def test_papers_stand_beside_what_was_measured_with_pythons_difference(page: Any
     difference, low, high = (f"{value - 1.85:+.{PLACES + 1}f}" for value in (cell.mean, cell.low, cell.high))
     show(page, "papers")
     lines = [line.split("\t") for line in page.locator("#papers tbody tr").all_inner_texts()]
+    assert {line[1] for line in lines} == {"50 Hz"}  # in words, as everywhere on the page
     assert [line[2] for line in lines] == ["pesq_wb ↑ MOS", "nominal kbps", "mushra"]
     measured = f"{cell.mean:.{PLACES}f} ({cell.low:.{PLACES}f} to {cell.high:.{PLACES}f})"
     assert lines[0][3:7] == ["1.85", measured, f"{difference} ({low} to {high})", "24"]

@@ -109,7 +109,22 @@ def _write_figures(merged: Merged, table: Table, curves: Curves, folder: Path, a
         plot.remove(folder, name)
     for name, (rows, metrics, against) in drawn.items():
         plot.save(plot.plot_metrics(rows, curves, metrics, against), folder, name)
-    write_text(folder / "index.html", figures_page(list(drawn), len(others.keys() - drawn.keys()), left_out))
+    write_text(
+        folder / "index.html",
+        figures_page(
+            {name: _caption(name, metrics, against) for name, (_, metrics, against) in drawn.items()},
+            len(others.keys() - drawn.keys()),
+            left_out,
+        ),
+    )
+
+
+def _caption(name: str, metrics: Mapping[str, MetricInfo], against: str) -> str:
+    """What a figure shows, in words."""
+    rate = {"bitrate": "bitrate", "token_rate": "tokens per second", "frame_rate": "frames per second"}[against]
+    if name == "fixed_and_dynamic":
+        return f"Fixed and dynamic frame rates against {rate}"
+    return f"{next(iter(metrics)) if name != f'all_{against}' else 'All codecs'} against {rate}"
 
 
 def _listening(records: pd.DataFrame, metrics: Mapping[str, MetricInfo]) -> list[tuple[str, str]]:

@@ -6,11 +6,12 @@ import csv
 import dataclasses
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.equal_bits import AGAINST, ALPHA, TWIN, Finding, Verdict, equal_bits
 from bench.record import MetricInfo
+from bench.report.labels import in_words
 from bench.report.merge import Merged
 from bench.report.table import (
     csv_cell,
@@ -127,7 +128,7 @@ def page_data(verdict: Verdict, metrics: Mapping[str, MetricInfo]) -> dict[str, 
         | {"cells": [[each.word, _numbers(each, places[each.metric]) if each.how else ""] for _, each in cells]}
         for keys, cells in body
     ]
-    return {"sentence": sentence(verdict), "note": "", "metrics": heads[4:], "rows": rows, "notes": notes(verdict)}
+    return {"sentence": sentence(verdict), "note": "", "metrics": heads[4:], "rows": rows, "notes": notes(verdict, in_words)}
 
 
 def sentence(verdict: Verdict) -> str:
@@ -193,13 +194,13 @@ def _numbers(finding: Finding, places: int) -> str:
     return f"{signed(finding.difference, places)}{spread}" + (f", p {_p(finding.p_holm)}" if math.isfinite(finding.p_holm) else "")
 
 
-def notes(verdict: Verdict) -> list[str]:
-    """How the table is to be read."""
+def notes(verdict: Verdict, name: Callable[[str, str], str] = "{}@{}".format) -> list[str]:
+    """How the table is to be read; `name` makes one of a codec and its point."""
     families = "; ".join(f"{name}: {', '.join(codecs)}" for name, codecs in (verdict.families or {}).items())
     reasons: dict[tuple[str, str], dict[str, list[str]]] = {}
     for each in verdict.findings:
         if each.why:
-            reasons.setdefault((SHOWN_AGAINST[each.against], each.why), {}).setdefault(each.metric, []).append(f"{each.codec}@{each.point}")
+            reasons.setdefault((SHOWN_AGAINST[each.against], each.why), {}).setdefault(each.metric, []).append(name(each.codec, each.point))
     names = {each.metric for each in verdict.findings}
     return [
         f"Dynamic less fixed at the same rate, with its 95 % interval (paired, Student's t over {verdict.resampled}) and p (sign flips, "

@@ -24,6 +24,11 @@ def point_label(name: str) -> str:
     return ", ".join(text for text, _ in parts) if any(known for _, known in parts) else name
 
 
+def in_words(codec: str, point: str) -> str:
+    """A system as a reader of the page sees it: `slime · 50 Hz`."""
+    return f"{codec} · {point_label(point)}"
+
+
 def _part(part: str) -> tuple[str, bool]:
     """In plain words, and whether a rule knows it."""
     for pattern, text in _PARTS:

@@ -25,7 +25,7 @@ from bench.record import MetricInfo, detail, detail_texts, failures_of, ranking
 from bench.report import equal_bits, listeners, papers
 from bench.report.labels import point_label
 from bench.report.results import PARTS, Results
-from bench.report.style import looks
+from bench.report.style import COLOURS, looks
 from bench.report.table import decimals
 
 MAX_CURVES = 1500  # pairs of curves, each of one metric and rate, that are compared beforehand: those with the baseline's codec come first
@@ -53,9 +53,9 @@ def page_data(results: Results, laid_out: Grid, curves: Curves) -> dict[str, Any
     points = laid_out.points
     ranked = ranking(merged.metrics)
     kinds = {codec: str(facts["kind"]) for codec, facts in merged.codecs.items()}
-    style = looks(kinds)
     scopes = _scopes(results)
     families = {row.codec: row.family for row in table.rows}
+    style = looks(kinds, {codec: families.get(codec) or str(facts.get("module", "")) for codec, facts in merged.codecs.items()})
     metrics = [_metric(info, table, merged.runs) for info in merged.metrics.values()]
     places = [metric["decimals"] for metric in metrics]
     return {
@@ -63,6 +63,7 @@ def page_data(results: Results, laid_out: Grid, curves: Curves) -> dict[str, Any
         "description": merged.runs[0]["suite"].get("description", ""),
         "metrics": metrics,
         "ranking": [list(merged.metrics).index(name) for name in ranked],
+        "colours": COLOURS,
         "codecs": [
             {"label": label, "family": families.get(label, ""), **asdict(style[label]), **_codec(facts)}
             for label, facts in merged.codecs.items()
@@ -150,8 +151,8 @@ def render_leaderboard(data: Mapping[str, Any]) -> str:
     return rendered(TEMPLATE, title=data["title"], description=data["description"], scripts=SCRIPTS, style=STYLE)
 
 
-def figures_page(names: Sequence[str], more: int = 0, left_out: Sequence[str] = ()) -> str:
-    """figures/index.html: every figure, with its files to take away; how many `more` there can be; the metrics that are `left_out`."""
+def figures_page(names: Mapping[str, str], more: int = 0, left_out: Sequence[str] = ()) -> str:
+    """figures/index.html: every figure, by the name of its files and what it shows; how many `more` there can be; metrics `left_out`."""
     return rendered(TEMPLATE.with_name("figures.html.j2"), names=names, more=more, left_out=left_out, style=STYLE)
 
 
@@ -309,9 +310,14 @@ def _curve_pairs(curves: Curves, metrics: Mapping[str, MetricInfo], codecs: Sequ
 
 
 def _papers(gaps: Sequence[Gap], metrics: Mapping[str, MetricInfo]) -> dict[str, Any]:
-    """What stands beside published numbers, as text; `columns` name the metric or rate of each line."""
-    lines = [asdict(line) for line in papers.lines(gaps, metrics)]
-    return {"title": papers.TITLE, "note": papers.NOTE, "lines": lines, "columns": [gap.published.metric for gap in gaps]}
+    """What stands beside published numbers, as text; `of` holds codec, point and metric or rate of each line as they are saved."""
+    lines = [asdict(line) | {"point": point_label(line.point)} for line in papers.lines(gaps, metrics)]
+    return {
+        "title": papers.TITLE,
+        "note": papers.NOTE,
+        "lines": lines,
+        "of": [[gap.published.codec, gap.published.point, gap.published.metric] for gap in gaps],
+    }
 
 
 def _frame_rates(records: pd.DataFrame, points: Sequence[Point], kinds: Mapping[str, str]) -> dict[str, Any]:

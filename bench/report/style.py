@@ -18,8 +18,17 @@ class Look:
     dashes: str
 
 
-def looks(kinds: Mapping[str, str]) -> dict[str, Look]:
-    """codec label -> how it is drawn; the kind sets marker and line, so that fixed and dynamic are told apart without colour."""
+def looks(kinds: Mapping[str, str], alike: Mapping[str, str] | None = None) -> dict[str, Look]:
+    """codec label -> how it is drawn; the kind sets marker and line, so that fixed and dynamic are told apart without colour.
+
+    alike   codec label -> what it shares with others, a family: of more codecs than there are colours, those have one colour;
+            where there are too many of these, each kind has one
+    """
     numbered: Sequence[str] = [codec for codec, kind in kinds.items() if kind != "ceiling"]
-    colours = {codec: COLOURS[number % len(COLOURS)] for number, codec in enumerate(numbered)}
+    sharing = {codec: codec for codec in numbered}
+    for common in (alike or {}, kinds):
+        if common and len(set(sharing.values())) > len(COLOURS):
+            sharing = {codec: common[codec] for codec in numbered}
+    order = list(dict.fromkeys(sharing.values()))
+    colours = {codec: COLOURS[order.index(common) % len(COLOURS)] for codec, common in sharing.items()}
     return {codec: Look(colours.get(codec, "#777777"), MARKERS[kind], DASHES[kind]) for codec, kind in kinds.items()}

@@ -285,12 +285,11 @@ bench.views.curves = (() => {
   function groups(codecs) {
     const by = [lineOf, (codec) => codec.family || codec.module, (codec) => codec.kind].find((each) => new Set(codecs.map(each)).size <= NAMED) ?? ((codec) => codec.kind);
     const names = [...new Set(codecs.map(by))];
-    const colours = [...new Set(bench.report.codecs.filter((codec) => codec.kind !== "ceiling").map((codec) => codec.colour))];
+    const { colours } = bench.report;
     const fine = new Set(codecs.map(lineOf)).size <= NAMED;
-    const looks = new Map(names.map((name, number) => {
-      const first = codecs.find((codec) => by(codec) === name);
-      return [name, { label: name, marker: first.marker, colour: fine ? first.colour : colours[number % colours.length] }];
-    }));
+    const firsts = names.map((name) => codecs.find((codec) => by(codec) === name));
+    const apart = new Set(firsts.map((codec) => codec.colour)).size === names.length; // else the page's colours are of something wider
+    const looks = new Map(names.map((name, number) => [name, { label: name, marker: firsts[number].marker, colour: apart ? firsts[number].colour : colours[number % colours.length] }]));
     return { fine, of: (codec) => looks.get(by(codec)), entries: [...looks.values()] };
   }
 

@@ -116,8 +116,9 @@ bench.views.leaderboard = (() => {
 
   // What a paper printed for this system, on all of its data; source and doubts are one hover away.
   function published(point, name) {
-    const { lines, columns } = bench.report.papers;
-    const found = state.scope ? null : lines.find((line, number) => line.codec === bench.codecOf(point).label && line.point === bench.report.points[point].name && columns[number] === name);
+    const { lines, of } = bench.report.papers;
+    const key = [bench.codecOf(point).label, bench.report.points[point].name, name];
+    const found = state.scope ? null : lines[of.findIndex((each) => each.every((part, n) => part === key[n]))];
     return found ? el("span", { class: "published", title: [found.source, found.doubt].filter(Boolean).join("; ") }, `paper ${found.paper}`) : null;
   }
 
