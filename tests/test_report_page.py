@@ -258,6 +258,15 @@ def test_a_link_shows_what_was_seen(browser: Any, page: Any) -> None:
     other.close()
 
 
+def test_shares_of_better_and_worse_have_colours_where_the_test_does(page: Any) -> None:
+    show(page, "compare", a=6, b=2)
+    page.wait_for_selector("#compare .wins")
+    for row in page.locator("#compare tr", has=page.locator(".wins")).all():
+        p_holm = row.locator("td").nth(6).inner_text()
+        told = p_holm.startswith("<") or float(p_holm) < 0.05
+        assert row.locator(".untold").count() == (not told)
+
+
 def test_going_back_leads_to_the_view_before_as_it_was_left(page: Any) -> None:
     page.fill("#filter-text", "slime")
     page.locator("#tabs a", has_text="Compare").click()

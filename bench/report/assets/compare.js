@@ -21,7 +21,7 @@ bench.views.compare = (() => {
     const equal = difference.n - difference.better - difference.worse;
     const share = (count) => (100 * count) / difference.n;
     const spoken = `better on ${difference.better}, equal on ${equal}, worse on ${difference.worse} of ${difference.n}`;
-    return el("div", { class: "stack wins", role: "img", "aria-label": spoken, title: spoken },
+    return el("div", { class: difference.adjusted < 0.05 ? "stack wins" : "stack wins untold", role: "img", "aria-label": spoken, title: spoken },
       el("span", { class: "good", style: `width:${share(difference.better)}%` }), el("span", { class: "even", style: `width:${share(equal)}%` }), el("span", { class: "bad", style: `width:${share(difference.worse)}%` }));
   }
 
@@ -54,7 +54,7 @@ bench.views.compare = (() => {
       const [meanA, meanB] = [a, b].map((point) => bench.report.rows[0][point].cells[each.metric][0]);
       const interval = known(each.low) ? `${signed(each.low, places)} to ${signed(each.high, places)}` : bench.missing;
       const reach = 1.15 * Math.max(Math.abs(each.low ?? 0), Math.abs(each.high ?? 0), Math.abs(each.mean ?? 0)) || 1;
-      return el("tr", {}, el("th", { scope: "row" }, bench.metricHead(each.metric)),
+      return el("tr", {}, el("th", { scope: "row" }, bench.breakable(bench.metricHead(each.metric))),
         el("td", { class: "num" }, fixed(meanA, info.decimals)), el("td", { class: "num" }, fixed(meanB, info.decimals)),
         el("td", { class: "num" }, el("b", {}, signed(each.mean, places))), el("td", { class: "num" }, interval),
         el("td", {}, known(each.low) ? forest(each, reach, info.higher_is_better ? 1 : -1) : null),
