@@ -97,8 +97,11 @@ bench.views.compare = (() => {
     if (one === other) return el("p", { class: "empty" }, "Both are points of one codec: there are no two curves to compare.");
     const axes = bench.views.curves.AGAINST;
     const { averages, undefined: without, equal_rates: equal, left_out: leftOut, metrics: compared } = bench.report.curves;
+    const command = el("code", {}, `bench compare RUN --baseline ${names[1]}@${bench.report.points[b].name}`);
     if (leftOut.some(([first, second]) => new Set([first, second, one, other]).size === 2))
-      return el("p", { class: "empty" }, `With so many codecs, not all curves are compared beforehand. \`bench compare RUN --baseline ${names[1]}@${bench.report.points[b].name}\` compares these two.`);
+      return el("p", { class: "empty" }, "With so many codecs, not all curves are compared beforehand. ", command, " compares these two.");
+    const alone = [one, other].filter((codec) => bench.report.points.filter((point) => point.codec === codec).length < 2).map((codec) => bench.report.codecs[codec].label);
+    if (alone.length) return el("p", { class: "empty" }, alone.map((name) => `${name} has one point only, so it has no curve. `));
     const turned = (rate) => (known(rate) ? 100 * (1 / (1 + rate / 100) - 1) : rate);
     const rows = [];
     for (const [first, second, order, axis, ...v] of averages) {
@@ -129,7 +132,7 @@ bench.views.compare = (() => {
     return el("div", {},
       rows.length ? table("BD-rate and BD-quality", [["Metric"], ["against"], ["BD-rate", "num"], ["95 % interval", "num"], ["BD-quality", "num"], ["95 % interval", "num"], ["quality overlap", "num"], ["rate overlap", "num"]], rows) : null,
       el("p", { class: "legend" }, `BD-rate: how much more ${names[0]} spends than ${names[1]} at equal quality (negative: less). BD-quality: the difference at equal rate, in the metric's unit. Averages over the overlap stated, piecewise cubic, rates on a logarithmic scale.`),
-      compared < bench.report.ranking.length ? el("p", { class: "legend" }, `With so many codecs, only the first ${compared} metrics are compared by curves.`) : null,
+      compared < bench.report.ranking.length ? el("p", { class: "legend" }, `With so many codecs, only the first ${compared === 1 ? "1 metric is" : `${compared} metrics are`} compared by curves. `, command, " compares all.") : null,
       [...reasons].map(([reason, metrics]) => el("p", { class: "legend" }, `None for ${metrics.join(", ")} against ${reason}.`)),
       at.length ? el("details", {}, el("summary", {}, `${names[0]}, interpolated, at the rates of ${names[1]}'s points (${at.length})`), table("Differences at equal rates", [["Metric"], ["at"], ["against the point"], ["difference", "num"], ["95 % interval", "num"]], at)) : null);
   }
