@@ -195,3 +195,25 @@ def test_tables_of_a_run_are_those_of_its_report_and_summed_up_once(tmp_path: Pa
         assert (run / name).read_bytes() == (report / name).read_bytes(), name
     assert "booktabs" in (report / "table.tex").read_text(encoding="utf-8")
     assert pd.read_csv(report / "table.csv")["point"].nunique() == 11
+
+
+@pytest.mark.parametrize(
+    ("view", "link", "there"),
+    [
+        ("listen", "point=7&metric=wer_pocketsphinx&unit=0&a=7&b=3&order=difference", "#play"),
+        ("compare", "a=7&b=3&metric=wer_pocketsphinx", "#scatter .dot"),
+    ],
+)
+def test_a_link_of_listen_or_compare_shows_pair_metric_and_utterance(browser: Any, index: Path, view: str, link: str, there: str) -> None:
+    with opened_page(browser, f"{index.as_uri()}#view={view}&{link}") as page:
+        page.wait_for_selector(f"#{view} {there}")
+        chosen = page.locator(f"#{view} select").evaluate_all("all => all.map((each) => each.selectedOptions[0].text)")
+        assert {"slime · 200 Hz", "fixed_40 · 4 codebooks", "wer_pocketsphinx ↓ (%)"} <= set(chosen)
+        address = page.evaluate("location.hash")
+        assert set(link.split("&")) <= set(address.lstrip("#").split("&"))
+        if view == "listen":
+            assert page.locator(".utterance[aria-current]").count() == 1
+        page.reload()
+        page.wait_for_selector(f"#{view} {there}")
+        assert page.evaluate("location.hash") == address
+        assert page.locator(f"#{view} select").evaluate_all("all => all.map((each) => each.selectedOptions[0].text)") == chosen
