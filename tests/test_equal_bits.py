@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -25,7 +26,7 @@ from bench.analysis.comparison import compare
 from bench.analysis.equal_bits import Finding, Verdict, at_rate, equal_bits, fixed_families
 from bench.record import MetricInfo
 from bench.report.comparison import render_json
-from bench.report.equal_bits import render_brief, render_csv, render_markdown, render_terminal, sentences
+from bench.report.equal_bits import page_data, render_brief, render_csv, render_markdown, render_terminal, sentence, sentences
 from bench.report.results import comparison_of
 from tests import card, readme_results
 from tests.runs import METRICS, run_info, synthetic_records, write_run
@@ -275,6 +276,35 @@ def test_a_sentence_says_no_more_than_test_and_interval_agree_on(facts: dict[str
     assert sentence.startswith("At equal bits (0.647 kbps), slime@40hz against twin@40hz: ")
     assert told in sentence
     assert sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("no verdict", "dynamic and fixed frame rates cannot be compared on these data."),
+        ("undecided undecided", "these data do not tell dynamic frame rates from fixed ones: all 2 comparisons are undecided."),
+        (
+            "same undecided",
+            "dynamic frame rates are neither better nor worse than fixed ones in any of 2 comparisons; "
+            "1 the same within the margin, 1 undecided.",
+        ),
+        (
+            "worse worse same",
+            "dynamic frame rates are worse than fixed ones in 2 of 3 comparisons and better in none; 1 the same within the margin.",
+        ),
+        ("better worse", "dynamic frame rates are better than fixed ones in 1 of 2 comparisons and worse in 1."),
+    ],
+)
+def test_the_answer_is_in_plain_words_whatever_was_found(words: str, told: str) -> None:
+    findings = [finding(word=word, metric=str(n)) for n, word in enumerate(re.split(" (?!verdict)", words))]
+    assert sentence(Verdict(tuple(findings))) == f"At equal bits, {told}"
+
+
+def test_the_page_has_the_minus_sign_where_files_have_a_hyphen() -> None:
+    verdict = Verdict((finding(metric="mel", difference=-0.02, low=-0.08, high=-0.01, word="better"),))
+    ((_, numbers),) = page_data(verdict, MEL)["rows"][0]["cells"]
+    assert numbers == "−0.0200 [−0.0800, −0.0100], p 0.3"
+    assert ",-0.02," in render_csv(verdict)
 
 
 def test_a_sentence_names_what_it_interpolates_and_why_there_is_nothing_to_compare_with() -> None:

@@ -23,6 +23,7 @@ from bench.report.table import (
     signed,
     spread_text,
     terminal_tables,
+    with_minus,
 )
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def page_data(verdict: Verdict, metrics: Mapping[str, MetricInfo]) -> dict[str, 
     places = _places(verdict)
     rows = [
         dict(zip(("name", "at", "rate", "fixed"), keys, strict=True))
-        | {"cells": [[each.word, _numbers(each, places[each.metric]) if each.how else ""] for _, each in cells]}
+        | {"cells": [[each.word, with_minus(_numbers(each, places[each.metric])) if each.how else ""] for _, each in cells]}
         for keys, cells in body
     ]
     return {"sentence": sentence(verdict), "note": "", "metrics": heads[4:], "rows": rows, "notes": notes(verdict, in_words)}
@@ -134,11 +135,18 @@ def page_data(verdict: Verdict, metrics: Mapping[str, MetricInfo]) -> dict[str, 
 def sentence(verdict: Verdict) -> str:
     """The answer to the question in plain English."""
     words = [each.word for each in verdict.findings if each.against == AGAINST[0] and each.word != "no verdict"]
-    counted = {word: words.count(word) for word in ("better", "worse", "same", "undecided")}
-    return (
-        f"At equal bits, dynamic frame rates are better than fixed ones in {counted['better']} of {len(words)} comparisons, "
-        f"worse in {counted['worse']}, the same in {counted['same']}; {counted['undecided']} cannot be told on these data."
-    )
+    if not words:
+        return "At equal bits, dynamic and fixed frame rates cannot be compared on these data."
+    better, worse, same, undecided = (words.count(word) for word in ("better", "worse", "same", "undecided"))
+    if undecided == len(words):
+        return f"At equal bits, these data do not tell dynamic frame rates from fixed ones: all {undecided} comparisons are undecided."
+    if not better and not worse:
+        found = f"neither better nor worse than fixed ones in any of {len(words)} comparisons"
+    else:
+        (first, most), (second, least) = sorted([("better", better), ("worse", worse)], key=lambda each: -each[1])
+        found = f"{first} than fixed ones in {most} of {len(words)} comparisons and {second} in {least or 'none'}"
+    rest = [f"{count} {told}" for count, told in ((same, "the same within the margin"), (undecided, "undecided")) if count]
+    return f"At equal bits, dynamic frame rates are {found}{'; ' * bool(rest)}{', '.join(rest)}."
 
 
 def headline(verdict: Verdict) -> str:

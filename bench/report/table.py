@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -91,6 +92,11 @@ def number(value: float, places: int) -> str:
 def signed(value: float, places: int) -> str:
     """A difference: with a plus where it is above zero."""
     return ("+" if value > 0 else "") + number(value, places)
+
+
+def with_minus(text: str) -> str:
+    """Numbers as the page prints them: with the minus sign, where files and terminals have a hyphen."""
+    return re.sub(r"-(?=\d)", "−", text)
 
 
 def interval(low: float, high: float, places: int) -> str:

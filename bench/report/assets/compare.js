@@ -129,6 +129,9 @@ bench.views.compare = (() => {
         el("td", { class: "num" }, el("b", {}, signed(difference, info.decimals))), el("td", { class: "num" }, known(low) ? `${signed(low, info.decimals)} to ${signed(high, info.decimals)}` : bench.missing));
     });
     const table = (name, heads, body) => bench.scroll(name, el("table", { class: "plain-table" }, el("thead", {}, el("tr", {}, heads.map(([text, kind]) => el("th", { scope: "col", class: kind }, text)))), el("tbody", {}, body)));
+    const single = [one, other].filter((codec) => bench.report.points.filter((point) => point.codec === codec).length < 2);
+    if (!rows.length && !reasons.size && !at.length && single.length)
+      return el("p", { class: "empty" }, `A curve needs two operating points or more, and ${single.map((codec) => bench.report.codecs[codec].label).join(" and ")} has one.`);
     return el("div", {},
       rows.length ? table("BD-rate and BD-quality", [["Metric"], ["against"], ["BD-rate", "num"], ["95 % interval", "num"], ["BD-quality", "num"], ["95 % interval", "num"], ["quality overlap", "num"], ["rate overlap", "num"]], rows) : null,
       el("p", { class: "legend" }, `BD-rate: how much more ${names[0]} spends than ${names[1]} at equal quality (negative: less). BD-quality: the difference at equal rate, in the metric's unit. Averages over the overlap stated, piecewise cubic, rates on a logarithmic scale.`),

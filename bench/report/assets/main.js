@@ -12,7 +12,8 @@
     const time = minutes >= 90 ? `${bench.digits(minutes / 60, 2)} hours` : `${bench.digits(minutes, 2)} minutes`;
     const points = report.points.filter((_, point) => !bench.isCeiling(point)).length;
     const finished = report.runs.map((run) => run.finished || "").sort().at(-1).slice(0, 10);
-    document.getElementById("facts").textContent = [`${systems} codecs at ${points} operating points`, `${utterances} utterances, ${time}`, `${report.metrics.length} metrics`, finished].filter(Boolean).join(" · ");
+    const told = [`${systems} codecs at ${points} operating points`, `${utterances} utterances, ${time}`, `${report.metrics.length} metrics`, finished].filter(Boolean);
+    document.getElementById("facts").replaceChildren(...told.flatMap((fact, n) => [el("span", {}, n < told.length - 1 ? `${fact} ·` : fact), " "]));
   }
 
   function filters() {
@@ -25,12 +26,19 @@
       redraw();
     } }), name);
     const scope = ({ kind: of, name }) => (of === "all" ? "all" : of === "language" ? `language ${name || "unknown"}` : `data set ${name}`);
-    document.getElementById("filters").replaceChildren(...[
+    const fields = [
       el("label", { class: "field" }, el("span", {}, "Codec or point"), el("input", { type: "search", id: "filter-text", placeholder: "any", oninput: (event) => { state.text = event.target.value; redraw(); } })),
       kinds.length > 1 ? el("fieldset", {}, el("legend", {}, "Kind"), el("span", { class: "checks" }, kinds.map(kind))) : null,
       number("kbps from", "from"), number("to", "to"),
       report.scopes.length > 1 ? bench.select("Data", report.scopes.map((each, n) => [n, scope(each)]), state.scope, (choice) => { state.scope = choice; redraw(); }) : null,
-    ].filter(Boolean));
+    ].filter(Boolean);
+    const fold = el("details", {}, el("summary", {}, "Filters"), el("div", { class: "fields" }, fields));
+    document.getElementById("filters").replaceChildren(fold);
+    // On a phone they would fill the first screen; elsewhere they are always open, and CSS hides the summary.
+    const narrow = window.matchMedia("(max-width: 860px)");
+    const unfold = () => { fold.open = !narrow.matches || fields.some((field) => field.contains(document.activeElement)); };
+    narrow.addEventListener("change", unfold);
+    unfold();
   }
 
   function showFilters() {

@@ -6,8 +6,10 @@ bench.linesView = (name, heading, numbers, strong, file) => {
   function draw() {
     const { title, note, lines } = bench.report[name];
     const columns = Object.keys(lines[0]);
-    const number = (column) => (numbers.includes(column) ? "num" : null);
-    const cell = (line, column) => el("td", { class: number(column), dir: "auto" }, column === strong ? el("b", {}, line[column]) : line[column]);
+    const number = (column) => (numbers.includes(column) ? "num" : lines.some((line) => line[column].length > 24) ? "text" : "nowrap");
+    // Python writes for files and terminals; the page has the minus sign.
+    const shown = (text) => text.replace(/(^|[ (\[])-(?=\d)/g, "$1−");
+    const cell = (line, column) => el("td", { class: number(column), dir: "auto" }, column === strong ? el("b", {}, shown(line[column])) : shown(line[column]));
     document.getElementById(name).replaceChildren(
       el("h2", { id: `${name}-title` }, title),
       bench.scroll(title, el("table", { class: "plain-table" },

@@ -3,10 +3,12 @@
 bench.verdict = (() => {
   const { el, state } = bench;
 
+  const unbroken = (text) => text.replace(/(\d) (?=Hz|kbps)/g, "$1\u00a0"); // number and unit on one line
+
   // CODEC@POINT, or one "to" another, as the page names them elsewhere.
   function plain(names) {
     const known = new Map(bench.report.points.map((_, point) => [bench.idOf(point), bench.nameOf(point)]));
-    return names.split(" to ").map((name) => known.get(name) ?? name).join(" to ");
+    return names.split(" to ").map((name) => unbroken(known.get(name) ?? name)).join(" to ");
   }
 
   function cell([word, numbers]) {
@@ -17,8 +19,8 @@ bench.verdict = (() => {
   function table(rows, metrics) {
     const heads = ["Dynamic", "Rate", "Against", ...metrics];
     return bench.scroll("Verdict", el("table", { class: "plain-table verdict-table" },
-      el("thead", {}, el("tr", {}, heads.map((text) => el("th", { scope: "col" }, text)))),
-      el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row", dir: "auto", title: row.name }, plain(row.name)), el("td", { class: "nowrap" }, row.rate), el("td", { dir: "auto", title: row.fixed }, plain(row.fixed)), row.cells.map(cell))))));
+      el("thead", {}, el("tr", {}, heads.map((text, n) => el("th", { scope: "col", class: n === 1 || n === 2 ? "off-phone" : null }, text)))),
+      el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row", dir: "auto", title: row.name }, bench.breakable(plain(row.name)), el("span", { class: "note on-phone" }, `${unbroken(row.rate)} against ${plain(row.fixed)}`)), el("td", { class: "nowrap off-phone" }, row.rate), el("td", { class: "off-phone", dir: "auto", title: row.fixed }, plain(row.fixed)), row.cells.map(cell))))));
   }
 
   // A section for the head of the first view; null where a run has nothing to compare.
