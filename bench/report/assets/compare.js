@@ -100,8 +100,6 @@ bench.views.compare = (() => {
     const command = el("code", {}, `bench compare RUN --baseline ${names[1]}@${bench.report.points[b].name}`);
     if (leftOut.some(([first, second]) => new Set([first, second, one, other]).size === 2))
       return el("p", { class: "empty" }, "With so many codecs, not all curves are compared beforehand. ", command, " compares these two.");
-    const alone = [one, other].filter((codec) => bench.report.points.filter((point) => point.codec === codec).length < 2).map((codec) => bench.report.codecs[codec].label);
-    if (alone.length) return el("p", { class: "empty" }, alone.map((name) => `${name} has one point only, so it has no curve. `));
     const turned = (rate) => (known(rate) ? 100 * (1 / (1 + rate / 100) - 1) : rate);
     const rows = [];
     for (const [first, second, order, axis, ...v] of averages) {
@@ -129,12 +127,11 @@ bench.views.compare = (() => {
         el("td", { class: "num" }, el("b", {}, signed(difference, info.decimals))), el("td", { class: "num" }, known(low) ? `${signed(low, info.decimals)} to ${signed(high, info.decimals)}` : bench.missing));
     });
     const table = (name, heads, body) => bench.scroll(name, el("table", { class: "plain-table" }, el("thead", {}, el("tr", {}, heads.map(([text, kind]) => el("th", { scope: "col", class: kind }, text)))), el("tbody", {}, body)));
-    const single = [one, other].filter((codec) => bench.report.points.filter((point) => point.codec === codec).length < 2);
-    if (!rows.length && !reasons.size && !at.length && single.length)
-      return el("p", { class: "empty" }, `A curve needs two operating points or more, and ${single.map((codec) => bench.report.codecs[codec].label).join(" and ")} has one.`);
+    const alone = [one, other].filter((codec) => bench.report.points.filter((point) => point.codec === codec).length < 2).map((codec) => bench.report.codecs[codec].label);
     return el("div", {},
+      alone.length ? el("p", { class: "empty" }, alone.map((name) => `${name} has one point only, so it has no curve. `)) : null,
       rows.length ? table("BD-rate and BD-quality", [["Metric"], ["against"], ["BD-rate", "num"], ["95 % interval", "num"], ["BD-quality", "num"], ["95 % interval", "num"], ["quality overlap", "num"], ["rate overlap", "num"]], rows) : null,
-      el("p", { class: "legend" }, `BD-rate: how much more ${names[0]} spends than ${names[1]} at equal quality (negative: less). BD-quality: the difference at equal rate, in the metric's unit. Averages over the overlap stated, piecewise cubic, rates on a logarithmic scale.`),
+      alone.length ? null : el("p", { class: "legend" }, `BD-rate: how much more ${names[0]} spends than ${names[1]} at equal quality (negative: less). BD-quality: the difference at equal rate, in the metric's unit. Averages over the overlap stated, piecewise cubic, rates on a logarithmic scale.`),
       compared < bench.report.ranking.length ? el("p", { class: "legend" }, `With so many codecs, only the first ${compared === 1 ? "1 metric is" : `${compared} metrics are`} compared by curves. `, command, " compares all.") : null,
       [...reasons].map(([reason, metrics]) => el("p", { class: "legend" }, `None for ${metrics.join(", ")} against ${reason}.`)),
       at.length ? el("details", {}, el("summary", {}, `${names[0]}, interpolated, at the rates of ${names[1]}'s points (${at.length})`), table("Differences at equal rates", [["Metric"], ["at"], ["against the point"], ["difference", "num"], ["95 % interval", "num"]], at)) : null);
