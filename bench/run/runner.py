@@ -66,7 +66,7 @@ class _Cell:
     missing      a recording that its manifest does not list
     known        what the store knew of it before this run, or knows of it since it was decoded
     lanes_left   how many of its score tasks have yet to come back
-    found        the scores that have
+    found        its scores: those that were known, and those that have come back
     failed       something of it has failed now
     """
 
@@ -231,6 +231,7 @@ class _Run:
         new, again, scores = [], [], []
         for cell in cells:
             known = cell.known = self._store.get(cell.blank.key)
+            cell.found = dict(known.scores) if known is not None else {}
             has = set() if known is None else {*known.scores, *known.not_applicable}
             cell.columns = tuple(column for column in self._columns if column.key not in has)
             work.left[cell.point.name] += 1
@@ -368,7 +369,7 @@ class _Run:
                     self._check(job.work, cell, result, worker)
             base = cell.known if cell.known is not None and _is_decoded(cell.known) else cell.blank
             files: dict[str, Any] = {"audio_file": cell.blank.audio_file, "stream_file": cell.blank.stream_file} if result.audio else {}
-            cell.known = dataclasses.replace(base, **files, **result.facts)
+            cell.known = dataclasses.replace(base, **files, **result.facts, scores={}, failures={}, not_applicable={})
             self._store.add(cell.known)
             scores.append((cell, result.audio or Path(cell.known.audio_file)))
         self._queue_scores(job.work, scores)
@@ -410,8 +411,7 @@ class _Run:
         sums = work.sums.setdefault(point, Counter())
         sums["failed"] += cell.failed
         if cell.known is not None and _is_decoded(cell.known):
-            scores = {**cell.known.scores, **cell.found}
-            means = {column.name: scores[column.key].value for column in self._columns if column.key in scores}
+            means = {column.name: cell.found[column.key].value for column in self._columns if column.key in cell.found}
             for name, value in {"bitrate": cell.known.bitrate, **means}.items():
                 sums[name] += value  # type: ignore[assignment]
                 sums[f"n of {name}"] += 1
