@@ -230,6 +230,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_run_into_a_pipe_begins_with_what_is_planned_and_what_is_there(bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.report.build.written", lambda *_: "")
+    first, again = (bench("run", SMOKE, "--limit", "1", "--jobs", "1").out for _ in range(2))
+    assert first.startswith("planned: 3 points × 1 utterance × 2 metrics; there already: 0 records\n")
+    assert again.startswith("planned: 3 points × 1 utterance × 2 metrics; there already: 3 records\n")
+    assert "\x1b" not in first
+
+
 def test_a_run_killed_five_times_ends_with_the_same_records(undisturbed: Path, tmp_path: Path) -> None:
     moments = random.Random(5)
     journal = tmp_path / "results/smoke/journal"

@@ -224,6 +224,11 @@ class Columns:
         self._chunks: list[_Kept] = []
         self._load(folder)
 
+    def count(self, more: Iterable[str] = ()) -> int:
+        """Different keys, with `more`."""
+        hashes = [*(kept.chunk.hashes for kept in self._chunks), np.fromiter(map(hash_of, more), np.uint64)]
+        return len(np.unique(np.concatenate(hashes)))
+
     def find(self, key: str) -> Addition | None:
         hashed = hash_of(key)
         found = None

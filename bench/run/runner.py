@@ -50,7 +50,7 @@ ERRORS = "errors"  # folder of a run: the whole tracebacks of its failures
 class Progress(Protocol):
     """What the terminal shows of a run; it is told of cells: an utterance at a point of the codec `label`."""
 
-    def start(self, total: int) -> None: ...
+    def start(self, points: int, utterances: int, metrics: int, known: int) -> None: ...
 
     def decoded(self, label: str, point: str) -> None: ...
 
@@ -160,7 +160,8 @@ class _Run:
         self._before = (self._store.about() or {}).get("codecs", {})  # as they were when the run was last worked on
         self._store.write_json(RUN, about)
         self._engine.start(self._suite.metrics, self._registry)
-        self._progress.start(len(self._sources) * sum(len(entry.points) for entry in self._suite.entries))
+        num_points = sum(len(entry.points) for entry in self._suite.entries)
+        self._progress.start(num_points, len(self._sources), len(self._columns), self._store.count())
         works = []
         for entry in self._suite.entries:
             work = self._begin(entry)

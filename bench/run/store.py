@@ -57,6 +57,10 @@ class Store:
         self._places: list[int] = []  # of its lines
         self._other_runs: OtherRuns | None = None
 
+    def count(self) -> int:
+        """Keys of which anything is known."""
+        return self._columns.count(self._recent)
+
     def get(self, key: str) -> Record | None:
         """What is known of `key`; taken over, with its files, from runs beside this one where it was computed there."""
         known = self._known(key)
