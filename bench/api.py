@@ -84,7 +84,7 @@ def load_metric(name: str, device: str = "cpu", **options: str) -> Callable[...,
     (metric,) = module.load([name], torch.device(device), options)
 
     def score(reference: np.ndarray, degraded: np.ndarray, sample_rate: int, text: str | None = None, language: str = "") -> float:
-        _check_rate(sample_rate)
+        _check_is_positive(sample_rate)
         signals = [_mono(signal) for signal in (reference, degraded)]
         check_length(len(signals[1]), len(signals[0]), sample_rate)
         first, second = (audio.resample(signal, sample_rate, metric.sample_rate) for signal in signals)
@@ -146,7 +146,7 @@ class LoadedCodec:
         if not settings and point not in self.points:
             raise UserError(unknown("point", point, self.points))
         chosen = self._module.point(**settings) if settings else self.points[point]
-        _check_rate(sample_rate)
+        _check_is_positive(sample_rate)
         samples = resample(_mono(audio), sample_rate, self.sample_rate or sample_rate)
         with torch.inference_mode():
             encoded = self._codec.encode(self._codec.analyse(check_audio(torch.from_numpy(samples))), chosen)
@@ -194,6 +194,6 @@ def _mono(signal: Any) -> np.ndarray:
     return np.ascontiguousarray(given, np.float32)
 
 
-def _check_rate(sample_rate: Any) -> None:
+def _check_is_positive(sample_rate: Any) -> None:
     if not isinstance(sample_rate, numbers.Real) or not 0 < float(sample_rate) < math.inf:
         raise ValueError(f"sample_rate is in Hz, a number above 0; got {sample_rate!r}")

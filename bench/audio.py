@@ -38,7 +38,7 @@ def read(path: Path | str) -> tuple[np.ndarray, int]:
     path = _regular(path)
     opened = _open(path)
     samples, sample_rate = _decode_all(path) if opened is None else opened
-    _check_rate(sample_rate)
+    _check_is_audio_rate(sample_rate)
     mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
     check_samples(samples)
     return np.ascontiguousarray(mono), int(sample_rate)
@@ -141,7 +141,7 @@ def _open(path: Path) -> tuple[np.ndarray, int] | None:
 
 def _check_header(file: soundfile.SoundFile) -> None:
     """Before memory is asked for: rates and lengths that cannot be, and chunks that announce more than the file holds."""
-    _check_rate(file.samplerate)
+    _check_is_audio_rate(file.samplerate)
     if file.frames < 2**62 and file.frames / file.samplerate > MAX_SECONDS:
         raise ValueError(f"announces {file.frames / file.samplerate / 3600:.3g} hours, more than {MAX_SECONDS / 3600:g}")
     for announced, held in _CUT.findall(file.extra_info):
@@ -166,7 +166,7 @@ def _check_ogg(path: Path) -> None:
         raise ValueError("is cut: its last page does not end the stream")
 
 
-def _check_rate(sample_rate: int) -> None:
+def _check_is_audio_rate(sample_rate: int) -> None:
     if not SAMPLE_RATES[0] <= sample_rate <= SAMPLE_RATES[1]:
         raise ValueError(f"has a sample rate of {sample_rate} Hz; audio has {SAMPLE_RATES[0]} to {SAMPLE_RATES[1]} Hz")
 
@@ -200,7 +200,7 @@ def _decode_all(path: Path) -> tuple[np.ndarray, int]:
                 raise ValueError("holds audio in a coding that is unknown here")
             if not stream.rate:
                 raise ValueError("no readable audio (its sample rate is not told)")
-            _check_rate(stream.rate)
+            _check_is_audio_rate(stream.rate)
             announced_s = _announced_s(path, container, stream)
             if announced_s is not None and announced_s > MAX_SECONDS:
                 raise ValueError(f"announces {announced_s / 3600:.3g} hours, more than {MAX_SECONDS / 3600:g}")
