@@ -33,7 +33,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Requirement:
-    """A need, and who has it: ("codec", its label), ("metric", its name) or ("dataset", its place in the suite)."""
+    """A need, and who has it: ("codec", its label), ("metric", its name) or ("data set", its label)."""
 
     kind: str
     owner: str

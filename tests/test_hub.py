@@ -26,7 +26,8 @@ from bench.datasets.known import KNOWN_SETS, ids_file
 from bench.datasets.manifest import problems
 from bench.datasets.specs import needs, open_dataset, parse_spec
 from bench.errors import Unavailable, UserError
-from bench.run import session
+from bench.registry import Registry
+from bench.run import preflight, session
 from bench.run.session import Options
 from bench.suite import load_suite
 from tests import toys
@@ -302,12 +303,21 @@ def test_doctor_tells_a_suites_part_by_the_suites_seed(server, tmp_path, capsys)
     suite = load_suite(tmp_path / "suite.yaml")
     assert doctor(suite) == 3
     told = capsys.readouterr().out
-    assert "librispeech/test-clean (a part, at most)  350" in told
+    assert "data set librispeech/test-clean  librispeech/test-clean (a part, at most)  350" in told
     assert 'bench fetch \'{"limit":3,"name":"librispeech/test-clean"}\' --seed 5' in told
     open_dataset(suite.datasets[0], suite.base_dir, seed=4)
     assert doctor(suite) == 3
     open_dataset(suite.datasets[0], suite.base_dir, seed=5)
     assert doctor(suite) == 0
+
+
+def test_a_data_set_that_is_lacking_is_named_as_in_the_suite_and_the_others_stay(server, tmp_path):
+    sets = "[{folder: ., name: here}, {folder: .}, librispeech/test-clean, {hf: someone/speech, config: en, split: test}, bundled]"
+    (tmp_path / "suite.yaml").write_text(SUITE.replace("[{name: librispeech/test-clean, limit: 3}]", sets), encoding="utf-8")
+    suite = load_suite(tmp_path / "suite.yaml")
+    lacking = [each for each in preflight.requirements(suite, Registry()) if not each.need.available]
+    assert [each.owner for each in lacking] == ["librispeech/test-clean", "someone/speech/en/test"]
+    assert [spec.label() for spec in preflight.without(suite, lacking).datasets] == ["here", ".", "bundled"]
 
 
 def test_the_limit_of_a_call_asks_for_no_more(server, tmp_path, monkeypatch):

@@ -81,6 +81,10 @@ class Selection(BaseModel):
         """What must be fetched or put in place before the data set opens without a network."""
         return []
 
+    def label(self) -> str:
+        """What messages call it: its name, or the path that the suite states."""
+        raise NotImplementedError
+
     def _sample(self, entries: list[Entry], seed: int) -> list[Entry]:
         if self.limit is None:
             return entries
@@ -92,6 +96,9 @@ class BundledSet(Selection):
     """The small corpus that comes with the package."""
 
     name: Literal["bundled"]
+
+    def label(self) -> str:
+        return self.name
 
     def listing(self, base_dir: Path) -> Dataset:
         return dataclasses.replace(read_manifest(_CORPUS / "manifest.jsonl", self.name), licence=_CORPUS_LICENCE)
@@ -105,7 +112,7 @@ class FetchedSet(Selection):
     def listing(self, base_dir: Path) -> Dataset:
         split = self._split(base_dir)
         split.list_rows()
-        found = read_manifest(split.manifest, self._label())
+        found = read_manifest(split.manifest, self.label())
         return dataclasses.replace(found, revision=split.commit or found.revision)
 
     def with_audio(self, entries: list[Entry], base_dir: Path) -> list[Entry]:
@@ -118,21 +125,18 @@ class FetchedSet(Selection):
             try:
                 self._split(base_dir)
             except Unavailable as error:
-                return [Need("data", self._label(), False, str(error), self._size_mb())]
+                return [Need("data", self.label(), False, str(error), self._size_mb())]
             return []
         if not self._is_listed():
             return [Need("data", self._told(), False, self._command(base_dir, seed), self._size_mb())]
         wanted = self.wanted(self.listing(base_dir).entries, base_dir, seed)
         lacking = self._split(base_dir).lacking(entry.path for entry in wanted)
         if not lacking:
-            return [Need("data", self._label(), True, self._command(base_dir, seed), self._size_mb())]
+            return [Need("data", self.label(), True, self._command(base_dir, seed), self._size_mb())]
         size_mb = sum(group.num_bytes for group in lacking) / 1e6
         return [Need("data", self._told(), False, self._command(base_dir, seed), size_mb)]
 
     def _source(self) -> HubSource:
-        raise NotImplementedError
-
-    def _label(self) -> str:
         raise NotImplementedError
 
     def _size_mb(self) -> float | None:
@@ -147,7 +151,7 @@ class FetchedSet(Selection):
 
     def _told(self) -> str:
         """What is to be fetched; before the rows are listed nobody knows how many row groups a part touches."""
-        return f"{self._label()} (a part, at most)" if self._is_part() else self._label()
+        return f"{self.label()} (a part, at most)" if self._is_part() else self.label()
 
     def _command(self, base_dir: Path, seed: int) -> str:
         spec = self if self.ids is None else self.model_copy(update={"ids": str(resolved(base_dir, self.ids))})
@@ -187,7 +191,7 @@ class NamedSet(FetchedSet):
     def _source(self) -> HubSource:
         return KNOWN_SETS[self.name].source
 
-    def _label(self) -> str:
+    def label(self) -> str:
         return self.name
 
     def _size_mb(self) -> float | None:
@@ -229,6 +233,9 @@ class FolderSet(Selection):
             found = read_corpus(corpus, folder, (), self.name, self.language)
         return found if self.text is None else with_texts(found, resolved(base_dir, self.text))
 
+    def label(self) -> str:
+        return self.name or self.folder
+
 
 class CorpusSet(Selection):
     """A corpus in the layout in which it is downloaded.
@@ -262,6 +269,9 @@ class CorpusSet(Selection):
             raise UserError(f"{path}: is no folder")
         return read_files(path, self.name, self.language)
 
+    def label(self) -> str:
+        return self.name or self.path
+
 
 class ManifestSet(Selection):
     """JSONL, one utterance a line: id, path (relative to the file), text, speaker, language; other keys are left alone. Or CSV, TSV."""
@@ -274,6 +284,9 @@ class ManifestSet(Selection):
         name = self.name or (path.parent.name if path.stem == "manifest" else path.stem)
         return read_corpus("table", path, (), name) if table.parts(path) else read_manifest(path, name)
 
+    def label(self) -> str:
+        return self.name or self.manifest
+
 
 class HubSet(HubSource, FetchedSet):
     """Any parquet data set of the hub."""
@@ -283,7 +296,7 @@ class HubSet(HubSource, FetchedSet):
     def _source(self) -> HubSource:
         return HubSource(**{key: getattr(self, key) for key in HubSource.model_fields if key in self.model_fields_set})
 
-    def _label(self) -> str:
+    def label(self) -> str:
         return self.name or "/".join(part for part in (self.hf, self.config, self.split) if part)
 
 

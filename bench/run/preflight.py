@@ -25,8 +25,8 @@ def requirements(suite: Suite, registry: Any) -> list[Requirement]:
     for spec in suite.metrics:
         module = registry.metric_modules()[spec.metric]
         found += [Requirement("metric", spec.metric, need) for need in module.needs([spec.metric], spec.options)]
-    for index, dataset in enumerate(suite.datasets):
-        found += [Requirement("dataset", str(index), need) for need in dataset_needs(dataset, suite.base_dir, suite.seed)]
+    for dataset in suite.datasets:
+        found += [Requirement("data set", dataset.label(), need) for need in dataset_needs(dataset, suite.base_dir, suite.seed)]
     return found
 
 
@@ -60,7 +60,7 @@ def without_text(suite: Suite, datasets: Sequence[Dataset], registry: Any) -> li
 def without(suite: Suite, lacking: list[Requirement]) -> Suite:
     """`suite` less what is lacking. UserError where nothing would be left to run."""
     owners = {(requirement.kind, requirement.owner) for requirement in lacking}
-    here = [index for index in range(len(suite.datasets)) if ("dataset", str(index)) not in owners]
+    here = [index for index, dataset in enumerate(suite.datasets) if ("data set", dataset.label()) not in owners]
     left = dataclasses.replace(
         suite,
         entries=tuple(entry for entry in suite.entries if ("codec", entry.label) not in owners),
