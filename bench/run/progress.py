@@ -1,4 +1,4 @@
-"""What is shown while a run goes on: on a terminal a bar for each stage with the point, the rate and the time left; in a pipe or file lines."""
+"""What is shown while a run goes on: on a terminal bars of each stage with point, rate and time left, else now and then a line."""
 
 from __future__ import annotations
 
