@@ -34,7 +34,7 @@ from bench.run.runner import failures
 from bench.run.session import Options, score
 from bench.run.store import RECORDS, read_run
 from bench.run.tasks import Failed
-from bench.suite import Suite, checkpoint_mistake, suite_of
+from bench.suite import Suite, check_name, checkpoint_mistake, suite_of
 
 if TYPE_CHECKING:
     import torch
@@ -99,6 +99,11 @@ def folder_suite(
 
     names, bitrates_kbps, frame_rates_hz   none, one for all, or one for each
     """
+    for name in names:
+        try:
+            check_name(name)
+        except ValueError as error:
+            raise UserError(f"--name {name!r}: {error}") from None
     data = {"folder": str(reference), **({"text": str(text)} if text else {}), **({"language": language} if language else {})}
     codecs = []
     for index, place in enumerate(generated):
@@ -139,7 +144,7 @@ def _shown(run: Path) -> dict[str, str]:
 def _show_failures(console: Console, failed: Sequence[tuple[str, str, str, str, str]], run: Path, verbose: bool) -> None:
     console.print(f"\n{len(failed)} failure{'s' * (len(failed) != 1)}, each in records.parquet:", markup=False)
     for codec, point, utterance, what, reason in failed[:_SHOWN_FAILURES]:
-        console.print(f"  {codec}@{point} {utterance}: {what}: {reason}", highlight=False, markup=False)
+        console.print(f"  {codec}@{point} {utterance}: {what}: {reason}", highlight=False, markup=False, soft_wrap=True)
     if len(failed) > _SHOWN_FAILURES:
         console.print(f"  and {len(failed) - _SHOWN_FAILURES} more")
     files = dict.fromkeys(found[1] for *_, reason in failed if (found := _TRACEBACK.search(reason)))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from bench.checkpoint import how_to_get, shipped
 from bench.codec import CodecModule, Kind, OperatingPoint
@@ -37,6 +37,7 @@ _MAX_DEPTH = 20  # a suite needs 5
 _OTHER_FORMS = frozenset({"model_type", "tuple_type", "int_type", "float_type"})  # pydantic's words for what else a value might have been
 _SHOWN = 80  # characters of a value in a message
 _MAX_LABEL = 80  # characters: labels become names of folders
+_NO_NAME = re.compile(r"[,\x00-\x1f\x7f]|^\s|\s$|^$")  # --codecs takes names with commas between, and spaces around them
 _Path = tuple[str | int, ...]
 
 
@@ -71,7 +72,14 @@ def _whole(value: float, among: Range) -> int | float:
     return int(value) if all(isinstance(each, int) for each in (among.start, among.stop, among.step)) else value
 
 
-Label = Annotated[str, Field(min_length=1, max_length=_MAX_LABEL, pattern=r"^[^\x00-\x1f\x7f]+$")]
+def check_name(name: str) -> str:
+    """A codec's label or a point's name, that options such as `--codecs a@x,b@y` can name; ValueError where they cannot."""
+    if _NO_NAME.search(name):
+        raise ValueError("a name holds anything but commas, control characters and spaces at its ends, which --codecs could not name")
+    return name
+
+
+Label = Annotated[str, Field(min_length=1, max_length=_MAX_LABEL), AfterValidator(check_name)]
 
 
 class CodecSpec(_Strict):
@@ -330,6 +338,11 @@ def _resolve(file: SuiteFile, base_dir: Path, text: str, data: Mapping[str, Any]
             found = [_entry(spec, label, module, base_dir, where, mistakes, registry)]
         all_known &= bool(found)
         for entry in found:
+            for name in (entry.label, *(point.name for point in entry.points)):
+                try:
+                    check_name(name)
+                except ValueError as error:
+                    mistakes.add(where, f"{error} (got {name!r})")
             if _with_points_of(entries, entry):
                 continue
             if entry.label in (known.label for known in entries):

@@ -135,7 +135,7 @@ def test_a_recording_that_can_not_be_read_is_named(folder) -> None:
     (folder / "ours/6kbps/u1.flac").write_bytes(b"none")
     shown = CliRunner().invoke(app, ["score", "ref", "ours/6kbps", "--metrics", "distance"])
     assert shown.exit_code == 1
-    assert f"{folder}/ours/6kbps/u1.flac: no readable audio" in "".join(shown.output.split("\n"))
+    assert f"{folder}/ours/6kbps/u1.flac: no readable audio" in shown.output
 
 
 def test_a_suite_takes_folders_and_tables_of_recordings(folder) -> None:
@@ -160,3 +160,40 @@ def toys_console():  # type: ignore[no-untyped-def]
     from rich.console import Console
 
     return Console(quiet=True)
+
+
+UNNAMEABLE = "a name holds anything but commas, control characters and spaces at its ends, which --codecs could not name"
+
+
+@pytest.mark.parametrize("name", ["a,b", " a", "a ", "a\tb", ""])
+def test_a_name_that_no_option_could_name_is_refused_in_a_line(name, tmp_path) -> None:
+    places = [tone(tmp_path / folder / "u.wav").parent for folder in ("ref", "one", "two")]
+    with pytest.raises(UserError) as caught:
+        folder_suite(places[0], places[1:], ["stoi"], [name])
+    assert str(caught.value) == f"--name {name!r}: {UNNAMEABLE}"
+    named = folder_suite(places[0], places[1:2], ["stoi"], ["dac @ 6 kbps; naïve (b)"])
+    assert [entry.label for entry in named.entries][1:] == ["dac @ 6 kbps; naïve (b)"]
+
+
+def test_one_rule_holds_for_the_names_of_suites_folders_manifests_and_codec_files(tmp_path) -> None:
+    tone(tmp_path / "out,1" / "u.wav")
+    (tmp_path / "mine,1.py").write_text("from bench.codecs.opus import INFO, POINTS, VERSION, load, needs, point\n")
+    for system, variant in (("a,b", "x"), ("a", "x,y")):
+        line = f'{{"id": "u", "variant": "{variant}", "system": "{system}", "path": "out,1/u.wav"}}\n'
+        (tmp_path / f"{len(system)}.jsonl").write_text(line, encoding="utf-8")
+    told = []
+    for codec in (
+        "{codec: opus, name: 'a,b'}",
+        "{codec: recordings, folder: 'out,1', name: a}",
+        "{codec: recordings, manifest: 3.jsonl}",
+        "{codec: recordings, manifest: 1.jsonl}",
+        "{codec: 'mine,1.py'}",
+    ):
+        suite = tmp_path / "suite.yaml"
+        suite.write_text(f"name: s\ndatasets: [bundled]\ncodecs: [{codec}]\nmetrics: [stoi]\n", encoding="utf-8")
+        with pytest.raises(UserError) as caught:
+            load_suite(suite)
+        told.append(str(caught.value).removeprefix(f"{suite}:3: "))
+    places = ["codecs[0].name", *["codecs[0]"] * 4]
+    names = ["a,b", "out,1", "a,b", "x,y", "mine,1"]
+    assert told == [f"{place}: {UNNAMEABLE} (got {name!r})" for place, name in zip(places, names, strict=True)]
