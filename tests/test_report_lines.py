@@ -217,3 +217,33 @@ def test_a_link_of_listen_or_compare_shows_pair_metric_and_utterance(browser: An
         page.wait_for_selector(f"#{view} {there}")
         assert page.evaluate("location.hash") == address
         assert page.locator(f"#{view} select").evaluate_all("all => all.map((each) => each.selectedOptions[0].text)") == chosen
+
+
+BROKEN = """() => [...document.querySelectorAll('main section:not([hidden]) th')].filter((cell) => cell.checkVisibility()).flatMap((cell) => {
+    const found = [];
+    const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        for (const part of texts.currentNode.data.matchAll(/[\\d.]+ (Hz|kbps|codebooks?)|[^\\s_@]+ [↑↓]|[^\\s_@]+/g)) {
+            const range = document.createRange();
+            range.setStart(texts.currentNode, part.index);
+            range.setEnd(texts.currentNode, part.index + part[0].length);
+            if (new Set([...range.getClientRects()].map((line) => Math.round(line.top))).size > 1) found.push(part[0]);
+        }
+    }
+    return found;
+})"""
+
+
+@pytest.mark.parametrize("width", [390, 1024])
+def test_no_number_leaves_its_unit_no_arrow_its_name_and_no_word_is_broken(browser: Any, index: Path, width: int) -> None:
+    with opened_page(browser, index, viewport={"width": width, "height": 844}) as page:
+        for view, there in {
+            "leaderboard": ".board tbody tr",
+            "rates": "h2",
+            "listen": "#player table",
+            "compare": "#scatter .dot",
+            "provenance": "h2",
+        }.items():
+            show(page, view)
+            page.wait_for_selector(f"#{view} {there}")
+            assert page.evaluate(BROKEN) == [], view

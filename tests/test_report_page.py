@@ -166,6 +166,18 @@ def test_medians_are_sorted_and_marked_and_saved_as_they_show(page: Any) -> None
     assert (rows["pesq_wb ↑ (MOS) 5th percentile"] <= rows["pesq_wb ↑ (MOS)"]).all()
 
 
+def test_negative_numbers_have_a_minus_sign_and_a_hyphen_in_the_csv(page: Any, table: Table) -> None:
+    show(page, "leaderboard", columns="delay_ms")
+    shown = page.locator(".board tbody td.num").all_inner_texts()
+    assert any("[−" in text or text.startswith("−") for text in shown)
+    assert not any("-" in text for text in shown)
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="CSV of this table").click()
+    rows = pd.read_csv(saved.value.path()).set_index(["codec", "point"])
+    for row in table.rows:
+        assert rows.loc[(row.codec, row.point), "delay_ms (ms)"] == pytest.approx(row.cells["delay_ms"].mean, abs=0.01)
+
+
 def test_the_leaderboard_is_slim_and_its_columns_are_picked_by_keyboard(page: Any) -> None:
     page.set_viewport_size({"width": 1440, "height": 900})
     heads = page.locator("#leaderboard .board thead tr:last-child th")

@@ -2,7 +2,7 @@
 // Line charts in SVG, and the view of quality against rate.
 bench.charts = (() => {
   const { svg, known } = bench;
-  const tick = (value) => (Math.abs(value) >= 10000 ? `${value / 1000}k` : String(Number(value.toPrecision(6))));
+  const tick = (value) => bench.minus(Math.abs(value) >= 10000 ? `${value / 1000}k` : String(Number(value.toPrecision(6))));
 
   function linearTicks(low, high, count) {
     const rough = (high - low) / count;

@@ -109,7 +109,7 @@ bench.views.compare = (() => {
       const [rate, rateLow, rateHigh] = straight ? v.slice(0, 3) : [turned(v[0]), turned(v[2]), turned(v[1])];
       const [gain, gainLow, gainHigh] = straight ? v.slice(3, 6) : [v[3], v[5], v[4]].map((value) => (known(value) ? -value : value));
       const divisor = axes[axis].divisor;
-      rows.push(el("tr", {}, el("th", { scope: "row" }, bench.metricHead(bench.report.ranking[order])), el("td", {}, axes[axis].short),
+      rows.push(el("tr", {}, el("th", { scope: "row" }, bench.breakable(bench.metricHead(bench.report.ranking[order]))), el("td", {}, axes[axis].short),
         el("td", { class: "num" }, el("b", {}, `${signed(rate, 1)} %`)), el("td", { class: "num" }, known(rateLow) ? `${signed(rateLow, 1)} to ${signed(rateHigh, 1)}` : bench.missing),
         el("td", { class: "num" }, el("b", {}, signed(gain, info.decimals))), el("td", { class: "num" }, known(gainLow) ? `${signed(gainLow, info.decimals)} to ${signed(gainHigh, info.decimals)}` : bench.missing),
         el("td", { class: "num" }, `${fixed(v[6], info.decimals)} to ${fixed(v[7], info.decimals)}`), el("td", { class: "num" }, `${digits(v[8] / divisor)} to ${digits(v[9] / divisor)}`)));
@@ -123,7 +123,7 @@ bench.views.compare = (() => {
     }
     const at = equal.filter(([codec, point]) => codec === one && bench.report.points[point].codec === other).map(([, point, order, axis, rate, difference, low, high]) => {
       const info = bench.report.metrics[bench.report.ranking[order]];
-      return el("tr", {}, el("th", { scope: "row" }, bench.metricHead(bench.report.ranking[order])), el("td", {}, `${digits(rate / axes[axis].divisor)} ${axes[axis].short}`), el("td", { dir: "auto" }, bench.nameOf(point)),
+      return el("tr", {}, el("th", { scope: "row" }, bench.breakable(bench.metricHead(bench.report.ranking[order]))), el("td", {}, `${digits(rate / axes[axis].divisor)} ${axes[axis].short}`), el("td", { dir: "auto" }, bench.breakable(bench.nameOf(point))),
         el("td", { class: "num" }, el("b", {}, signed(difference, info.decimals))), el("td", { class: "num" }, known(low) ? `${signed(low, info.decimals)} to ${signed(high, info.decimals)}` : bench.missing));
     });
     const table = (name, heads, body) => bench.scroll(name, el("table", { class: "plain-table" }, el("thead", {}, el("tr", {}, heads.map(([text, kind]) => el("th", { scope: "col", class: kind }, text)))), el("tbody", {}, body)));

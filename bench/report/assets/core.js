@@ -80,12 +80,16 @@ const bench = (() => {
     bench.address.remember();
   }
 
-  // Long names may be broken where their parts meet.
-  const breakable = (name) => name.split(/(?<=[_@])/).flatMap((part) => [part, el("wbr")]).slice(0, -1);
+  // Long names may be broken where their parts meet, but no number leaves its unit, and no arrow its name.
+  const WHOLE = /([\d.]+ (?:Hz|kbps|bit\/s|codebooks?)|[^\s_@]+ [↑↓])/;
+  const breakable = (name) => name.split(WHOLE).flatMap((part, n) =>
+    n % 2 ? el("span", { class: "nowrap" }, part) : part.split(/(?<=[_@])/).flatMap((piece) => (/[_@]$/.test(piece) ? [piece, el("wbr")] : [piece])));
 
   const missing = "–";
   const known = (value) => value !== null && value !== undefined;
-  const fixed = (value, decimals) => (known(value) ? (Math.round(value * 10 ** decimals) / 10 ** decimals + 0).toFixed(decimals) : missing);
+  const minus = (text) => text.replace(/^-/, "−");
+  const typed = (value, decimals) => (Math.round(value * 10 ** decimals) / 10 ** decimals + 0).toFixed(decimals); // for files, which want the hyphen
+  const fixed = (value, decimals) => (known(value) ? minus(typed(value, decimals)) : missing);
   const digits = (value, count = 3) => (known(value) ? String(Number(value.toPrecision(count))) : missing);
   const kbps = (bitrate) => (known(bitrate) ? digits(bitrate / 1000) : missing);
   const signed = (value, decimals) => (known(value) ? (value > 0 ? "+" : value < 0 ? "−" : "") + fixed(Math.abs(value), decimals) : missing);
@@ -213,7 +217,7 @@ const bench = (() => {
   }
 
   return {
-    receive, load, el, svg, missing, known, fixed, digits, kbps, signed, probability, state, codecOf, nameOf, idOf, rowOf, isCeiling, stated, visiblePoints,
+    receive, load, el, svg, missing, known, minus, typed, fixed, digits, kbps, signed, probability, state, codecOf, nameOf, idOf, rowOf, isCeiling, stated, visiblePoints,
     holm, marks, select, marker, markerPath, metricHead, tooltip, hideTooltip, define, scroll, redraw, breakable,
     views: {},
     readAddress: () => bench.address.read(),

@@ -183,7 +183,7 @@ bench.views.leaderboard = (() => {
     const values = (point) => all.flatMap((column) => {
       if (column.metric === undefined) return [known(valueOf(point, column)) ? column.text(valueOf(point, column)) : ""];
       const cell = cellOf(point, column.metric);
-      return [valueOf(point, column), ...(spread === "interval" ? cell.slice(1, 3) : cell.slice(4, 6))].map((value) => (known(value) ? fixed(value, column.info.decimals) : ""));
+      return [valueOf(point, column), ...(spread === "interval" ? cell.slice(1, 3) : cell.slice(4, 6))].map((value) => (known(value) ? bench.typed(value, column.info.decimals) : ""));
     });
     const lines = drawn.flatMap(({ name, rows }) => sorted([...rows.keys()], all).map((point) => [...(bands ? [name ?? ""] : []), bench.codecOf(point).label, bench.report.points[point].name, ...values(point)]));
     const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
@@ -198,7 +198,7 @@ bench.views.leaderboard = (() => {
     return el("tr", { class: codec.kind === "ceiling" ? "ceiling" : null, "data-point": point },
       el("th", { scope: "row", class: "key" },
         el("span", { class: "codec" }, bench.marker(codec), el("span", { dir: "auto" }, codec.label), el("span", { class: "kind" }, codec.kind)),
-        el("a", { class: "point", href: bench.address.href({ view: "listen", point }), dir: "auto", title: [bench.report.points[point].name, settings(point)].filter(Boolean).join(": "), "data-name": bench.report.points[point].name }, bench.report.points[point].label),
+        el("a", { class: "point", href: bench.address.href({ view: "listen", point }), dir: "auto", title: [bench.report.points[point].name, settings(point)].filter(Boolean).join(": "), "data-name": bench.report.points[point].name }, bench.breakable(bench.report.points[point].label)),
         utterances < most ? el("span", { class: "note" }, `${utterances} of ${most} utterances`) : null, lengthError(point)),
       all.map((column) => (column.metric === undefined ? rateCell(point, column) : metricCell(point, column, found.get(column.metric).get(point), usual.get(column.metric)))));
   }
@@ -232,7 +232,7 @@ bench.views.leaderboard = (() => {
     return el("details", { class: "failures", open: told.length <= OPEN_REASONS }, el("summary", {}, `What failed, and why (${told.length})`),
       bench.scroll("What failed, and why", el("table", { class: "plain-table" },
         el("thead", {}, el("tr", {}, ["Point", "Metric", "Utterances", "Why"].map((text) => el("th", { scope: "col", class: text === "Utterances" ? "num" : null }, text)))),
-        el("tbody", {}, told.map((line) => el("tr", {}, el("th", { scope: "row", dir: "auto" }, bench.nameOf(line.point)), el("td", {}, line.metric), el("td", { class: "num" }, String(line.utterances)), el("td", { class: "wide", dir: "auto" }, line.reason)))))),
+        el("tbody", {}, told.map((line) => el("tr", {}, el("th", { scope: "row", dir: "auto" }, bench.breakable(bench.nameOf(line.point))), el("td", {}, bench.breakable(line.metric)), el("td", { class: "num" }, String(line.utterances)), el("td", { class: "wide", dir: "auto" }, line.reason)))))),
       leftOut ? el("p", { class: "legend" }, `${leftOut} more reasons are in the records of the run.`) : null);
   }
 

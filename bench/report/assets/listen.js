@@ -422,10 +422,10 @@ bench.views.listen = (() => {
     const heard = all.flatMap((scores, n) => Object.entries(scores.hypotheses).filter(([, texts]) => texts[rows[n]]).map(([name, texts]) =>
       el("p", { class: "hypothesis" }, bench.marker(bench.codecOf(points[n])), el("span", { class: "id", dir: "auto" }, `${bench.nameOf(points[n])}, ${name}`), el("span", { dir: "auto", class: "heard-text" }, texts[rows[n]]))));
     return el("div", {},
-      el("div", { class: "scroll" }, el("table", { class: "plain-table" },
+      bench.scroll("Scores of this utterance", el("table", { class: "plain-table" },
         el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "This utterance"), points.map((point) => el("th", { scope: "col", class: "num", dir: "auto" }, bench.nameOf(point))))),
         el("tbody", {},
-          bench.report.metrics.map((_, metric) => el("tr", {}, el("th", { scope: "row" }, bench.metricHead(metric)), all.map((scores, n) => (rows[n] < 0 ? el("td", { class: "num" }, bench.missing) : value(scores, rows[n], metric))))),
+          bench.report.metrics.map((_, metric) => el("tr", {}, el("th", { scope: "row" }, bench.breakable(bench.metricHead(metric))), all.map((scores, n) => (rows[n] < 0 ? el("td", { class: "num" }, bench.missing) : value(scores, rows[n], metric))))),
           rate("kbit/s", (scores, row, point) => bench.kbps(scores.rates.bitrate[row] || null) + (scores.rates.bitrate[row] ? bench.stated(point) : "")),
           rate("frames per second (Hz)", (scores, row) => bench.digits(scores.rates.frame_rate[row] || null)),
           rate("bits: tokens + side + header", bits)))),

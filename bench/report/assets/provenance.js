@@ -28,7 +28,7 @@ bench.views.provenance = (() => {
     const datasets = [...new Map(bench.report.runs.flatMap((about) => about.datasets).map((data) => [data.name, data])).values()].map((data) => el("tr", {},
       el("th", { scope: "row", dir: "auto" }, data.name), el("td", { class: "hash" }, data.revision || bench.missing), el("td", { class: "num" }, String(data.utterances)), el("td", {}, data.licence || bench.missing), el("td", {}, cite(data.citation))));
     const metrics = bench.report.metrics.map((info) => el("tr", {},
-      el("th", { scope: "row" }, info.name), el("td", { class: "num" }, String(info.version)), el("td", { class: "num" }, info.sample_rate ? `${info.sample_rate} Hz` : bench.missing), el("td", { class: "wide" }, info.definition), el("td", { class: "text" }, info.source), hashes(info.weights_sha256), el("td", { class: "text" }, info.licence || bench.missing), el("td", {}, cite(info.citation))));
+      el("th", { scope: "row" }, bench.breakable(info.name)), el("td", { class: "num" }, String(info.version)), el("td", { class: "num" }, info.sample_rate ? `${info.sample_rate} Hz` : bench.missing), el("td", { class: "wide" }, info.definition), el("td", { class: "text" }, info.source), hashes(info.weights_sha256), el("td", { class: "text" }, info.licence || bench.missing), el("td", {}, cite(info.citation))));
     return [
       el("h3", {}, "Codecs"), table("Codecs", ["Codec", "What", "Checkpoint", "Parameters", "Weights (sha256)", "Licence", "Citation"], codecs),
       el("h3", {}, "Data"), table("Data", ["Data set", "Revision", "Utterances", "Licence", "Citation"], datasets),

@@ -17,7 +17,7 @@ bench.views.rates = (() => {
       const share = (part) => (100 * Math.max(0, rates[part.rate])) / total;
       const spoken = PARTS.map((part) => `${part.label} ${digits(share(part), 2)} %`).join(", ");
       return el("tr", {},
-        el("th", { scope: "row", class: "codec" }, bench.marker(bench.codecOf(point)), el("span", { dir: "auto" }, bench.nameOf(point))),
+        el("th", { scope: "row", class: "codec" }, bench.marker(bench.codecOf(point)), el("span", { dir: "auto" }, bench.breakable(bench.nameOf(point)))),
         el("td", { class: "barcell" }, el("div", { class: "stack", role: "img", "aria-label": spoken, title: spoken },
           PARTS.map((part, number) => el("span", { class: `part${number}`, style: `width:${share(part)}%` })))),
         PARTS.map((part) => el("td", { class: "num" }, kbps(rates[part.rate]))),
@@ -98,14 +98,14 @@ bench.views.rates = (() => {
     return el("div", {}, bench.scroll("Where the frames went", el("table", { class: "plain-table" },
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Point"), present.map(([kind]) => el("th", { scope: "col", colspan: 2 }, kind)))),
       el("tbody", {}, counted.map((point) => el("tr", {},
-        el("th", { scope: "row", class: "codec" }, bench.marker(bench.codecOf(point)), el("span", { dir: "auto" }, bench.nameOf(point))),
+        el("th", { scope: "row", class: "codec" }, bench.marker(bench.codecOf(point)), el("span", { dir: "auto" }, bench.breakable(bench.nameOf(point)))),
         present.flatMap((kind) => cells(point, kind))))))),
     el("p", { class: "legend" }, "Token frames a second (Hz) of each kind of sound, by forced alignment of the transcript. A fixed rate spends the same everywhere."));
   }
 
   function codebooks(points) {
     const rows = points.flatMap((point) => (bench.report.tokens[point]?.codebooks || []).map((book) => el("tr", {},
-      el("th", { scope: "row", class: "codec" }, bench.marker(bench.codecOf(point)), el("span", { dir: "auto" }, bench.nameOf(point))),
+      el("th", { scope: "row", class: "codec" }, bench.marker(bench.codecOf(point)), el("span", { dir: "auto" }, bench.breakable(bench.nameOf(point)))),
       [book.stream + 1, book.codebook + 1, book.size, book.tokens, `${digits(100 * book.usage)} %`, digits(book.perplexity), `${digits(book.entropy_bits)} of ${digits(Math.log2(book.size))}`]
         .map((text) => el("td", { class: "num" }, String(text))))));
     if (!rows.length) return null;

@@ -3,7 +3,7 @@
 bench.verdict = (() => {
   const { el, state } = bench;
 
-  const unbroken = (text) => text.replace(/(\d) (?=Hz|kbps)/g, "$1\u00a0"); // number and unit on one line
+  const unbroken = (text) => text.replace(/(\d) (?=Hz|kbps|codebook)/g, "$1\u00a0"); // number and unit on one line
 
   // CODEC@POINT, or one "to" another, as the page names them elsewhere.
   function plain(names) {
@@ -19,7 +19,7 @@ bench.verdict = (() => {
   function table(rows, metrics) {
     const heads = ["Dynamic", "Rate", "Against", ...metrics];
     return bench.scroll("Verdict", el("table", { class: "plain-table verdict-table" },
-      el("thead", {}, el("tr", {}, heads.map((text, n) => el("th", { scope: "col", class: n === 1 || n === 2 ? "off-phone" : null }, text)))),
+      el("thead", {}, el("tr", {}, heads.map((text, n) => el("th", { scope: "col", class: n === 1 || n === 2 ? "off-phone" : null }, bench.breakable(text))))),
       el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row", dir: "auto", title: row.name }, bench.breakable(plain(row.name)), el("span", { class: "note on-phone" }, `${unbroken(row.rate)} against ${plain(row.fixed)}`)), el("td", { class: "nowrap off-phone" }, row.rate), el("td", { class: "off-phone", dir: "auto", title: row.fixed }, plain(row.fixed)), row.cells.map(cell))))));
   }
 
