@@ -219,7 +219,8 @@ def test_a_link_of_listen_or_compare_shows_pair_metric_and_utterance(browser: An
         assert page.locator(f"#{view} select").evaluate_all("all => all.map((each) => each.selectedOptions[0].text)") == chosen
 
 
-BROKEN = """() => [...document.querySelectorAll('main section:not([hidden]) th')].filter((cell) => cell.checkVisibility()).flatMap((cell) => {
+BROKEN = """() => [...document.querySelectorAll('main section:not([hidden]) th')].flatMap((cell) => {
+    if (!cell.checkVisibility()) return [];
     const found = [];
     const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
     while (texts.nextNode()) {
@@ -247,3 +248,25 @@ def test_no_number_leaves_its_unit_no_arrow_its_name_and_no_word_is_broken(brows
             show(page, view)
             page.wait_for_selector(f"#{view} {there}")
             assert page.evaluate(BROKEN) == [], view
+
+
+def test_many_systems_leave_the_leaderboard_near_and_charts_folded(browser: Any, tmp_path: Path) -> None:
+    many: Codecs = {"fixed_40": ("fixed", {"a": (10.0, 1), "b": (200.0, 1)})}
+    many |= {f"slime_{n}": ("dynamic", {"p": (12.0 + 6 * n, 1)}) for n in range(26)}
+    with opened_page(browser, build([made(tmp_path, many)], tmp_path / "report")) as page:
+        box = page.locator("#verdict .scroll")
+        assert page.locator("#verdict tbody tr").count() == 26
+        assert box.evaluate("node => node.clientHeight") <= 0.7 * 900 < box.evaluate("node => node.scrollHeight")
+        assert box.get_attribute("tabindex") == "0"
+        box.evaluate("node => node.scrollTo(0, 300)")
+        assert box.evaluate("node => node.querySelector('thead th').getBoundingClientRect().top - node.getBoundingClientRect().top") == 0
+        show(page, "rates")
+        charts = page.locator("#rates .figures .chart")
+        assert charts.count() == 26
+        assert not charts.first.is_visible()
+        page.get_by_text("26 charts; the filters above narrow them").click()
+        assert charts.first.is_visible()
+        page.mouse.wheel(0, 400)
+        page.wait_for_function(
+            "document.querySelector('#rates thead th').getBoundingClientRect().top === document.querySelector('.tabs').offsetHeight"
+        )

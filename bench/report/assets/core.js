@@ -50,7 +50,7 @@ const bench = (() => {
     const look = () => {
       const hidden = box.scrollWidth - box.clientWidth;
       box.classList.toggle("fits", hidden <= 1);
-      hidden > 1 ? box.setAttribute("tabindex", 0) : box.removeAttribute("tabindex");
+      hidden > 1 || box.scrollHeight - box.clientHeight > 1 ? box.setAttribute("tabindex", 0) : box.removeAttribute("tabindex");
       holder.dataset.more = [hidden > 1 && box.scrollLeft > 1 ? "left" : "", hidden - box.scrollLeft > 1 ? "right" : ""].filter(Boolean).join(" ");
     };
     box.addEventListener("scroll", look, { passive: true });

@@ -7,6 +7,7 @@ bench.views.rates = (() => {
     { rate: "bitrate_side", label: "side information" },
     { rate: "bitrate_header", label: "header" },
   ];
+  const OPEN = 24; // more charts, or rows of codebooks, than these are folded
 
   function bits(points) {
     const counted = points.filter((point) => known(bench.rowOf(point).rates.bitrate_tokens));
@@ -110,8 +111,13 @@ bench.views.rates = (() => {
         .map((text) => el("td", { class: "num" }, String(text))))));
     if (!rows.length) return null;
     const heads = ["stream", "codebook", "entries", "tokens seen", "entries used", "perplexity", "entropy, bit/token"];
-    return el("details", { open: rows.length <= 24 }, el("summary", {}, `Codebooks (${rows.length})`), bench.scroll("Codebooks", el("table", { class: "plain-table" },
+    return el("details", { open: rows.length <= OPEN }, el("summary", {}, `Codebooks (${rows.length})`), bench.scroll("Codebooks", el("table", { class: "plain-table" },
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Point"), heads.map((text) => el("th", { scope: "col", class: "num" }, text)))), el("tbody", {}, rows))));
+  }
+
+  function figures(charts) {
+    const drawn = el("div", { class: "figures small" }, charts);
+    return charts.length <= OPEN ? drawn : el("details", {}, el("summary", {}, `${charts.length} charts; the filters above narrow them`), drawn);
   }
 
   function draw() {
@@ -120,10 +126,10 @@ bench.views.rates = (() => {
     bench.redraw(document.getElementById("rates"), ...[
       el("h2", { id: "rates-title" }, "Bits and frames"),
       el("h3", {}, "Where the bits went"), bits(points),
-      lengths.length ? el("h3", {}, "How long a frame lasts") : null, lengths.length ? el("div", { class: "figures small" }, lengths) : null,
+      lengths.length ? el("h3", {}, "How long a frame lasts") : null, lengths.length ? figures(lengths) : null,
       sounds ? el("h3", {}, "Where the frames went") : null, sounds,
       rates.length ? el("h3", {}, "Frame rate from utterance to utterance") : null,
-      rates.length ? el("div", { class: "figures small" }, rates) : null,
+      rates.length ? figures(rates) : null,
       rates.length ? el("p", { class: "legend" }, "The dotted line is the nominal frame rate, where it lies within.") : null,
       codebooks(points) ? el("h3", {}, "How codebooks are used") : null, codebooks(points),
     ].filter(Boolean));
