@@ -251,8 +251,8 @@ def test_no_number_leaves_its_unit_no_arrow_its_name_and_no_word_is_broken(brows
 
 
 def test_many_systems_leave_the_leaderboard_near_and_charts_folded(browser: Any, tmp_path: Path) -> None:
-    many: Codecs = {"fixed_40": ("fixed", {"a": (10.0, 1), "b": (200.0, 1)})}
-    many |= {f"slime_{n}": ("dynamic", {"p": (12.0 + 6 * n, 1)}) for n in range(26)}
+    dynamic: Codecs = {f"slime_{n}": ("dynamic", {"p": (12.0 + 6 * n, 1)}) for n in range(26)}
+    many: Codecs = {"fixed_40": ("fixed", {"a": (10.0, 1), "b": (200.0, 1)}), **dynamic}
     with opened_page(browser, build([made(tmp_path, many)], tmp_path / "report")) as page:
         box = page.locator("#verdict .scroll")
         assert page.locator("#verdict tbody tr").count() == 26
