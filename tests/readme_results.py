@@ -17,6 +17,7 @@ from bench.files import write_atomically
 from bench.record import leading, ranking
 from bench.regress.baseline import read_baseline
 from bench.report import plot
+from bench.report.equal_bits import counterparts
 from bench.report.table import difference_decimals, head, kbps, markdown_table, signed, spread_text
 from bench.run.store import metrics_of
 from tests import published_samples
@@ -52,10 +53,11 @@ def results(path: Path = BASELINE, panels: int = plot.LEADING_PANELS, codecs: Ca
     lines = [["dynamic", "kbps", "fixed", *(head(metrics[name]) for name in names)], ["---", "---:", "---", *["---"] * len(names)]]
     for (codec, point), row in rows.items():
         first = row[names[0]]
-        if not first.points:
+        if not any(row[name].how for name in names):
             continue
         cells = [_cell(row[name], places[name]) for name in names]
-        lines.append([f"{codec}@{point}", kbps(first.rate), " to ".join(name for name, _ in first.points), *cells])
+        fixed = counterparts((row[name] for name in names), lambda label, _: label)
+        lines.append([f"{codec}@{point}", kbps(first.rate), fixed, *cells])
     return markdown_table(lines)
 
 

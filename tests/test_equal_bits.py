@@ -19,14 +19,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rich.console import Console
 
 from bench.analysis import stats
 from bench.analysis.comparison import compare
-from bench.analysis.equal_bits import Finding, Verdict, at_rate, equal_bits, fixed_families
+from bench.analysis.equal_bits import Finding, Verdict, at_rate, beaten, equal_bits, fixed_families
 from bench.record import MetricInfo
 from bench.report.comparison import render_json
-from bench.report.equal_bits import page_data, render_brief, render_csv, render_markdown, render_terminal, sentence, sentences
+from bench.report.equal_bits import counterparts, page_data, render_brief, render_csv, render_markdown, render_terminal, sentence, sentences
 from bench.report.results import comparison_of
 from tests import card, readme_results
 from tests.runs import METRICS, run_info, synthetic_records, write_run
@@ -71,6 +73,10 @@ LADDER: Points = {
 }
 
 
+def rows_of_csv(verdict: Verdict) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(render_csv(verdict))))
+
+
 def only(verdict: Verdict, codec: str, against: str = "bitrate") -> Finding:
     (found,) = [each for each in verdict.findings if (each.codec, each.against) == (codec, against)]
     return found
@@ -97,6 +103,147 @@ def test_between_two_rates_the_fixed_value_lies_on_the_line_over_the_log_rate() 
     assert found.difference == pytest.approx(wide["slime"] - fixed)
     tokens = only(equal_bits(records, MEL), "slime", "token_rate")
     assert (tokens.how, tokens.points, tokens.rate) == ("twin", (("f40", "p"),), pytest.approx(40.0))
+
+
+WEAK: Points = {  # fixed at 0.733 kbit/s is worse than at 0.649, and so is the line from it
+    "f40": ("fixed", "fixed", 649.0, 40.0, 1.41),
+    "weak": ("fixed", "fixed", 733.0, 66.0, 1.49),
+    "f80": ("fixed", "fixed", 1139.0, 80.0, 1.36),
+}
+
+
+@pytest.mark.parametrize(("rate", "level"), [(813.0, 1.42), (733.0, 1.45), (730.0, 1.45)], ids=["between", "at the twin", "near the twin"])
+def test_a_member_that_a_cheaper_one_beats_is_no_counterpart(rate: float, level: float) -> None:
+    records = made({**WEAK, "slime": ("dynamic", "", rate, 50.0, level)}, noise=0.005)
+    found = only(equal_bits(records, MEL), "slime")
+    assert (found.word, found.how, found.points) == ("worse", "interpolated", (("f40", "p"), ("f80", "p")))
+    assert found.passed_over == (("weak", "p"),)
+    without = only(equal_bits(records[records["codec"] != "weak"], MEL), "slime")
+    assert replace(found, passed_over=()) == without
+    text = "against the line from f40@p to f80@p, passing over weak@p: worse in mel"
+    assert any(text in each for each in sentences(equal_bits(records, MEL)))
+    upward = {"mel": replace(MEL["mel"], higher_is_better=True)}
+    assert only(equal_bits(records.assign(mel=-records["mel"]), upward), "slime").points == found.points
+
+
+def test_above_the_last_member_that_counts_it_stands_in_as_far_as_the_family_was_measured() -> None:
+    points = {**LADDER, "f60": ("fixed", "fixed", 780.0, 60.0, 2.6), "f80": ("fixed", "fixed", 1040.0, 80.0, 2.7)}
+    rates = {"a": (700.0, 50.0), "b": (1055.0, 79.0), "c": (1080.0, 90.0), "twin": (515.0, 39.8)}
+    records = made({**points, **{codec: ("dynamic", "", *rate, 2.55) for codec, rate in rates.items()}}, noise=0.005)
+    verdict = equal_bits(records, MEL)
+    for codec in ("a", "b"):
+        found = only(verdict, codec)
+        assert (found.word, found.how, found.points, found.rates) == ("worse", "cheaper", (("f40", "p"),), (pytest.approx(520.0),))
+        assert found.passed_over == (("f60", "p"), ("f80", "p"))
+    assert only(verdict, "a", "token_rate").how == "cheaper"
+    assert only(verdict, "c").why == "1080 lies above all that the family measured, 260 to 1040"
+    assert (only(verdict, "twin").how, only(verdict, "twin").passed_over) == ("twin", ())
+    told = " ".join(sentences(verdict))
+    assert "a@p against f40@p with fewer bits, passing over f60@p, f80@p: worse in mel" in told
+    assert "a@p against f40@p with fewer tokens, passing over f60@p, f80@p: worse in mel" in told
+    assert rows_of_csv(verdict)[0]["passed_over"] == "f60@p f80@p"
+
+
+def test_a_member_counts_in_the_metrics_in_which_no_cheaper_one_beats_it() -> None:
+    records = made({**WEAK, "slime": ("dynamic", "", 813.0, 50.0, 1.42)}, noise=0.005)
+    metrics = {name: replace(MEL["mel"], name=name) for name in ("mel", "good", "stft")}
+    records = records.assign(good=records["mel"] - 0.11 * (records["codec"] == "weak"), stft=records["mel"])
+    verdict = equal_bits(records, metrics)
+    found = {each.metric: each for each in verdict.findings if each.against == "bitrate"}
+    assert found["mel"].points == found["stft"].points == (("f40", "p"), ("f80", "p"))
+    assert (found["good"].points, found["good"].passed_over) == ((("weak", "p"), ("f80", "p")), ())
+    row = page_data(verdict, metrics)["rows"][0]
+    assert row["typed"] == "f40@p to f80@p, passing over weak@p; good: weak@p to f80@p"
+    assert row["fixed"] == row["typed"].replace("@", " · ")
+    assert [cell[2:] for cell in row["cells"]] == [[], ["against weak · p to f80 · p"], []]
+    at_bits = [each for each in sentences(verdict) if each.startswith("At equal bits")]
+    assert ["good" in each for each in at_bits] == [False, True]
+    assert [("mel" in each, "stft" in each) for each in at_bits] == [(True, True), (False, False)]
+
+
+def test_of_many_metrics_with_another_counterpart_the_table_has_their_number() -> None:
+    found = [finding(metric=str(n)) for n in range(9)]
+    others = [finding(metric=f"m{n}", points=(("a", "p"), ("b", "p")), how="interpolated") for n in range(4)]
+    assert counterparts([*others, *found]) == "twin@40hz; 4 metrics: a@p to b@p"
+    assert counterparts([*others[:3], *found]) == "twin@40hz; m0, m1, m2: a@p to b@p"
+    assert counterparts([finding(how="", why="no"), finding(how="", why="none")]) == "none at this rate"
+    assert counterparts([finding(how="", why="no"), finding(how="", why="no"), found[0]]) == "twin@40hz"
+
+
+def test_of_members_at_one_rate_the_best_counts_and_those_that_are_alike_all_do() -> None:
+    slime = ("dynamic", "", 650.0, 40.0, 2.45)
+    members: Points = {
+        "f40": ("fixed", "fixed", 520.0, 40.0, 2.5),
+        "more_bits": ("fixed", "fixed", 649.0, 40.0, 2.4),
+        "other": ("fixed", "fixed", 649.0, 80.0, 2.6),
+    }
+    found = only(equal_bits(made({**LADDER, **members, "slime": slime}), MEL), "slime")
+    assert (found.how, found.points, found.passed_over) == ("twin", (("more_bits", "p"),), (("other", "p"),))
+    found = only(equal_bits(made({**LADDER, **members, "slime": slime}), MEL), "slime", "token_rate")
+    assert (found.points, found.passed_over) == ((("more_bits", "p"),), (("f40", "p"),))
+    better = np.zeros((3, 3), dtype=bool)
+    assert beaten([40.0, 40.0, 20.0], [1.0, 1.0, 1.0], better) == frozenset()
+
+
+def test_members_with_missing_scores_are_compared_over_the_utterances_that_both_have() -> None:
+    records = made({**WEAK, "slime": ("dynamic", "", 813.0, 50.0, 1.42)}, noise=0.005)
+    hardest = records.loc[records["codec"] == "weak"].nlargest(40, "mel")["utterance"]
+    easy = records["mel"].where((records["codec"] != "weak") | ~records["utterance"].isin(hardest))
+    means = records.assign(mel=easy).groupby("codec")["mel"].mean()
+    assert means["weak"] < means["f40"]  # by the easy utterances alone
+    assert only(equal_bits(records.assign(mel=easy), MEL), "slime").passed_over == (("weak", "p"),)
+    unscored = records["mel"].where(records["codec"] != "f80")  # never a member, in this metric
+    found = only(equal_bits(records.assign(mel=unscored), MEL), "slime")
+    assert (found.how, found.why) == ("", "813 lies above all that the family measured, 649 to 733")
+    nothing = records["mel"].where(records["codec"] == "slime")
+    assert only(equal_bits(records.assign(mel=nothing), MEL), "slime").why == "the family has no point with a rate and a score"
+
+
+def test_where_comparisons_form_no_order_a_member_still_counts() -> None:
+    circle = np.array([[False, True, False], [False, False, True], [True, False, False]])  # as missing scores may make it
+    assert beaten([40.0] * 3, [1.0, 1.0, 1.0], circle) == {1}
+    assert beaten([40.0, math.nan, 50.0], [1.0, 1.0, math.nan], circle) == frozenset()
+
+
+@st.composite
+def families_of_records(draw: st.DrawFn) -> pd.DataFrame:
+    """A fixed family of two to five members, some at one rate and some without all scores, and three dynamic points."""
+    member = st.tuples(st.sampled_from([200.0, 300.0, 400.0, 404.0, 600.0]), st.sampled_from([20.0, 40.0]), st.integers(0, 4))
+    points: dict[str, tuple[str, str, float, float, float]] = {
+        f"f{n}": ("fixed", "fixed", *each) for n, each in enumerate(draw(st.lists(member, min_size=2, max_size=5)))
+    }
+    points |= {f"slime{n}": ("dynamic", "", rate, 30.0, 2.0) for n, rate in enumerate((250.0, 402.0, 590.0))}
+    records = made(points, noise=0.0, n=8, speakers=4)
+    missing = draw(st.lists(st.sampled_from(range(len(records))), max_size=4))
+    records.loc[missing, "mel"] = np.nan
+    return records
+
+
+@settings(max_examples=40, deadline=None)
+@given(families_of_records(), st.data())
+def test_a_member_that_is_beaten_and_the_order_of_the_members_change_no_finding(records: pd.DataFrame, data: st.DataObject) -> None:
+    before = [replace(each, passed_over=()) for each in equal_bits(records, MEL).findings]
+    fixed = records[records["kind"] == "fixed"]
+    model = data.draw(st.sampled_from(sorted(fixed["codec"].unique())))
+    rates = fixed.drop_duplicates("codec").set_index("codec")[["bitrate", "token_rate"]]
+    more = {column: data.draw(st.floats(rates.at[model, column], rates[column].max())) for column in rates}
+    weak = fixed[fixed["codec"] == model].assign(codec=data.draw(st.sampled_from(["a", "z"])), **more)
+    weak["mel"] += data.draw(st.sampled_from([0.001, 1.0]))
+    after = equal_bits(pd.concat([records, weak]), MEL).findings
+    assert repr([replace(each, passed_over=()) for each in after]) == repr(before)
+    codecs = data.draw(st.permutations(sorted(records["codec"].unique())))
+    shuffled = pd.concat([records[records["codec"] == codec] for codec in codecs])
+    key = {(each.codec, each.against): repr(each) for each in equal_bits(records, MEL).findings}
+    assert {(each.codec, each.against): repr(each) for each in equal_bits(shuffled, MEL).findings} == key
+
+
+def test_a_member_that_is_beaten_changes_no_average_over_the_curve_of_its_family() -> None:
+    slow = {f"slime{rate}": ("dynamic", "slime", 13.0 * rate, float(rate), 1.9 - 0.006 * rate) for rate in (45, 60, 80)}
+    records = made({**WEAK, "f20": ("fixed", "fixed", 290.0, 20.0, 1.62), **slow})
+    with_weak, without = (compare(each, MEL, ("f40", "p")).curves for each in (records, records[records["codec"] != "weak"]))
+    assert np.isfinite(with_weak[0].bd_rate)
+    assert with_weak[0].dropped == (("weak", "p"),)
+    assert replace(with_weak[0], dropped=()) == without[0]
 
 
 def test_word_errors_are_interpolated_as_totals_over_the_corpus() -> None:
@@ -188,7 +335,7 @@ def test_without_a_family_the_run_says_what_is_missing() -> None:
 
 def test_every_form_holds_the_same_numbers() -> None:
     verdict = equal_bits(made({**LADDER, "slime": ("dynamic", "", 647.0, 39.0, 2.2)}), MEL)
-    rows = list(csv.DictReader(io.StringIO(render_csv(verdict))))
+    rows = rows_of_csv(verdict)
     assert [float(row["difference"]) for row in rows] == [each.difference for each in verdict.findings]
     assert rows[0]["points"] == "f40@p f80@p"
     console = Console(width=160, file=io.StringIO(), record=True)

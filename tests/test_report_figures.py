@@ -49,18 +49,20 @@ def test_a_figure_is_whole_in_three_formats_and_the_same_twice(records: pd.DataF
 def test_the_family_is_a_line_and_the_classical_codecs_are_left_out_of_fixed_and_dynamic() -> None:
     codecs: Codecs = {
         "low": ("fixed", {"p": (20.0, 1)}),
+        "weak": ("fixed", {"p": (60.0, 1)}),
         "high": ("fixed", {"p": (80.0, 1)}),
         "slime": ("dynamic", {"p": (40.0, 1)}),
         "opus": ("classical", {"6kbps": (50.0, 0)}),
     }
     records = synthetic_records(codecs=codecs)
-    records["family"] = records["codec"].map({"low": "fixed", "high": "fixed"}).fillna("")
+    records["family"] = records["codec"].map(dict.fromkeys(("low", "weak", "high"), "fixed")).fillna("")
+    records.loc[records["codec"] == "weak", "stoi"] -= 0.5
     metrics = {"stoi": METRICS["stoi"]}
     table = plot.fixed_and_dynamic(summary(records, metrics))
-    assert [row.codec for row in table.rows] == ["low", "high", "slime"]
+    assert [row.codec for row in table.rows] == ["low", "weak", "high", "slime"]
     (panel,) = plot.plot_metrics(table, resampled_curves(grid(records, metrics), seed=0), metrics, "bitrate").axes
     (line,) = (line for line in panel.lines if line.get_label() == "family fixed")
-    assert np.asarray(line.get_xdata()) == pytest.approx([plot.rate_of(row, "bitrate") for row in table.rows[:2]])
+    assert np.asarray(line.get_xdata()) == pytest.approx([plot.rate_of(row, "bitrate") for row in table.rows[:3:2]])
     alone = summary(records[records["codec"] != "slime"], metrics)
     assert not plot.fixed_and_dynamic(alone).rows
 

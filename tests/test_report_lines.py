@@ -177,6 +177,32 @@ def test_more_than_ten_systems_have_the_colours_of_their_families_in_every_view(
         assert page.locator(".codec-legend button").count() == 3  # not one a system
 
 
+def test_a_weak_member_of_the_fixed_family_is_passed_over_and_said_to_be(browser: Any, tmp_path: Path) -> None:
+    codecs: Codecs = {
+        "steady": ("fixed", {"40hz": (40.0, 1), "60hz": (60.0, 1), "80hz": (80.0, 1)}),
+        "slime": ("dynamic", {"50hz": (50.0, 1)}),
+    }
+    records = synthetic_records(24, 12, codecs)
+    records["family"] = np.where(records["codec"] == "steady", "fixed", "")
+    records.loc[records["point"] == "60hz", "pesq_wb"] -= 0.5
+    info = run_info(codecs)
+    info["metrics"] = {name: info["metrics"][name] for name in ("stoi", "mel_dac_train", "pesq_wb")}
+    with opened_page(browser, build([write_run(tmp_path / "run", records, info)], tmp_path / "report")) as page:
+        row = page.locator("#verdict tbody tr").first
+        text = "steady · 60 Hz; pesq_wb: steady · 40 Hz to steady · 80 Hz, passing over steady · 60 Hz"
+        assert row.locator("td").nth(1).inner_text().replace("\xa0", " ") == text
+        titles = row.locator(".verdict-cell").evaluate_all("cells => cells.map((cell) => cell.title.replaceAll('\xa0', ' '))")
+        assert titles == ["", "", "against steady · 40 Hz to steady · 80 Hz, passing over steady · 60 Hz"]
+        show(page, "curves")
+        page.wait_for_selector("#curves .dot")
+        lines = page.locator("#curves .chart").evaluate_all(
+            "charts => charts.map((chart) => chart.querySelector('path.line').getAttribute('d'))"
+        )
+        assert [line.count("L") for line in lines] == [2, 2, 1]
+        page.get_by_label("a family is one line").uncheck()
+        assert page.locator("#curves .chart").nth(2).locator("path.line").first.get_attribute("d").count("L") == 2
+
+
 def test_tables_of_a_run_are_those_of_its_report_and_summed_up_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[str, ...]] = []
     summed_up = results.summary

@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.equal_bits import AGAINST, ALPHA, TWIN, Finding, Verdict, equal_bits
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 TITLE = "Dynamic against fixed frame rates"
 CSV = "verdict.csv"  # in a run's folder
 SHOWN_AGAINST = {"bitrate": "equal bits", "token_rate": "equal tokens"}
+SPENT = {"bitrate": "bits", "token_rate": "tokens"}
+NAMED = 3  # metrics that have another counterpart than most: of more, their number is shown
 _STYLES = {"better": "green", "same": "", "worse": "red", "undecided": "dim", "no verdict": "dim"}
 
 
@@ -67,10 +69,10 @@ def render_brief(verdict: Verdict) -> Group:
     for against in AGAINST:
         parts.append(Text(f"\nAt {SHOWN_AGAINST[against]}", style="bold"))
         for found in _rows(verdict):
-            one = _told_by(found)
+            one = next(iter(found.values()))
             if one.against != against:
                 continue
-            parts.append(Text(f"{one.codec}@{one.point}, {_rate(one.rate, against)}, against {_source(one)}"))
+            parts.append(Text(f"{one.codec}@{one.point}, {_rate(one.rate, against)}, against {counterparts(found.values())}"))
             told = Text()
             for word in _STYLES:
                 names = [name for name, each in found.items() if each.word == word]
@@ -106,29 +108,42 @@ def render_csv(verdict: Verdict) -> str:
     writer.writeheader()
     for finding in verdict.findings:
         row = {name: getattr(finding, name) for name in fields}
-        row |= {"points": " ".join(map("@".join, finding.points)), "rates": " ".join(map(str, finding.rates))}
+        row |= {name: " ".join(map("@".join, getattr(finding, name))) for name in ("points", "passed_over")}
+        row["rates"] = " ".join(map(str, finding.rates))
         writer.writerow({name: csv_cell(value) for name, value in row.items()})
     return out.getvalue()
 
 
 def as_data(verdict: Verdict) -> dict[str, Any]:
     """Everything, for JSON; points as CODEC@POINT; NaN where there is nothing."""
-    findings = [{**dataclasses.asdict(each), "points": list(map("@".join, each.points))} for each in verdict.findings]
+    findings = [
+        {**dataclasses.asdict(each), **{name: list(map("@".join, getattr(each, name))) for name in ("points", "passed_over")}}
+        for each in verdict.findings
+    ]
     families = {name: list(codecs) for name, codecs in (verdict.families or {}).items()}
     return {"findings": findings, "families": families, "resampled": verdict.resampled, "note": verdict.note}
 
 
 def page_data(verdict: Verdict, metrics: Mapping[str, MetricInfo]) -> dict[str, Any]:
-    """What the page shows of it, as text: `rows` hold CODEC@POINT, the rate, the fixed counterpart, and of each metric word and numbers."""
+    """What the page shows of it, as text: `rows` hold CODEC@POINT, the rate, the fixed counterpart, and of each metric word and numbers.
+
+    `fixed` is in words, `typed` with names as they are typed. A cell has a third text where its counterpart is not the row's first.
+    """
     if verdict.note:
         return {"sentence": "", "note": verdict.note, "metrics": [], "rows": [], "notes": []}
     heads, body = _cells(verdict, metrics)
     places = _places(verdict)
-    rows = [
-        dict(zip(("name", "at", "rate", "fixed"), keys, strict=True))
-        | {"cells": [[each.word, with_minus(_numbers(each, places[each.metric])) if each.how else ""] for _, each in cells]}
-        for keys, cells in body
-    ]
+    rows: list[dict[str, Any]] = []
+    for keys, cells in body:
+        found = [each for _, each in cells]
+        first = _by_counterpart(found)[0][0]
+        rows.append(dict(zip(("name", "at", "rate", "typed"), keys, strict=True)))
+        rows[-1]["fixed"] = counterparts(found, in_words)
+        rows[-1]["cells"] = [
+            [each.word, with_minus(_numbers(each, places[each.metric])) if each.how else ""]
+            + [f"against {_counterpart(each, in_words)}"] * (bool(each.how) and _key(each) != _key(first))
+            for each in found
+        ]
     return {"sentence": sentence(verdict), "note": "", "metrics": heads[4:], "rows": rows, "notes": notes(verdict, in_words)}
 
 
@@ -160,20 +175,22 @@ def headline(verdict: Verdict) -> str:
 
 
 def sentences(verdict: Verdict) -> list[str]:
-    """The verdict in prose: one sentence for each dynamic point and rate, with every number that it rests on."""
+    """The verdict in prose: a sentence for each dynamic point, rate and fixed counterpart, with every number that it rests on."""
     places = _places(verdict)
     told = []
     for found in _rows(verdict):
-        one = _told_by(found)
-        place = f"At {SHOWN_AGAINST[one.against]} ({_rate(one.rate, one.against)}), {one.codec}@{one.point}"
-        if not one.how:
-            told.append(f"{place} has no fixed counterpart in {one.family}: {one.why}.")
-            continue
-        clauses: dict[str, list[str]] = {clause: [] for clause in _CLAUSES}
-        for name, each in found.items():
-            clauses[_clause(each)].append(f"{name} ({_numbers(each, places[name])})")
-        said = "; ".join(f"{clause} {', '.join(names)}" for clause, names in clauses.items() if names)
-        told.append(f"{place} against {'' if one.how == 'twin' else 'the line from '}{_source(one)}: {said}.")
+        for alike in _by_counterpart(found.values()):
+            one = alike[0]
+            place = f"At {SHOWN_AGAINST[one.against]} ({_rate(one.rate, one.against)}), {one.codec}@{one.point}"
+            if not one.how:
+                these = "" if len(alike) == len(found) else f" in {', '.join(each.metric for each in alike)}"
+                told.append(f"{place} has no fixed counterpart in {one.family}{these}: {one.why}.")
+                continue
+            clauses: dict[str, list[str]] = {clause: [] for clause in _CLAUSES}
+            for each in alike:
+                clauses[_clause(each)].append(f"{each.metric} ({_numbers(each, places[each.metric])})")
+            said = "; ".join(f"{clause} {', '.join(names)}" for clause, names in clauses.items() if names)
+            told.append(f"{place} against {'the line from ' * (one.how == 'interpolated')}{_counterpart(one)}: {said}.")
     return told
 
 
@@ -181,13 +198,12 @@ _BETTER, _WORSE, _SAME, _ALIKE = "better in", "worse in", "the same, within the 
 _INTERVAL_ALONE = "different by the interval, but not by the test over all comparisons, in"
 _TEST_ALONE = "different by the test, but not by the interval, in"
 _UNTESTED = "not to be tested on so few speakers in"
-_UNSCORED = "not scored in"
-_CLAUSES = (_BETTER, _WORSE, _SAME, _ALIKE, _INTERVAL_ALONE, _TEST_ALONE, _UNTESTED, _UNSCORED)
+_CLAUSES = (_BETTER, _WORSE, _SAME, _ALIKE, _INTERVAL_ALONE, _TEST_ALONE, _UNTESTED)
 
 
 def _clause(finding: Finding) -> str:
     """What may be said: `cannot be told apart` only where the adjusted test and the interval agree on it."""
-    simple = {"better": _BETTER, "worse": _WORSE, "same": _SAME, "no verdict": _UNSCORED}
+    simple = {"better": _BETTER, "worse": _WORSE, "same": _SAME}
     if finding.word in simple:
         return simple[finding.word]
     if finding.why:
@@ -214,7 +230,8 @@ def notes(verdict: Verdict, name: Callable[[str, str], str] = "{}@{}".format) ->
         f"Dynamic less fixed at the same rate, with its 95 % interval (paired, Student's t over {verdict.resampled}) and p (sign flips, "
         "Holm over all). "
         f"better, worse: p below {100 * ALPHA:g} % and the interval on one side of 0; same: the interval lies within the margin of "
-        f"bench regress. Fixed families {families}; a twin within {100 * TWIN:g} % of the rate, else a line over the log rate between two.",
+        f"bench regress. Fixed families {families}; a twin within {100 * TWIN:g} % of the rate, else a line over the log rate between two. "
+        "In each metric, members that another beats with no more bits or tokens are passed over; above the last one left, it stands in.",
         *(
             f"At {at}, {', '.join(dict.fromkeys(point for points in found.values() for point in points))}"
             f"{'' if set(found) == names else ' in ' + ', '.join(found)}: {why}."
@@ -228,8 +245,8 @@ def _cells(verdict: Verdict, metrics: Mapping[str, MetricInfo]) -> tuple[list[st
     places = _places(verdict)
     body = []
     for found in _rows(verdict):
-        one = _told_by(found)
-        keys = [f"{one.codec}@{one.point}", SHOWN_AGAINST[one.against], _rate(one.rate, one.against), _source(one)]
+        one = next(iter(found.values()))
+        keys = [f"{one.codec}@{one.point}", SHOWN_AGAINST[one.against], _rate(one.rate, one.against), counterparts(found.values())]
         body.append((keys, [(_text(found[name], places[name]), found[name]) for name in places]))
     return ["dynamic", "at", "rate", "fixed", *(head(metrics[name]) for name in places)], body
 
@@ -240,11 +257,6 @@ def _rows(verdict: Verdict) -> list[dict[str, Finding]]:
     for each in verdict.findings:
         rows.setdefault((each.codec, each.point, each.against, each.family), {})[each.metric] = each
     return list(rows.values())
-
-
-def _told_by(found: Mapping[str, Finding]) -> Finding:
-    """The finding of a row that says how its fixed value was got: one with a value, where any has."""
-    return next((each for each in found.values() if each.how), next(iter(found.values())))
 
 
 def _places(verdict: Verdict) -> dict[str, int]:
@@ -259,9 +271,36 @@ def _rate(rate: float, against: str) -> str:
     return f"{kbps(rate)} kbps" if against == "bitrate" else f"{rate:.3g} tokens/s"
 
 
-def _source(finding: Finding) -> str:
-    """`fixed_40@40hz`, a twin; or `fixed_20@20hz to fixed_40@40hz`."""
-    return " to ".join(map("@".join, finding.points)) if finding.how else "none at this rate"
+def counterparts(found: Iterable[Finding], name: Callable[[str, str], str] = "{}@{}".format) -> str:
+    """What stands for the fixed family in a row: that of most metrics, then others with the names of theirs; `name` as in `notes`."""
+    (first, *_), *others = _by_counterpart(found)
+    parts = [_counterpart(first, name)]
+    for alike in others:
+        metrics = [each.metric for each in alike]
+        if alike[0].how:
+            parts.append(f"{', '.join(metrics) if len(metrics) <= NAMED else f'{len(metrics)} metrics'}: {_counterpart(alike[0], name)}")
+    return "; ".join(parts)
+
+
+def _by_counterpart(found: Iterable[Finding]) -> list[list[Finding]]:
+    """Findings of a row that stand against the same: the most first, those without a counterpart last."""
+    groups: dict[Any, list[Finding]] = {}
+    for each in found:
+        groups.setdefault(_key(each), []).append(each)
+    return sorted(groups.values(), key=lambda alike: (not alike[0].how, -len(alike)))
+
+
+def _key(finding: Finding) -> tuple[Any, ...]:
+    return finding.how, finding.points, finding.passed_over, finding.why if not finding.how else ""
+
+
+def _counterpart(finding: Finding, name: Callable[[str, str], str] = "{}@{}".format) -> str:
+    """`fixed_40@40hz`, a twin; or `fixed_20@20hz to fixed_40@40hz, passing over twin@8hz`; or `fixed_40@40hz with fewer bits, ...`."""
+    if not finding.how:
+        return "none at this rate"
+    used, passed_over = ([name(*point) for point in points] for points in (finding.points, finding.passed_over))
+    fewer = f" with fewer {SPENT[finding.against]}" if finding.how == "cheaper" else ""
+    return " to ".join(used) + fewer + (f", passing over {', '.join(passed_over)}" if passed_over else "")
 
 
 def _text(finding: Finding, places: int) -> str:

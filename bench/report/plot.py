@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.analysis.comparison import AGAINST, Curves, pareto_points
+from bench.analysis.comparison import AGAINST, Curves, dropped_points, pareto_points
 from bench.analysis.summary import Row, Table
 from bench.files import disk_errors
 from bench.record import MetricInfo
@@ -171,7 +171,9 @@ def _draw(panel: Axes, table: Table, curves: Curves, info: MetricInfo, against: 
             label=_escape(codec),
         )
     for family in dict.fromkeys(row.family for row in table.rows if row.family):
-        members = sorted((row for row in table.rows if row.family == family), key=lambda row: rate_of(row, against))
+        left_out = () if info.diagnostic else dropped_points(curves, info, against, family)  # as in averages over the curve
+        members = [row for row in table.rows if row.family == family and (row.codec, row.point) not in left_out]
+        members.sort(key=lambda row: rate_of(row, against))
         line = [rate_of(row, against) for row in members], [row.cells[info.name].mean for row in members]
         panel.plot(*line, color="0.45", linewidth=0.9, linestyle=(0, (4, 2)), zorder=0.5, label=_escape(f"family {family}"))
     by_point = {(row.codec, row.point): row for row in table.rows}

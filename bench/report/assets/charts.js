@@ -79,7 +79,7 @@ bench.charts = (() => {
     }
     for (const each of series) {
       if (each.dashes !== undefined && each.points.length > 1)
-        inside.append(svg("path", { class: "line", stroke: each.colour, "stroke-dasharray": each.dashes, d: each.points.map((p, n) => `${n ? "L" : "M"}${across.at(p.x)} ${y.at(p.y)}`).join("") }));
+        inside.append(svg("path", { class: "line", stroke: each.colour, "stroke-dasharray": each.dashes, d: (each.through ?? each.points.map((p) => [p.x, p.y])).map(([px, py], n) => `${n ? "L" : "M"}${across.at(px)} ${y.at(py)}`).join("") }));
       for (const point of each.points) if (known(point.low))
         inside.append(svg("line", { class: "interval", stroke: each.colour, x1: across.at(point.x), x2: across.at(point.x), y1: y.at(point.low), y2: y.at(point.high) }));
     }
@@ -303,7 +303,7 @@ bench.views.curves = (() => {
       if (bench.isCeiling(point) || !known(mean) || !rate) continue;
       const codec = bench.codecOf(point);
       const line = lineOf(codec);
-      if (!series.has(line)) series.set(line, { label: line, dashes: codec.dashes, colour: group.of(codec).colour, marker: codec.marker, points: [] });
+      if (!series.has(line)) series.set(line, { label: line, family: line === codec.family, dashes: codec.dashes, colour: group.of(codec).colour, marker: codec.marker, points: [] });
       const interval = known(low) ? ` (${bench.fixed(low, info.decimals)} to ${bench.fixed(high, info.decimals)})` : "";
       series.get(line).points.push({
         x: rate / axis.divisor, y: mean, low, high, marker: codec.marker,
@@ -311,10 +311,12 @@ bench.views.curves = (() => {
         open: () => bench.go({ view: "listen", point, metric: info.name }),
       });
     }
-    const drawn = [...series.values()].map((each) => ({ ...each, points: each.points.sort((a, b) => a.x - b.x) }));
+    const up = info.higher_is_better ? 1 : -1;
+    // The line of a family passes over members that a cheaper one beats: nobody who has the family would take them.
+    const drawn = [...series.values()].map((each) => ({ ...each, points: each.points.sort((a, b) => a.x - b.x), through: each.family ? bench.charts.front(each.points, up) : null }));
     const lines = points.filter((point) => chosen.reference && bench.isCeiling(point) && known(bench.rowOf(point).cells[metric][0]))
       .map((point) => ({ y: bench.rowOf(point).cells[metric][0], label: bench.codecOf(point).label }));
-    const steps = bench.charts.front(drawn.flatMap((each) => each.points), info.higher_is_better ? 1 : -1);
+    const steps = bench.charts.front(drawn.flatMap((each) => each.points), up);
     const rounded = (range) => range.map((value) => Number(value.toPrecision(4)));
     const zoom = ({ x, y }) => { chosen.x = rounded(x); chosen.y.set(info.name, rounded(y)); draw(); };
     const chart = bench.charts.chart({
@@ -358,7 +360,7 @@ bench.views.curves = (() => {
         chosen.x || chosen.y.size ? el("button", { type: "button", class: "plain", onclick: () => { chosen.x = null; chosen.y.clear(); draw(); } }, "Whole range") : null),
       bench.charts.legend(group.entries, chosen.hidden, toggle),
       el("div", { class: "figures" }, bench.report.ranking.map((metric) => panel(metric, shown, group))),
-      el("p", { class: "legend" }, "Bars are 95 % intervals. The wide grey line is the Pareto front of what is shown; the dotted line is the unprocessed reference. Diamonds and solid lines are dynamic frame rates, circles and dashes fixed ones, squares and dots classical coders, triangles recordings. Draw across a chart with the mouse to see a part of it. Choose a point to hear its worst utterances; arrow keys lead from point to point."),
+      el("p", { class: "legend" }, "Bars are 95 % intervals. The wide grey line is the Pareto front of what is shown; the dotted line is the unprocessed reference. The line of a family passes over members that a cheaper one beats. Diamonds and solid lines are dynamic frame rates, circles and dashes fixed ones, squares and dots classical coders, triangles recordings. Draw across a chart with the mouse to see a part of it. Choose a point to hear its worst utterances; arrow keys lead from point to point."),
     );
   }
 

@@ -5,22 +5,22 @@ bench.verdict = (() => {
 
   const unbroken = (text) => text.replace(/(\d) (?=Hz|kbps|codebook)/g, "$1\u00a0"); // number and unit on one line
 
-  // CODEC@POINT, or one "to" another, as the page names them elsewhere.
-  function plain(names) {
+  // CODEC@POINT as the page names it elsewhere.
+  function plain(name) {
     const known = new Map(bench.report.points.map((_, point) => [bench.idOf(point), bench.nameOf(point)]));
-    return names.split(" to ").map((name) => unbroken(known.get(name) ?? name)).join(" to ");
+    return unbroken(known.get(name) ?? name);
   }
 
-  function cell([word, numbers]) {
+  function cell([word, numbers, against]) {
     const kind = { better: "good", worse: "bad" }[word] || "";
-    return el("td", { class: `verdict-cell ${kind}` }, el("b", {}, word), numbers && numbers.split(", ").map((part) => el("span", { class: "spread" }, part)));
+    return el("td", { class: `verdict-cell ${kind}`, title: against && unbroken(against) }, el("b", {}, word), numbers && numbers.split(", ").map((part) => el("span", { class: "spread" }, part)));
   }
 
   function table(rows, metrics) {
     const heads = ["Dynamic", "Rate", "Against", ...metrics];
     return bench.scroll("Verdict", el("table", { class: "plain-table verdict-table" },
       el("thead", {}, el("tr", {}, heads.map((text, n) => el("th", { scope: "col", class: n === 1 || n === 2 ? "off-phone" : null }, bench.breakable(text))))),
-      el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row", dir: "auto", title: row.name }, bench.breakable(plain(row.name)), el("span", { class: "note on-phone" }, `${unbroken(row.rate)} against ${plain(row.fixed)}`)), el("td", { class: "nowrap off-phone" }, row.rate), el("td", { class: "off-phone", dir: "auto", title: row.fixed }, plain(row.fixed)), row.cells.map(cell))))));
+      el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row", dir: "auto", title: row.name }, bench.breakable(plain(row.name)), el("span", { class: "note on-phone" }, `${unbroken(row.rate)} against ${unbroken(row.fixed)}`)), el("td", { class: "nowrap off-phone" }, row.rate), el("td", { class: "off-phone", dir: "auto", title: row.typed }, unbroken(row.fixed)), row.cells.map(cell))))));
   }
 
   // A section for the head of the first view; null where a run has nothing to compare.
