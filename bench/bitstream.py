@@ -14,6 +14,7 @@ Lengths are bounded by the bits that are there, by `num_samples` and by the limi
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import zlib
@@ -337,6 +338,7 @@ def _chosen_layout(encoded: Encoded, own: Layout | None) -> tuple[Layout, bool]:
     return (own, True) if own.fits(layout) else (layout, False)
 
 
+@functools.lru_cache(maxsize=64)
 def _header(layout: Layout) -> bytes:
     numbers = [layout.num_samples, layout.num_packets, layout.packet_length, len(layout.streams)]
     for shape in layout.streams:
@@ -373,6 +375,7 @@ def _opened(data: bytes) -> tuple[Layout, _BitReader]:
     return layout, _BitReader(data, 8 * reader.position)
 
 
+@functools.lru_cache(maxsize=64)
 def _check_layout(layout: Layout) -> None:
     """ValueError where a limit is passed."""
     if not 0 <= layout.num_samples <= MAX_SAMPLES:

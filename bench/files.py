@@ -35,9 +35,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """
     partial = path.with_name(f"{PARTIAL}{secrets.token_hex(8)}{path.suffix}")
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            write(partial)
+            try:
+                write(partial)
+            except FileNotFoundError:  # the first file of its folder
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write(partial)
             try:
                 os.replace(partial, path)
             except IsADirectoryError:  # damage: the file's place is taken, and what lies there is not ours to delete

@@ -149,6 +149,34 @@ def test_a_call_that_hangs_is_a_recorded_failure(jobs, tmp_path) -> None:
     assert frame[frame["point"] == "fine"]["mel_dac_train"].notna().all()
 
 
+FATAL = """
+import os
+from bench.simple import metric
+
+
+@metric(unit="", higher_is_better=True, sample_rate=8000)
+def fatal(reference, degraded, sample_rate):
+    "Ends its process where the audio is not what went in."
+    if abs(reference - degraded).max() > 1e-3:
+        os._exit(1)
+    return 1.0
+"""
+
+
+def test_a_metric_that_ends_its_worker_costs_its_own_column_alone(tmp_path) -> None:
+    suite = suite_of(tmp_path, "fine")
+    (tmp_path / "fatal.py").write_text(FATAL, encoding="utf-8")
+    suite.write_text(suite.read_text(encoding="utf-8").replace("stft_dac", "fatal.py"), encoding="utf-8")
+    frame = session.score(load_suite(suite), Options(tmp_path / "results/run", jobs=2), Console(quiet=True))
+    assert frame["mel_dac_train"].notna().all()
+    fine = frame[frame["codec"] == "trouble"]
+    assert fine["fatal"].isna().all()
+    assert [list(failures) for failures in failures_of(fine)] == [["fatal"]] * 2
+    assert reasons(frame, "fine") == {TROUBLE["dies"]}
+    assert (fine["bitrate"] > 0).all()
+    assert frame.loc[frame["codec"] != "trouble", "fatal"].eq(1.0).all()
+
+
 def test_a_codec_that_forks_or_meddles_changes_nothing_for_others(tmp_path) -> None:
     frame = score(tmp_path, "forks", "meddles", "fine")
     assert not any(failures_of(frame))

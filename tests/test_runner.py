@@ -23,6 +23,7 @@ from bench.run.runner import failures
 from bench.run.session import Options
 from bench.run.store import Store, read_run
 from bench.run.tasks import ScoreTask
+from bench.run.worker import from_flac, to_flac
 from bench.suite import load_suite
 from tests import toys
 from tests.speech import error_rates
@@ -393,6 +394,35 @@ def test_a_metric_that_is_added_decodes_nothing_and_lost_audio_comes_from_the_st
     assert set(codec.calls.values()) == {0}
 
 
+def test_scores_are_those_of_the_stored_audio_whether_they_come_with_it_or_later(tmp_path) -> None:
+    """Also of metrics that look at the stream; classical coders keep none, neither at once nor later."""
+    codecs = "codecs: [{codec: codecslime, points: [40hz]}, {codec: opus, points: [12kbps]}, {codec: pcm, points: [8bit_24khz]}]"
+    text = f"name: both\ndatasets: [{{name: bundled, languages: [en], limit: 2}}]\n{codecs}\nmetrics: [%s]\n"
+    columns = ["gain_db", "mel_dac_train", "stoi", "latency_ms", "tandem_tokens", "tandem_mel_2", "frame_rate_vowels"]
+
+    def scored(name: str, metrics: list[str], jobs: int) -> pd.DataFrame:
+        (tmp_path / "both.yaml").write_text(text % ", ".join(metrics), encoding="utf-8")
+        return session.score(load_suite(tmp_path / "both.yaml"), Options(tmp_path / name / "run", jobs=jobs), Console(quiet=True))
+
+    at_once = scored("a", columns, 2)
+    scored("b", columns[:1], 1)
+    later = scored("b", columns, 1)
+    pd.testing.assert_frame_equal(comparable(at_once), comparable(later))
+    assert at_once[["gain_db", "mel_dac_train", "stoi"]].notna().all(axis=None)
+
+
+@pytest.mark.parametrize("level", [0.01, 1.0, 30.0])
+def test_what_is_scored_at_once_is_what_the_file_holds(level) -> None:
+    samples = (level * np.random.default_rng(0).standard_normal(4801)).astype(np.float32)
+    samples[:4] = 1.0, -1.0, 1e-9, -1e-9
+    data, stored, clipped = to_flac(samples, 16000)
+    heard, rate = from_flac(data)
+    assert rate == 16000
+    assert heard.dtype == stored.dtype == np.float32
+    np.testing.assert_array_equal(heard, stored)
+    assert clipped == np.count_nonzero(np.abs(samples) > 1)
+
+
 def test_a_folder_of_another_suite_or_of_more_utterances_is_refused(tmp_path, monkeypatch, serial) -> None:
     toys.install(monkeypatch, {"toy": toys.codec_module(toys.ToyCodec())}, [toys.metric_module(toys.ToyMetric())])
     run(tmp_path)
@@ -503,7 +533,7 @@ def test_a_metric_that_gains_from_a_device_is_scored_there_beside_the_codec(tmp_
     without.accelerated = False
     session.score(load_suite(tmp_path / "toy.yaml"), Options(tmp_path / "alone/toy"), Console(quiet=True), without)
     without.close()
-    assert ("core", "distance") in without.done
+    assert {what for _, what in without.done} == {"DescribeTask", "DecodeTask", "CheckTask"}  # what decodes scores at once
 
 
 def test_what_a_codec_imports_from_its_folder_is_part_of_it(tmp_path) -> None:

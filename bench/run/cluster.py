@@ -7,7 +7,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from bench.run.engine import LOADING_TIMEOUT_S, Finished, Lost, cores, too_slow
 from bench.run.failure import attempt
 from bench.run.identity import sources_of
 from bench.run.process import THREADS, one_worker
-from bench.run.tasks import CheckTask, DecodeTask, DescribeTask, Lane, ScoreTask
+from bench.run.tasks import CheckTask, DecodeTask, DescribeTask, Lane, ScoreCell, ScoreTask
 from bench.suite import Entry, MetricSpec
 
 _LOOK_S = 1.0
@@ -199,8 +199,12 @@ def _calls(task: Any) -> int:
     if isinstance(task, DescribeTask):
         return 1 + len(task.sources)
     if isinstance(task, DecodeTask):
-        return 1 + len(task.cells)
-    return sum(2 * len(cell.columns) for cell in task.cells) if isinstance(task, ScoreTask) else 1
+        return 1 + len(task.cells) + _scores(cell.score for cell in task.cells if cell.score)
+    return _scores(task.cells) if isinstance(task, ScoreTask) else 1
+
+
+def _scores(cells: Iterable[ScoreCell]) -> int:
+    return sum(2 * len(cell.columns) for cell in cells)
 
 
 class _Actor:
@@ -245,17 +249,17 @@ class _Actor:
         elif isinstance(task, (DecodeTask, ScoreTask)):
             changes["source"] = self._source(task.source)
         if isinstance(task, DecodeTask):
-            changes["cells"] = tuple(dataclasses.replace(cell, recording=self._recording(cell.recording)) for cell in task.cells)
-        elif isinstance(task, ScoreTask):
             changes["cells"] = tuple(
-                dataclasses.replace(
-                    cell,
-                    audio=self._here(cell.audio) if isinstance(cell.audio, Path) else cell.audio,
-                    reference=cell.reference and self._here(cell.reference),
-                )
+                dataclasses.replace(cell, recording=self._recording(cell.recording), score=cell.score and self._score(cell.score))
                 for cell in task.cells
             )
+        elif isinstance(task, ScoreTask):
+            changes["cells"] = tuple(map(self._score, task.cells))
         return dataclasses.replace(task, **changes)
+
+    def _score(self, cell: ScoreCell) -> ScoreCell:
+        audio = self._here(cell.audio) if isinstance(cell.audio, Path) else cell.audio
+        return dataclasses.replace(cell, audio=audio, reference=cell.reference and self._here(cell.reference))
 
     def _source(self, source: Source) -> Source:
         return dataclasses.replace(source, path=self._here(source.path))

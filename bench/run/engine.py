@@ -51,7 +51,7 @@ class Finished:
 class Engine(Protocol):
     """Workers in two lanes. A worker has one task at a time; nothing is handed out that no worker is free for.
 
-    accelerated   the lane "device" has workers of its own, beside those of the lane "core"
+    accelerated   the lane "device" has workers of its own, beside those of the lane "core"; else the same do both, a cell in one task
     """
 
     accelerated: bool

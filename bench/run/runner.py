@@ -151,6 +151,7 @@ class _Run:
         self._lane_of: dict[Column, Lane] = {
             column: "device" if engine.accelerated and infos[column.name].accelerated else "core" for column in self._columns
         }
+        self._at_once = not engine.accelerated  # the workers that decode score too: what they have made they need not be given
         self._of_stream = {column for column in self._columns if infos[column.name].of_stream}
         self._scores: dict[Lane, deque[_Job]] = {"device": deque(), "core": deque()}  # goes before what decodes, which makes more of it
         self._decodes: deque[_Job] = deque()
@@ -252,9 +253,9 @@ class _Run:
                 self._progress.decoded(work.entry.label, cell.point.name)
                 scores.append((cell, audio))
             elif stream is not None:
-                again.append((cell, DecodeCell(cell.point, stream)))
+                again.append((cell, DecodeCell(cell.point, stream, score=self._score_at_once(cell))))
             else:
-                new.append((cell, DecodeCell(cell.point, recording=cell.recording)))
+                new.append((cell, DecodeCell(cell.point, recording=cell.recording, score=self._score_at_once(cell))))
         self._queue_scores(work, scores)
         for lacking in filter(None, (new, again)):
             own, parts = zip(*lacking, strict=True)
@@ -279,12 +280,17 @@ class _Run:
                 entry = work.entry if any(part.point for part in parts) else None
                 self._scores[lane].append(_Job(lane, ScoreTask(cells[0].source, tuple(parts), entry), work, cells))
 
+    def _score_at_once(self, cell: _Cell) -> ScoreCell | None:
+        """What the worker that decodes a cell is to score; columns that ask for the stream hear of it only where it is stored."""
+        kept = cell.blank.stream_file or cell.recording or self._of_stream.isdisjoint(cell.columns)
+        return self._score_cell(cell, b"", cell.columns) if self._at_once and kept else None
+
     def _score_cell(self, cell: _Cell, audio: bytes | Path, columns: tuple[Column, ...]) -> ScoreCell:
         if cell.recording or self._of_stream.isdisjoint(columns):
             return ScoreCell(audio, columns, cell.recording.reference if cell.recording else None)
-        assert cell.known is not None  # its audio is there
-        stream = self._store.read_file(cell.known.stream_file) or b""
-        return ScoreCell(audio, columns, None, cell.point, cell.known.hop_length, stream)
+        hop_length = cell.known.hop_length if cell.known else 0
+        stream = self._store.read_file(cell.known.stream_file) if cell.known and audio else None
+        return ScoreCell(audio, columns, None, cell.point, hop_length, stream or b"")
 
     def _turn(self) -> bool:
         """Hands out what workers are free for, and takes in what has come back; False where nothing is left."""
@@ -369,10 +375,16 @@ class _Run:
                 if "bits_total" in result.facts:  # encoded just now, not decoded from what is stored
                     self._check(job.work, cell, result, worker)
             base = cell.known if cell.known is not None and _is_decoded(cell.known) else cell.blank
-            files: dict[str, Any] = {"audio_file": cell.blank.audio_file, "stream_file": cell.blank.stream_file} if result.audio else {}
-            cell.known = dataclasses.replace(base, **files, **result.facts, scores={}, failures={}, not_applicable={})
+            stream_file = cell.blank.stream_file if result.audio else base.stream_file
+            files = {"audio_file": str(cell.recording.path) if cell.recording else cell.blank.audio_file, "stream_file": stream_file}
+            scored = result.scored or Scored()
+            facts: dict[str, Any] = {**files, **result.facts, "scores": scored.scores, "not_applicable": scored.not_applicable}
+            cell.known = dataclasses.replace(base, **facts, failures=self._reasons(scored))
             self._store.add(cell.known)
-            scores.append((cell, result.audio or Path(cell.known.audio_file)))
+            if result.scored is None:
+                scores.append((cell, result.audio or Path(cell.known.audio_file)))
+            else:
+                self._heard(job.work, cell, scored)
         self._queue_scores(job.work, scores)
 
     def _check(self, work: _Work, cell: _Cell, decoded: Decoded, worker: int) -> None:
@@ -385,18 +397,23 @@ class _Run:
 
     def _take_scores(self, job: _Job, cell: _Cell, scored: Scored) -> None:
         assert job.work is not None
-        failures = {key: self._reason(failed) for key, failed in scored.failures.items()}
-        self._store.add_scores(cell.blank.key, scored.scores, failures, scored.not_applicable)
-        cell.found |= scored.scores
-        cell.failed |= bool(failures)
+        self._store.add_scores(cell.blank.key, scored.scores, self._reasons(scored), scored.not_applicable)
         cell.lanes_left -= 1
+        self._heard(job.work, cell, scored)
+
+    def _heard(self, work: _Work, cell: _Cell, scored: Scored) -> None:
+        cell.found |= scored.scores
+        cell.failed |= bool(scored.failures)
         if not cell.lanes_left:
-            self._done(job.work, cell)
+            self._done(work, cell)
 
     def _fail(self, work: _Work, cell: _Cell, failed: Failed) -> None:
         self._store.add(dataclasses.replace(cell.blank, failures={CODEC: self._reason(failed)}))
         cell.failed = True
         self._done(work, cell)
+
+    def _reasons(self, scored: Scored) -> dict[str, str]:
+        return {key: self._reason(failed) for key, failed in scored.failures.items()}
 
     def _reason(self, failed: Failed) -> str:
         """The reason as it is recorded; a traceback goes into a file that it names."""

@@ -44,16 +44,34 @@ class Description:
 
 
 @dataclass(frozen=True)
+class ScoreCell:
+    """Decoded audio, as FLAC or as the file of a recording, and the columns that its record lacks.
+
+    audio                       b"" of a cell that has yet to be decoded
+    point, hop_length, stream   what the audio was made from, for the columns that ask for it; the stream is b"" where it is not kept
+    """
+
+    audio: bytes | Path
+    columns: tuple[Column, ...]
+    reference: Path | None = None  # in place of the utterance's own audio
+    point: OperatingPoint | None = None
+    hop_length: int = 0
+    stream: bytes = b""
+
+
+@dataclass(frozen=True)
 class DecodeCell:
     """One point of one utterance.
 
     stream      the stored bitstream, where only its audio is gone: decoded without `analyse` and `encode`
     recording   audio that was decoded elsewhere: read and checked
+    score       what is to be scored of it in the same task, where the workers that decode are those that score
     """
 
     point: OperatingPoint
     stream: bytes | None = None
     recording: Recording | None = None
+    score: ScoreCell | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +84,13 @@ class DecodeTask:
     seed: int = 0
 
     def parts(self) -> list[tuple[DecodeTask, tuple[int, ...]]]:
-        """The same work in smaller pieces, each with the numbers of its cells, when it was lost as a whole; none where it is one cell."""
+        """The same work in smaller pieces, each with the numbers of its cells, when it was lost as a whole; none where it is one cell.
+
+        First the scores are left for tasks of their own, so that a metric is never taken for the codec.
+        """
+        if any(cell.score for cell in self.cells):
+            cells = tuple(dataclasses.replace(cell, score=None) for cell in self.cells)
+            return [(dataclasses.replace(self, cells=cells), tuple(range(len(cells))))]
         if len(self.cells) == 1:
             return []
         return [(dataclasses.replace(self, cells=(cell,)), (number,)) for number, cell in enumerate(self.cells)]
@@ -79,11 +103,13 @@ class Decoded:
     facts    fields of the record: rates, bits, cost
     audio    24-bit FLAC, mono, at the codec's rate: what is stored, and what is scored; b"" of a recording, which has its own file
     stream   the packed bitstream
+    scored   what came of `DecodeCell.score`; None where nothing was asked for
     """
 
     facts: Mapping[str, Any]
     audio: bytes = b""
     stream: bytes = b""
+    scored: Scored | None = None
 
 
 @dataclass(frozen=True)
@@ -95,21 +121,6 @@ class CheckTask:
     stream: bytes
     audio: bytes
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class ScoreCell:
-    """Decoded audio, as FLAC or as the file of a recording, and the columns that its record lacks.
-
-    point, hop_length, stream   what the audio was made from, for the columns that ask for it; the stream is b"" where it is not kept
-    """
-
-    audio: bytes | Path
-    columns: tuple[Column, ...]
-    reference: Path | None = None  # in place of the utterance's own audio
-    point: OperatingPoint | None = None
-    hop_length: int = 0
-    stream: bytes = b""
 
 
 @dataclass(frozen=True)

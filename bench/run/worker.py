@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,6 +50,7 @@ from bench.suite import Entry, MetricSpec
 K = TypeVar("K")
 V = TypeVar("V")
 FULL_SCALE = 2**23  # of the 24 bits in which decoded audio is stored and scored
+_SCORING = 0  # the seed of metrics, whatever codec ran before
 _KEPT = 16  # utterances whose audio and prepared reference stay in memory: up to 9 MB each
 
 
@@ -108,7 +110,22 @@ class Worker:
             yield codec.analyse(_codec_input(codec, self._read(source)))
 
     def _decode(self, task: DecodeTask) -> tuple[Decoded | Failed, ...]:
-        """The audio of each cell, as it is stored."""
+        """The audio of each cell, as it is stored, with the scores that were asked for together with it."""
+        made = self._make(task)
+        results = [each.decoded if isinstance(each, _Made) else each for each in made]
+        asked = [
+            (number, cell.score, partial(self._signal_made, task.entry, cell.score, each))
+            for number, (cell, each) in enumerate(zip(task.cells, made, strict=True))
+            if cell.score and isinstance(each, _Made)
+        ]
+        if asked:
+            numbers, cells, signals = zip(*asked, strict=True)
+            self._surroundings.put_back(_SCORING)
+            for number, scored in zip(numbers, self._scores(task.source, cells, signals), strict=True):
+                results[number] = dataclasses.replace(made[number].decoded, scored=scored)  # type: ignore[union-attr]
+        return tuple(results)
+
+    def _make(self, task: DecodeTask) -> Sequence[_Made | Failed]:
         module, number = task.entry.module, len(task.cells)
         if any(cell.recording for cell in task.cells):
             utterance = attempt(self._read, task.source, stage="reading")
@@ -142,8 +159,7 @@ class Worker:
         again = codec if isinstance(codec, Failed) else self._timed(_from_stream, codec, task.stream, module=task.entry.module)
         if isinstance(again, Failed):
             return Failed(f"a second decoder, in another process, cannot decode the stream: {again.reason}", again.traceback)
-        first, second = from_flac(task.audio)[0], from_flac(again.audio)[0]
-        if not same_audio(first, second):
+        if not same_audio(from_flac(task.audio)[0], again.samples):
             return Failed("a second decoder, in another process, makes other audio of the same stream: what it needs is not in the stream")
         assert not isinstance(codec, Failed)
         is_paid = self._timed(self._is_paid, codec, task, module=task.entry.module)
@@ -160,20 +176,23 @@ class Worker:
         return self._packer_of(codec).is_paid(task.stream, task.point)
 
     def _score(self, task: ScoreTask) -> tuple[Scored, ...]:
-        """The missing columns of each cell; each metric hears all cells that share a reference together."""
-        outcomes: list[dict[str, Outcome]] = [{} for _ in task.cells]
-        for reference in dict.fromkeys(cell.reference for cell in task.cells):
-            utterance = attempt(self._reference, task.source, reference, stage="reading")
-            signals: dict[int, _Signal] = {}
-            for number, cell in enumerate(task.cells):
+        return self._scores(task.source, task.cells, [partial(self._signal, task, cell) for cell in task.cells])
+
+    def _scores(self, source: Source, cells: Sequence[ScoreCell], signals: Sequence[Callable[[], _Signal]]) -> tuple[Scored, ...]:
+        """The missing columns of each cell, whose audio `signals` gives; each metric hears all cells that share a reference together."""
+        outcomes: list[dict[str, Outcome]] = [{} for _ in cells]
+        for reference in dict.fromkeys(cell.reference for cell in cells):
+            utterance = attempt(self._reference, source, reference, stage="reading")
+            heard: dict[int, _Signal] = {}
+            for number, cell in enumerate(cells):
                 if cell.reference == reference:
-                    signal = utterance if isinstance(utterance, Failed) else attempt(self._signal, task, cell, stage="reading")
+                    signal = utterance if isinstance(utterance, Failed) else attempt(signals[number], stage="reading")
                     if isinstance(signal, Failed):
                         outcomes[number] = {column.key: signal for column in cell.columns}
                     else:
-                        signals[number] = signal
-            if signals and not isinstance(utterance, Failed):
-                self._score_together(utterance, signals, {number: task.cells[number].columns for number in signals}, outcomes)
+                        heard[number] = signal
+            if heard and not isinstance(utterance, Failed):
+                self._score_together(utterance, heard, {number: cells[number].columns for number in heard}, outcomes)
         return tuple(_scored(outcome) for outcome in outcomes)
 
     def _score_together(
@@ -215,11 +234,21 @@ class Worker:
 
     def _signal(self, task: ScoreTask, cell: ScoreCell) -> _Signal:
         samples, sample_rate = from_flac(cell.audio) if isinstance(cell.audio, bytes) else audio.read(cell.audio)
-        entry, point = task.entry, cell.point
-        if entry is None or point is None:
+        if task.entry is None or cell.point is None:
             return _Signal(samples, sample_rate)
         encoded = unpack(cell.stream) if cell.stream else None
-        return _Signal(samples, sample_rate, Sent(encoded, point, samples, sample_rate, cell.hop_length, lambda: self._load(entry)))
+        return self._signal_sent(task.entry, encoded, cell.point, samples, sample_rate, cell.hop_length)
+
+    def _signal_made(self, entry: Entry, cell: ScoreCell, made: _Made) -> _Signal:
+        if cell.point is None:
+            return _Signal(made.samples, made.sample_rate)
+        hop_length = made.decoded.facts.get("hop_length", cell.hop_length)
+        return self._signal_sent(entry, made.received, cell.point, made.samples, made.sample_rate, hop_length)
+
+    def _signal_sent(
+        self, entry: Entry, encoded: Encoded | None, point: OperatingPoint, samples: np.ndarray, sample_rate: int, hop_length: int
+    ) -> _Signal:
+        return _Signal(samples, sample_rate, Sent(encoded, point, samples, sample_rate, hop_length, lambda: self._load(entry)))
 
     def _prepared(self, metric: Metric, utterance: Utterance) -> tuple[np.ndarray, Any]:
         """The reference at the metric's rate, and what the metric prepares from it: once for all codecs and points."""
@@ -305,7 +334,17 @@ def _analyse(codec: Codec, utterance: Utterance) -> _Analysed:
     return _Analysed(utterance, latent, len(samples), codec.sample_rate or utterance.sample_rate, time.perf_counter() - started)
 
 
-def _code(codec: Codec, packer: Packer, analysed: _Analysed, cell: DecodeCell) -> Decoded:
+@dataclass(frozen=True)
+class _Made:
+    """One decoded cell: what goes into the store, its audio as the store gives it back, and what the decoder received."""
+
+    decoded: Decoded
+    samples: np.ndarray  # float32 [T]
+    sample_rate: int
+    received: Encoded | None = None
+
+
+def _code(codec: Codec, packer: Packer, analysed: _Analysed, cell: DecodeCell) -> _Made:
     """Encodes, packs, unpacks and decodes; raises where the codec breaks its contract."""
     with torch.inference_mode():
         started = time.perf_counter()
@@ -320,7 +359,7 @@ def _code(codec: Codec, packer: Packer, analysed: _Analysed, cell: DecodeCell) -
         decode_s = time.perf_counter() - started
     if decoded.shape != (analysed.num_samples,):
         raise BrokenContract(f"decode gave the shape {list(decoded.shape)}, the audio has [{analysed.num_samples}]")
-    stored, clipped_samples = to_flac(_finite(decoded), analysed.sample_rate)
+    stored, samples, clipped_samples = to_flac(_finite(decoded), analysed.sample_rate)
     facts = {
         "sample_rate": analysed.sample_rate,
         "hop_length": codec.hop_length,
@@ -332,18 +371,18 @@ def _code(codec: Codec, packer: Packer, analysed: _Analysed, cell: DecodeCell) -
         "decode_s": decode_s,
         "peak_memory_mb": _peak_memory_mb(),
     }
-    return Decoded(facts, stored, packed.data)
+    return _Made(Decoded(facts, stored, packed.data), samples, analysed.sample_rate, received)
 
 
-def _from_stream(codec: Codec, stream: bytes) -> Decoded:
+def _from_stream(codec: Codec, stream: bytes) -> _Made:
     """The audio of a stored bitstream, without what only the encoder knows."""
     received = unpack(stream)
     with torch.inference_mode():
         decoded = codec.decode(received)
     if decoded.shape != (received.num_samples,):
         raise BrokenContract(f"decode gave the shape {list(decoded.shape)}, the stream has [{received.num_samples}] samples")
-    stored, clipped_samples = to_flac(_finite(decoded), codec.sample_rate)
-    return Decoded({"clipped_samples": clipped_samples}, stored, stream)
+    stored, samples, clipped_samples = to_flac(_finite(decoded), codec.sample_rate)
+    return _Made(Decoded({"clipped_samples": clipped_samples}, stored, stream), samples, codec.sample_rate, received)
 
 
 def _finite(decoded: torch.Tensor) -> np.ndarray:
@@ -353,14 +392,14 @@ def _finite(decoded: torch.Tensor) -> np.ndarray:
     return samples
 
 
-def to_flac(samples: np.ndarray, sample_rate: int) -> tuple[bytes, int]:
-    """float32 [T] as 24-bit FLAC, and how many samples had to be clipped for it."""
+def to_flac(samples: np.ndarray, sample_rate: int) -> tuple[bytes, np.ndarray, int]:
+    """float32 [T] as 24-bit FLAC, what `from_flac` gives of that, and how many samples had to be clipped for it."""
     scaled = np.rint(samples.astype(np.float64) * FULL_SCALE)
     clipped = np.minimum(np.maximum(scaled, -FULL_SCALE), FULL_SCALE - 1)
     file = io.BytesIO()
     # libsndfile takes the upper 24 of 32 bits. A sample at full scale itself is no clipping that anybody hears.
     soundfile.write(file, (clipped.astype(np.int32) << 8), sample_rate, format="FLAC", subtype="PCM_24")
-    return file.getvalue(), int(np.count_nonzero(np.abs(scaled) > FULL_SCALE))
+    return file.getvalue(), (clipped / FULL_SCALE).astype(np.float32), int(np.count_nonzero(np.abs(scaled) > FULL_SCALE))
 
 
 def from_flac(data: bytes) -> tuple[np.ndarray, int]:
@@ -384,7 +423,7 @@ def _rates(encoded: Encoded, point: OperatingPoint, duration_s: float, bits_toke
     }
 
 
-def _load_recording(recording: Recording, utterance: Utterance, length_tolerance_s: float | None) -> Decoded:
+def _load_recording(recording: Recording, utterance: Utterance, length_tolerance_s: float | None) -> _Made:
     utterance = _with_reference(utterance, recording.reference)
     try:
         decoded, sample_rate = audio.read(recording.path)
@@ -404,9 +443,8 @@ def _load_recording(recording: Recording, utterance: Utterance, length_tolerance
         "nominal_bitrate": recording.bitrate,
         "length_error": len(decoded) - expected,
         "clipped_samples": int(np.count_nonzero(np.abs(decoded) > 1)),
-        "audio_file": str(recording.path),
     }
-    return Decoded(facts)
+    return _Made(Decoded(facts), decoded, sample_rate)
 
 
 def _with_reference(utterance: Utterance, reference: Path | None) -> Utterance:
