@@ -276,6 +276,34 @@ def test_orders_differ_between_listeners_and_not_between_visits_of_one(browser: 
     assert orders[0] == orders[1] != orders[2]
 
 
+def test_on_a_phone_the_reference_stays_at_hand_and_the_end_says_what_was_saved(browser: Any, run: Path, tmp_path: Path) -> None:
+    systems = tuple(f"{codec}@{point}" for codec, (_, points) in CODECS.items() if codec != "reference" for point in points)
+    make([run], Design("mushra", systems, 1), tmp_path)
+    with opened_page(browser, tmp_path / "page/index.html", viewport={"width": 390, "height": 700}) as page:
+        start(page, "Ann")
+        for _ in range(2):
+            heard(page)
+            rate_all(page, 50)
+            page.locator(".rating").last.scroll_into_view_if_needed()
+            page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+            box = page.locator("[data-sound=Reference]").evaluate("node => node.getBoundingClientRect().toJSON()")
+            assert 0 <= box["top"] < box["bottom"] <= 700
+            title = page.inner_text("#trial-title")
+            page.click("#next")
+            page.wait_for_function(
+                f"document.getElementById('trial-title').textContent !== {title!r} || !document.getElementById('end').hidden"
+            )
+        boxes = page.locator("#end button").evaluate_all("all => all.map((node) => node.getBoundingClientRect().toJSON())")
+        assert all(below["top"] - above["bottom"] >= 8 for above, below in zip(boxes, boxes[1:], strict=False))
+        anew = page.get_by_role("button", name="Another listener")
+        assert anew.evaluate("node => getComputedStyle(node).opacity") < "1"
+        path = save(page, "JSON", tmp_path)
+        assert page.inner_text("#saved") == f"Saved as {path.name} in your downloads."
+        assert anew.evaluate("node => getComputedStyle(node).opacity") == "1"
+        anew.click()
+        assert page.locator("#saved").text_content() == ""
+
+
 @pytest.mark.parametrize(("kind", "scheme"), [("mushra", "light"), ("mushra", "dark"), ("preference", "dark")])
 def test_axe_finds_nothing_in_a_test(browser: Any, run: Path, tmp_path: Path, kind: Kind, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python").Axe()

@@ -215,6 +215,7 @@
     const link = el("a", { href: URL.createObjectURL(new Blob([text], { type })), download: `${test.id}_${log.listener.replace(/[^\p{L}\p{N}-]+/gu, "_")}_${log.session.slice(0, 4)}.${suffix}` });
     link.click();
     URL.revokeObjectURL(link.href);
+    at("saved").textContent = `Saved as ${link.download} in your downloads.`;
   }
 
   at("start-form").addEventListener("submit", (event) => { event.preventDefault(); begin(at("listener").value.trim()); });
@@ -223,7 +224,7 @@
   at("next").addEventListener("click", next);
   at("save-json").addEventListener("click", () => { save(JSON.stringify(result(), null, 1) + "\n", "application/json", "json"); at("anew").disabled = false; });
   at("save-csv").addEventListener("click", () => save(table(), "text/csv", "csv"));
-  at("anew").addEventListener("click", () => { log = null; localStorage.removeItem(place); at("listener").value = ""; at("anew").disabled = true; proceed(); });
+  at("anew").addEventListener("click", () => { log = null; localStorage.removeItem(place); at("listener").value = ""; at("anew").disabled = true; at("saved").textContent = ""; proceed(); });
   window.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || at("trial").hidden || !deck) return;
     if (event.target.closest?.("input:not([type=range]):not([type=radio])")) return;
