@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -294,7 +295,7 @@ def test_on_a_phone_the_reference_stays_at_hand_and_the_end_says_what_was_saved(
                 f"document.getElementById('trial-title').textContent !== {title!r} || !document.getElementById('end').hidden"
             )
         boxes = page.locator("#end button").evaluate_all("all => all.map((node) => node.getBoundingClientRect().toJSON())")
-        assert all(below["top"] - above["bottom"] >= 8 for above, below in zip(boxes, boxes[1:], strict=False))
+        assert all(below["top"] - above["bottom"] >= 8 for above, below in itertools.pairwise(boxes))
         anew = page.get_by_role("button", name="Another listener")
         assert anew.evaluate("node => getComputedStyle(node).opacity") < "1"
         path = save(page, "JSON", tmp_path)
