@@ -36,11 +36,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     partial = path.with_name(f"{PARTIAL}{secrets.token_hex(8)}{path.suffix}")
     with disk_errors(path):
         try:
-            try:
-                write(partial)
-            except FileNotFoundError:  # the first file of its folder
+            if not path.parent.is_dir():  # asked for beforehand: each library has an error of its own where the folder is missing
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write(partial)
+            write(partial)
             try:
                 os.replace(partial, path)
             except IsADirectoryError:  # damage: the file's place is taken, and what lies there is not ours to delete

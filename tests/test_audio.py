@@ -37,6 +37,13 @@ def encode(path: Path, codec: str, samples: np.ndarray, rate: int = RATE, contai
     return path
 
 
+def test_a_file_is_written_into_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
+    for suffix in (".wav", ".flac"):
+        path = tmp_path / suffix / "a/b" / f"x{suffix}"
+        audio.write(path, np.zeros(160), 16000)
+        assert audio.probe(path) == (160, 16000)
+
+
 def test_an_mp3_without_a_header_of_its_length_is_decoded_to_its_end(tmp_path) -> None:
     rng = np.random.default_rng(0)
     samples = tone(6.0)
