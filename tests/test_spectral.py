@@ -59,3 +59,18 @@ def test_gradients_reach_every_parameter_through_the_quantiser() -> None:
     codec = SpectralCodec({**config, "n_fft": 640, "hop_length": 200, "stride": 2, "levels": [5, 3]})
     codec.decoder(codec.quantizer(codec.encoder(noise(2, 4000))).features).square().mean().backward()
     assert all(parameter.grad is not None and bool(parameter.grad.abs().sum() > 0) for parameter in codec.parameters())
+
+
+def test_contrast_moves_log_magnitudes_from_their_mean_over_frequency_and_nothing_else() -> None:
+    decoder = SpectralDecoder(**SIZES, n_fft=640)
+    torch.nn.init.normal_(decoder.head.bias, std=0.1, generator=torch.Generator().manual_seed(1))
+    seen: list[torch.Tensor] = []
+    decoder.head.register_forward_hook(lambda _module, _inputs, output: seen.append(output.detach()))
+    latents = noise(2, 8, 30)
+    decoder(latents)
+    decoder.raise_contrast(0.25)
+    decoder(latents)
+    (before, phase), (after, phase_after) = (output.chunk(2, dim=-1) for output in seen)
+    mean = before.mean(-1, keepdim=True)
+    assert torch.allclose(after, mean + 1.25 * (before - mean), atol=1e-5)
+    assert torch.equal(phase_after, phase)

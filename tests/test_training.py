@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,7 @@ def test_widening_to_a_stride_averages_and_repeats(recipe: dict, tmp_path: Path)
         ("validation", {"every_steps": 5}, "does not divide the 12 steps"),
         ("start", "no_such_recipe", "no checkpoint 'no_such_recipe'"),
         ("align_codebooks", True, "'spectral' has no residual VQ"),
+        ("contrast", -0.1, "contrast"),
     ],
 )
 def test_a_mistake_in_a_recipe_is_one_clear_line(recipe: dict, tmp_path: Path, field: str, value: object, words: str) -> None:
@@ -406,6 +408,25 @@ def test_utterances_of_the_recogniser_vary_in_level_as_the_recipe_says(recipe: d
     ratios_db = 20 * np.log10(np.array(levels[12.0]) / np.array(levels[0.0]))
     assert np.abs(ratios_db).max() <= 12.01
     assert np.std(ratios_db) > 3
+
+
+def test_a_recipes_contrast_is_in_the_head_of_what_is_written_alone(recipe: dict, tmp_path: Path) -> None:
+    weights = {}
+    for contrast in (0.0, 0.5):
+        exported = training.train(save({**recipe, "contrast": contrast}, tmp_path), tmp_path / str(contrast), smoke=True)
+        weights[contrast], metadata = load_safetensors(exported)
+        assert json.loads(metadata["recipe"])["contrast"] == contrast
+    head = weights[0.0]["decoder.head.weight"][:321].float()
+    raised = head + 0.5 * (head - head.mean(0))
+    assert torch.allclose(weights[0.5]["decoder.head.weight"][:321].float(), raised, atol=2e-3)
+    different = {name for name, tensor in weights[0.0].items() if not torch.equal(tensor, weights[0.5][name])}
+    assert different == {"decoder.head.weight", "decoder.head.bias"}
+
+
+def test_contrast_is_refused_where_no_inverse_stft_has_it(recipe: dict, tmp_path: Path) -> None:
+    other = {**recipe, "contrast": 0.1, "model": {"family": "bigcodec", "variant": "fsq18k"}}
+    with pytest.raises(UserError, match="contrast: this model has no decoder"):
+        training.train(save(other, tmp_path), tmp_path / "out", smoke=True)
 
 
 def test_a_quantiser_of_other_levels_starts_anew_and_the_rest_as_it_was(recipe: dict, tmp_path: Path) -> None:

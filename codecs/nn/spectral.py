@@ -92,6 +92,17 @@ class SpectralDecoder(nn.Module):
         magnitude = log_magnitude.clamp(max=4.6).exp()
         return self.overlap_add(torch.polar(magnitude, phase))
 
+    @torch.no_grad()
+    def raise_contrast(self, share: float) -> None:
+        """Moves the log magnitudes of every frame away from their mean over frequency, by `share` of their distance to it.
+
+        A mel loss asks for medians, so that peaks come out too low and gaps too high (codecs/training/losses.py), and the whole too quiet.
+        The head is linear, so this is a change of its weights.
+        """
+        for values in (self.head.weight, self.head.bias):
+            log_magnitudes = values[: self.n_fft // 2 + 1]
+            log_magnitudes += share * (log_magnitudes - log_magnitudes.mean(dim=0))
+
     def overlap_add(self, spectrum: Tensor) -> Tensor:
         """Audio [B, F * hop_length] of `spectrum` complex [B, F, n_fft / 2 + 1], whose windows are centred on each hop."""
         hop, frames = self.hop_length, spectrum.shape[1]

@@ -259,6 +259,8 @@ class Recipe(Section):
     freeze   parts of the network that are not trained, by their names ("encoder")
     align_codebooks   before the first step, the projections of a residual VQ are fitted to some crops: where a trained encoder meets
                       an untrained quantiser, whose codes are then of the right size
+    contrast what comes out has its level: the written decoder's spectra stand out by this share more than the trained one's
+             (`SpectralDecoder.raise_contrast`)
     """
 
     name: str
@@ -267,6 +269,7 @@ class Recipe(Section):
     start: str | None = None
     freeze: list[str] = []
     align_codebooks: bool = False
+    contrast: Weight = 0.0
     model: Model
     merging: Merging | None = None
     data: Data

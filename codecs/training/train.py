@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import nn
 
 from bench import checkpoint as checkpoints
+from bench.codecs.nn.spectral import SpectralDecoder
 from bench.codecs.training.data import AudioStore, open_store
 from bench.codecs.training.module import LOG_EVERY_STEPS, CodecTraining, Training
 from bench.codecs.training.recipe import Recipe, read_recipe
@@ -50,7 +53,10 @@ class Export(Callback):
 
 
 def export(module: Training, path: Path, start_steps: int) -> None:
-    """The weights in float16, with all that says where they come from as metadata."""
+    """The weights in float16, with the recipe's contrast, and with all that says where they come from as metadata.
+
+    The scores of the validation are of the weights as they were trained.
+    """
     from safetensors.torch import save_file
 
     recipe, model = module.recipe, module.model
@@ -68,8 +74,15 @@ def export(module: Training, path: Path, start_steps: int) -> None:
     }
     if model.config:
         metadata["config"] = model.config
-    tensors = {name: tensor.detach().half().contiguous().cpu() for name, tensor in model.network.state_dict().items()}
+    network = copy.deepcopy(model.network)
+    for decoder in spectral_decoders(network):
+        decoder.raise_contrast(recipe.contrast)
+    tensors = {name: tensor.detach().half().contiguous().cpu() for name, tensor in network.state_dict().items()}
     write_atomically(path, lambda partial: save_file(tensors, partial, metadata=metadata))
+
+
+def spectral_decoders(network: nn.Module) -> list[SpectralDecoder]:
+    return [part for part in network.modules() if isinstance(part, SpectralDecoder)]
 
 
 def hours_by_corpus(store: AudioStore) -> dict[str, float]:
@@ -101,6 +114,8 @@ def train(
     store = open_store(recipe.data, recipe_path.parent, cache)
     is_recogniser = recipe.model.family == "recogniser"
     module = RecogniserTraining(recipe, store, cache) if is_recogniser else CodecTraining(recipe, store, out)
+    if recipe.contrast and not spectral_decoders(module.model.network):
+        raise UserError(f"{recipe_path}: contrast: this model has no decoder that is an inverse STFT, which alone has it; leave it out")
     start_steps = load_start(module, recipe.start, out)
     steps = recipe.optimiser.last_step
     trainer = L.Trainer(
