@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +33,8 @@ RESULTS = ("<!-- results of results/baselines/low_rate.parquet -->", "<!-- end o
 SYSTEMS = ("<!-- systems of results/baselines/published_samples.parquet -->", "<!-- end of systems -->")
 
 
-def results(path: Path = BASELINE, panels: int = plot.LEADING_PANELS, codecs: Callable[[str], bool] = bool) -> str:
-    """The verdict at equal bits by the first `panels` metrics on those codecs of a baseline: rows of points with a fixed counterpart.
+def results(path: Path = BASELINE, panels: int = plot.LEADING_PANELS) -> str:
+    """The verdict at equal bits by the first `panels` metrics of a baseline: rows of points with a fixed counterpart.
 
     The run itself prints that at equal tokens, too.
     """
@@ -42,8 +42,7 @@ def results(path: Path = BASELINE, panels: int = plot.LEADING_PANELS, codecs: Ca
     about = dict(baseline.about)
     metrics = leading({name: info for name, info in metrics_of(about).items() if name in baseline.records})
     margins = (about["suite"].get("regress") or {}).get("margins") or {}
-    records = baseline.records[baseline.records["codec"].map(codecs)]
-    verdict = equal_bits(records, metrics, margins=margins, seed=about["seed"])
+    verdict = equal_bits(baseline.records, metrics, margins=margins, seed=about["seed"])
     rows: dict[tuple[str, str], dict[str, Finding]] = {}
     for finding in verdict.findings:
         if finding.against == "bitrate":
