@@ -289,7 +289,7 @@ class _Run:
         if cell.recording or self._of_stream.isdisjoint(columns):
             return ScoreCell(audio, columns, cell.recording.reference if cell.recording else None)
         hop_length = cell.known.hop_length if cell.known else 0
-        stream = self._store.read_file(cell.known.stream_file) if cell.known and audio else None
+        stream = self._store.read_file(cell.known.stream_file) if cell.known and audio else b""
         return ScoreCell(audio, columns, None, cell.point, hop_length, stream or b"")
 
     def _turn(self) -> bool:

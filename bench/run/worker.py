@@ -234,21 +234,19 @@ class Worker:
 
     def _signal(self, task: ScoreTask, cell: ScoreCell) -> _Signal:
         samples, sample_rate = from_flac(cell.audio) if isinstance(cell.audio, bytes) else audio.read(cell.audio)
-        if task.entry is None or cell.point is None:
-            return _Signal(samples, sample_rate)
-        encoded = unpack(cell.stream) if cell.stream else None
-        return self._signal_sent(task.entry, encoded, cell.point, samples, sample_rate, cell.hop_length)
+        return self._signal_of(task.entry, cell, samples, sample_rate)
 
     def _signal_made(self, entry: Entry, cell: ScoreCell, made: _Made) -> _Signal:
-        if cell.point is None:
-            return _Signal(made.samples, made.sample_rate)
-        hop_length = made.decoded.facts.get("hop_length", cell.hop_length)
-        return self._signal_sent(entry, made.received, cell.point, made.samples, made.sample_rate, hop_length)
+        if cell.point is not None:
+            hop_length = made.decoded.facts.get("hop_length", cell.hop_length)
+            cell = dataclasses.replace(cell, stream=made.decoded.stream, hop_length=hop_length)
+        return self._signal_of(entry, cell, made.samples, made.sample_rate)
 
-    def _signal_sent(
-        self, entry: Entry, encoded: Encoded | None, point: OperatingPoint, samples: np.ndarray, sample_rate: int, hop_length: int
-    ) -> _Signal:
-        return _Signal(samples, sample_rate, Sent(encoded, point, samples, sample_rate, hop_length, lambda: self._load(entry)))
+    def _signal_of(self, entry: Entry | None, cell: ScoreCell, samples: np.ndarray, sample_rate: int) -> _Signal:
+        if entry is None or cell.point is None:
+            return _Signal(samples, sample_rate)
+        encoded = unpack(cell.stream) if cell.stream else None
+        return _Signal(samples, sample_rate, Sent(encoded, cell.point, samples, sample_rate, cell.hop_length, lambda: self._load(entry)))
 
     def _prepared(self, metric: Metric, utterance: Utterance) -> tuple[np.ndarray, Any]:
         """The reference at the metric's rate, and what the metric prepares from it: once for all codecs and points."""
@@ -336,12 +334,11 @@ def _analyse(codec: Codec, utterance: Utterance) -> _Analysed:
 
 @dataclass(frozen=True)
 class _Made:
-    """One decoded cell: what goes into the store, its audio as the store gives it back, and what the decoder received."""
+    """One decoded cell: what goes into the store, and its audio as the store gives it back, float32 [T]."""
 
     decoded: Decoded
-    samples: np.ndarray  # float32 [T]
+    samples: np.ndarray
     sample_rate: int
-    received: Encoded | None = None
 
 
 def _code(codec: Codec, packer: Packer, analysed: _Analysed, cell: DecodeCell) -> _Made:
@@ -371,7 +368,7 @@ def _code(codec: Codec, packer: Packer, analysed: _Analysed, cell: DecodeCell) -
         "decode_s": decode_s,
         "peak_memory_mb": _peak_memory_mb(),
     }
-    return _Made(Decoded(facts, stored, packed.data), samples, analysed.sample_rate, received)
+    return _Made(Decoded(facts, stored, packed.data), samples, analysed.sample_rate)
 
 
 def _from_stream(codec: Codec, stream: bytes) -> _Made:
@@ -382,7 +379,7 @@ def _from_stream(codec: Codec, stream: bytes) -> _Made:
     if decoded.shape != (received.num_samples,):
         raise BrokenContract(f"decode gave the shape {list(decoded.shape)}, the stream has [{received.num_samples}] samples")
     stored, samples, clipped_samples = to_flac(_finite(decoded), codec.sample_rate)
-    return _Made(Decoded({"clipped_samples": clipped_samples}, stored, stream), samples, codec.sample_rate, received)
+    return _Made(Decoded({"clipped_samples": clipped_samples}, stored, stream), samples, codec.sample_rate)
 
 
 def _finite(decoded: torch.Tensor) -> np.ndarray:
