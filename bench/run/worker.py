@@ -50,7 +50,6 @@ from bench.suite import Entry, MetricSpec
 K = TypeVar("K")
 V = TypeVar("V")
 FULL_SCALE = 2**23  # of the 24 bits in which decoded audio is stored and scored
-_SCORING = 0  # the seed of metrics, whatever codec ran before
 _KEPT = 16  # utterances whose audio and prepared reference stay in memory: up to 9 MB each
 
 
@@ -120,7 +119,7 @@ class Worker:
         ]
         if asked:
             numbers, cells, signals = zip(*asked, strict=True)
-            self._surroundings.put_back(_SCORING)
+            self._surroundings.put_back(ScoreTask.seed)
             for number, scored in zip(numbers, self._scores(task.source, cells, signals), strict=True):
                 results[number] = dataclasses.replace(made[number].decoded, scored=scored)  # type: ignore[union-attr]
         return tuple(results)

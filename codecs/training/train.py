@@ -74,9 +74,11 @@ def export(module: Training, path: Path, start_steps: int) -> None:
     }
     if model.config:
         metadata["config"] = model.config
-    network = copy.deepcopy(model.network)
-    for decoder in spectral_decoders(network):
-        decoder.raise_contrast(recipe.contrast)
+    network = model.network
+    if recipe.contrast:
+        network = copy.deepcopy(network)
+        for decoder in spectral_decoders(network):
+            decoder.raise_contrast(recipe.contrast)
     tensors = {name: tensor.detach().half().contiguous().cpu() for name, tensor in network.state_dict().items()}
     write_atomically(path, lambda partial: save_file(tensors, partial, metadata=metadata))
 
