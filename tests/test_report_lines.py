@@ -117,19 +117,20 @@ def test_a_curve_that_is_missing_says_why(page: Any) -> None:
         assert not re.search(r"(?<![\d.])0(\.0+)? to 0(\.0+)?(?![\d.])", compare(page, *pair))
 
 
-def heard(page: Any) -> list[str]:
-    page.wait_for_selector("#listen:not([hidden]) #play")
-    return page.locator("#player select").evaluate_all("all => all.slice(0, 2).map((each) => each.selectedOptions[0].text)")
+def wait_for_pair(page: Any, a: str, b: str) -> None:
+    """Until the player has these two; what it had before stays until their scores are loaded."""
+    shown = "[...document.querySelectorAll('#listen:not([hidden]) #player select')].slice(0, 2).map((each) => each.selectedOptions[0].text)"
+    page.wait_for_function(f"expected => JSON.stringify({shown}) === JSON.stringify(expected)", arg=[a, b])
 
 
 def test_listen_has_the_pair_that_was_chosen_in_compare(page: Any) -> None:
     compare(page, POINT_200HZ, POINT_2Q)
     page.get_by_role("link", name="Hear both").click()
-    assert heard(page) == ["slime · 200 Hz", "fixed_40 · 2 codebooks"]
+    wait_for_pair(page, "slime · 200 Hz", "fixed_40 · 2 codebooks")
     compare(page, POINT_100HZ, 3)
     page.locator("#scatter .dot").first.focus()
     page.keyboard.press("Enter")
-    assert heard(page) == ["slime · 100 Hz", "fixed_40 · 4 codebooks"]
+    wait_for_pair(page, "slime · 100 Hz", "fixed_40 · 4 codebooks")
     assert "unit=0" in page.evaluate("location.hash")
 
 
