@@ -39,6 +39,8 @@ MAX_FRAMES_PER_SAMPLE, MAX_PADDING = 16, 2**16  # base frames <= MAX_FRAMES_PER_
 MAX_ENTROPY_TOKENS = 2**22  # of an entropy-coded stream, whose tokens may cost next to nothing
 TYPICAL_S = 2.0  # of the noise whose layout is the codec's own
 _NOISE_LEVEL = 0.1
+_FEW_DIGITS = 32  # of a number that are taken one by one
+_FEW_SYMBOLS = 16  # that are counted one by one
 _BLOCK = 1024  # tokens that share one whole number of bits: rounding costs less than 0.001 bit a token
 _FIXED_RATE, _FREE, _NESTED = range(3)  # kinds of durations: none, any, powers of two on their grid
 
@@ -212,10 +214,10 @@ def entropy_unpack(data: bytes) -> Encoded:
     coder = constriction.stream.queue.RangeDecoder(np.frombuffer(data[start:end], "<u4").astype(np.uint32))
     bernoulli = constriction.stream.model.Bernoulli(perfect=False)
 
-    def read_bit(probability: float) -> int:
+    def read_bit(_bit: int, probability: float) -> int:
         return int(coder.decode(bernoulli, np.array([probability]))[0])
 
-    side = [_AdaptiveReader(shape.side_alphabet, True, read_bit) for shape in layout.streams]
+    side = [_Counts(shape.side_alphabet, True, read_bit) for shape in layout.streams]
     durations = [
         _durations(shape, span, reader.read, MAX_ENTROPY_TOKENS)
         for shape, span, reader in zip(layout.streams, plan.spans, side, strict=True)
@@ -223,7 +225,7 @@ def entropy_unpack(data: bytes) -> Encoded:
     streams = []
     for shape, span, values in zip(layout.streams, plan.spans, durations, strict=True):
         frames = span.num_frames if values is None else len(values)
-        rows = [_AdaptiveReader(size, False, read_bit).read(frames, size) for size in shape.codebook_sizes]
+        rows = [_Counts(size, False, read_bit).read(frames, size) for size in shape.codebook_sizes]
         streams.append(_array_stream(shape, rows, frames, values))
     return _with_tensors(ArrayEncoded(tuple(streams), plan.num_samples, _packets(data, plan)))
 
@@ -577,7 +579,7 @@ def _most_frames(shape: _StreamLayout, bits: _BitReader) -> int:
 
 
 def _packets(data: bytes, plan: _Plan) -> tuple[bytes, ...]:
-    ends = np.cumsum([len(data) - sum(plan.packet_lengths), *plan.packet_lengths]).tolist()
+    ends = itertools.accumulate(plan.packet_lengths, initial=len(data) - sum(plan.packet_lengths))
     return tuple(data[start:end] for start, end in itertools.pairwise(ends))
 
 
@@ -671,6 +673,29 @@ def _block_bits(count: int, size: int) -> int:
     return int((size**count - 1).bit_length())
 
 
+def _number(digits: Sequence[int], size: int) -> int:
+    """The number that has these digits to the base `size`: of long numbers the halves first, which are shorter to reckon with."""
+    if len(digits) > _FEW_DIGITS:
+        low = len(digits) // 2
+        return _number(digits[:-low], size) * size**low + _number(digits[-low:], size)
+    number = 0
+    for digit in digits:
+        number = number * size + digit
+    return number
+
+
+def _digits(number: int, count: int, size: int) -> list[int]:
+    """The inverse of `_number`."""
+    if count > _FEW_DIGITS:
+        high, low = divmod(number, size ** (count // 2))
+        return _digits(high, count - count // 2, size) + _digits(low, count // 2, size)
+    digits = []
+    for _ in range(count):
+        number, digit = divmod(number, size)
+        digits.append(digit)
+    return digits[::-1]
+
+
 class _BitWriter:
     """Symbols of any alphabet, `_BLOCK` at a time as the digits of one number."""
 
@@ -695,10 +720,7 @@ class _BitWriter:
     def write(self, symbols: Sequence[int], size: int) -> None:
         for start in range(0, len(symbols), _BLOCK):
             block = symbols[start : start + _BLOCK]
-            number = 0
-            for symbol in block:
-                number = number * size + symbol
-            self.number(number, _block_bits(len(block), size))
+            self.number(_number(block, size), _block_bits(len(block), size))
 
     def to_bytes(self) -> bytes:
         padding = -self.length % 8
@@ -738,13 +760,9 @@ class _BitReader:
         for start in range(0, count, _BLOCK):
             length = min(_BLOCK, count - start)
             number = self.number(0, _block_bits(length, size))
-            block = []
-            for _ in range(length):
-                number, symbol = divmod(number, size)
-                block.append(symbol)
-            if number:
+            if number >= size**length:
                 raise ValueError("the bitstream is damaged: a number is larger than its alphabet allows")
-            symbols += block[::-1]
+            symbols += _digits(number, length, size)
         return symbols
 
 
@@ -759,10 +777,25 @@ def _depth(size: int) -> int:
 
 def _adaptive_bits(symbols: Sequence[int], size: int, use_previous: bool) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Bits and, of each, the probability of a 1 before it was seen; bits that can only be one thing are left out."""
-    values = np.asarray(symbols, np.int64)
+    if len(symbols) <= _FEW_SYMBOLS:
+        bits: list[int] = []
+        probabilities: list[float] = []
+
+        def write_bit(bit: int, probability: float) -> int:
+            bits.append(bit)
+            probabilities.append(probability)
+            return bit
+
+        counts = _Counts(size, use_previous, write_bit)
+        for symbol in symbols:
+            counts.code(symbol)
+        return np.array(bits, np.int32), np.array(probabilities)
+    return _adaptive_bits_of_many(np.array(symbols, np.int64), size, use_previous)
+
+
+def _adaptive_bits_of_many(values: NDArray[np.int64], size: int, use_previous: bool) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """What `_Counts` says of one symbol after the other, a level of the tree at a time."""
     depth, count = _depth(size), len(values)
-    if not count:
-        return np.zeros(0, np.int32), np.zeros(0)
     context = np.concatenate([[size], values[:-1]]) if use_previous else np.zeros(count, np.int64)
     bits, probabilities = np.empty((count, depth), np.int32), np.empty((count, depth))
     for place, level in enumerate(reversed(range(depth))):
@@ -777,38 +810,43 @@ def _adaptive_bits(symbols: Sequence[int], size: int, use_previous: bool) -> tup
         seen, seen_ones = np.empty(count), np.empty(count)
         seen[order] = np.arange(count) - np.repeat(starts, lengths)
         seen_ones[order] = ones - np.repeat(ones[starts], lengths)
-        below_one, below = _leaves(2 * node + 1, level, size), _leaves(node, level + 1, size)
+        below_one, below = (
+            np.minimum(np.maximum(size - (top << low), 0), 1 << low) for top, low in ((2 * node + 1, level), (node, level + 1))
+        )
         bits[:, place] = bit
         probabilities[:, place] = (seen_ones + 0.5 * below_one) / (seen + 0.5 * below)
     is_open = (probabilities > 0.0) & (probabilities < 1.0)
     return bits[is_open], probabilities[is_open]
 
 
-def _leaves(node: Any, level: int, size: int) -> Any:
-    """Symbols below `size` whose path starts with `node`, `level` bits above the leaves; an int, or an array of them."""
-    return np.minimum(np.maximum(size - (node << level), 0), 1 << level)
+class _Counts:
+    """Codes symbols one by one with what was counted of those before.
 
+    code_bit(bit, probability of a 1)   writes a bit, or passes over it and answers with the one that it reads
+    """
 
-class _AdaptiveReader:
-    """Reads what `_adaptive_bits` coded, counting as it did."""
-
-    def __init__(self, size: int, use_previous: bool, read_bit: Callable[[float], int]) -> None:
-        self.size, self.depth, self.use_previous, self.read_bit = size, _depth(size), use_previous, read_bit
+    def __init__(self, size: int, use_previous: bool, code_bit: Callable[[int, float], int]) -> None:
+        self.size, self.depth, self.use_previous, self.code_bit = size, _depth(size), use_previous, code_bit
         self.seen: defaultdict[tuple[int, int, int], int] = defaultdict(int)  # of context, level and node
         self.context = size
 
     def read(self, count: int, _size: int) -> list[int]:
-        return [self._symbol() for _ in range(count)]
+        return [self.code(0) for _ in range(count)]
 
-    def _symbol(self) -> int:
+    def code(self, symbol: int) -> int:
         node = 0
         for level in reversed(range(self.depth)):
-            one = self.seen[self.context, level, 2 * node + 1] + 0.5 * _leaves(2 * node + 1, level, self.size)
-            either = self.seen[self.context, level + 1, node] + 0.5 * _leaves(node, level + 1, self.size)
-            bit = self.read_bit(one / either) if 0.0 < one < either else int(one > 0)
+            one = self._weight(level, 2 * node + 1)
+            either = self._weight(level + 1, node)
+            bit = symbol >> level & 1
+            bit = self.code_bit(bit, one / either) if 0.0 < one < either else int(one > 0)
             self.seen[self.context, level + 1, node] += 1
             node = 2 * node + bit
         self.seen[self.context, 0, node] += 1
         if self.use_previous:
             self.context = node
         return node
+
+    def _weight(self, level: int, node: int) -> float:
+        """What was seen of the symbols below a node, `level` bits above the leaves, with their prior."""
+        return self.seen[self.context, level, node] + 0.5 * min(max(self.size - (node << level), 0), 1 << level)

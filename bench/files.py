@@ -33,19 +33,34 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
     A file that shares its content by a hard link keeps that content. UserError where the disk takes no more.
     """
-    partial = path.with_name(f"{PARTIAL}{secrets.token_hex(8)}{path.suffix}")
+    with _taking_the_place_of(path) as partial:
+        write(Path(partial))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    with _taking_the_place_of(path) as partial, open(partial, "wb") as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def _taking_the_place_of(path: Path) -> Iterator[str]:
+    """The name of a file beside `path` that is to be written, and then takes its name."""
+    folder, name = os.path.split(path)
+    folder = folder or os.curdir
+    partial = f"{folder}/{PARTIAL}{secrets.token_hex(8)}{os.path.splitext(name)[1]}"
     with disk_errors(path):
         try:
-            if not path.parent.is_dir():  # asked for beforehand: each library has an error of its own where the folder is missing
-                path.parent.mkdir(parents=True, exist_ok=True)
-            write(partial)
+            if not os.path.isdir(folder):  # asked for beforehand: each library has an error of its own where the folder is missing
+                os.makedirs(folder, exist_ok=True)
+            yield partial
             try:
                 os.replace(partial, path)
             except IsADirectoryError:  # damage: the file's place is taken, and what lies there is not ours to delete
-                os.replace(path, tempfile.mkdtemp(dir=path.parent, prefix=f"{path.name}.was-a-folder-"))
+                os.replace(path, tempfile.mkdtemp(dir=folder, prefix=f"{name}.was-a-folder-"))
                 os.replace(partial, path)
         except BaseException:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(partial)
             raise
 
 
@@ -72,10 +87,6 @@ def full_disk(error: OSError) -> str | None:
 def plain_name(text: str) -> str:
     """`text` as the name of a suite, a folder or a file: letters, digits, dots, dashes and underscores."""
     return re.sub(r"^[^A-Za-z0-9]+", "", re.sub(r"[^A-Za-z0-9._-]+", "-", text))[:_MAX_NAME] or "suite"
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    write_atomically(path, lambda partial: partial.write_bytes(data))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench import bitstream
 from bench.bitstream import MAX_SAMPLES, Packed, Packer, entropy_pack, entropy_unpack, header_of, layout_of, pack, unpack, unpack_arrays
 from bench.codec import Encoded, OperatingPoint, Stream, nominal_bitrate
 
@@ -269,6 +270,30 @@ def test_entropy_coding_pays_where_there_is_something_to_learn() -> None:
     assert coded.bits_tokens < pack(encoded).bits_tokens / 8
     uniform = Encoded((Stream(torch.randint(1024, (1, 2000), generator=torch.Generator().manual_seed(1)), (1024,)),), 0)
     assert entropy_pack(uniform).bits_tokens < 1.05 * pack(uniform).bits_tokens
+
+
+@pytest.mark.parametrize("size", [2, 3, 1000, 1024, 2016, 2**32])
+def test_long_rows_are_told_in_the_fewest_bits_and_come_back(size: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for frames in (31, 32, 33, 1023, 1024, 1025, 2500):
+        tokens = torch.randint(size, (2, frames), generator=generator)
+        tokens[0], tokens[1, : frames // 2] = size - 1, 0
+        encoded = Encoded((Stream(tokens, (size, size)),), 100 * frames)
+        packed = pack(encoded)
+        assert same(unpack(packed.data), encoded)
+        blocks = [min(1024, frames - start) for start in range(0, frames, 1024)]
+        assert packed.bits_tokens == 2 * sum((size**count - 1).bit_length() for count in blocks)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.integers(10, 2000), st.booleans())
+def test_symbols_counted_one_by_one_or_a_level_at_a_time_are_the_same(symbols: list[int], size: int, use_previous: bool) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.bitstream._FEW_SYMBOLS", len(symbols))
+        one_by_one = bitstream._adaptive_bits(symbols, size, use_previous)
+        patch.setattr("bench.bitstream._FEW_SYMBOLS", 0)
+        by_level = bitstream._adaptive_bits(symbols, size, use_previous)
+    for one, other in zip(one_by_one, by_level, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_entropy_of_correlated_durations_uses_the_one_before() -> None:

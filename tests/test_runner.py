@@ -21,9 +21,10 @@ from bench.run.engine import SerialEngine
 from bench.run.identity import sources_of
 from bench.run.runner import failures
 from bench.run.session import Options
-from bench.run.store import Store, read_run
+from bench.run.store import Store, read_points, read_run
 from bench.run.tasks import ScoreTask
-from bench.run.worker import from_flac, to_flac
+from bench.run.tokens import token_statistics
+from bench.run.worker import from_flac, in_24_bits, to_flac
 from bench.suite import load_suite
 from tests import toys
 from tests.speech import error_rates
@@ -415,12 +416,45 @@ def test_scores_are_those_of_the_stored_audio_whether_they_come_with_it_or_later
 def test_what_is_scored_at_once_is_what_the_file_holds(level) -> None:
     samples = (level * np.random.default_rng(0).standard_normal(4801)).astype(np.float32)
     samples[:4] = 1.0, -1.0, 1e-9, -1e-9
-    data, stored, clipped = to_flac(samples, 16000)
-    heard, rate = from_flac(data)
+    stored, clipped = in_24_bits(samples)
+    heard, rate = from_flac(to_flac(stored, 16000))
     assert rate == 16000
     assert heard.dtype == stored.dtype == np.float32
     np.testing.assert_array_equal(heard, stored)
     assert clipped == np.count_nonzero(np.abs(samples) > 1)
+
+
+class OneBuffer(toys.ToyCodec):
+    """Decodes into the same memory every time, as compiled graphs do."""
+
+    memory = torch.zeros(2**20)
+
+    def decode(self, encoded):
+        return self.memory[: encoded.num_samples].copy_(super().decode(encoded))
+
+
+def test_a_codec_that_decodes_into_one_buffer_has_the_audio_of_every_point(tmp_path, monkeypatch, serial) -> None:
+    toys.install(monkeypatch, {"toy": toys.codec_module(toys.ToyCodec())}, [toys.metric_module(toys.ToyMetric())])
+    expected = run(tmp_path, out="new/run")
+    toys.install(monkeypatch, {"toy": toys.codec_module(OneBuffer())}, [toys.metric_module(toys.ToyMetric())])
+    found = run(tmp_path, out="one/run")
+    pd.testing.assert_frame_equal(comparable(found), comparable(expected))
+
+
+def test_tokens_counted_on_the_way_are_those_of_the_stored_streams(tmp_path, monkeypatch, serial) -> None:
+    toys.install(monkeypatch, {"toy": toys.codec_module(toys.ToyCodec())}, [toys.metric_module(toys.ToyMetric())])
+    streams_read = []
+    monkeypatch.setattr(Store, "read_file", lambda store, name, read=Store.read_file: streams_read.append(name) or read(store, name))
+    for text in (SUITE.replace("manifest.jsonl", "manifest.jsonl, limit: 2"), SUITE):  # made by one run, then some by the one before
+        frame = run(tmp_path, text)
+        points = read_points(tmp_path / "results/toy")
+        assert set(points) == {"toy@16levels", "toy@256levels"}
+        assert points == token_statistics(frame, Store(tmp_path / "results/toy").read_file, {})
+    assert points["toy@16levels"]["codebooks"][0]["tokens"] == sum(frame[frame["point"] == "16levels"]["token_frames"])
+    streams_read.clear()
+    run(tmp_path, out="whole/run")
+    assert not [name for name in streams_read if name.startswith("streams/")]
+    assert read_points(tmp_path / "whole/run") == points
 
 
 def test_a_folder_of_another_suite_or_of_more_utterances_is_refused(tmp_path, monkeypatch, serial) -> None:

@@ -189,7 +189,7 @@ def too_slow(seconds: float) -> str:
 class _Process:
     """A worker process, or the place for one that is started with its first task.
 
-    deadline   when the call that it is in must have ended (time.monotonic), None while it starts or waits
+    deadline   when what it is at must have ended (time.monotonic), None while it waits
     """
 
     number: int
@@ -240,6 +240,7 @@ class LocalEngine:
             except OSError:  # it was killed while it was idle; when that happens twice, the look in `wait` reports it
                 if again:
                     self._stop(process)
+        self._begin(process, LOADING_TIMEOUT_S)
         return self._tickets
 
     def wait(self) -> list[Finished]:
@@ -288,9 +289,11 @@ class LocalEngine:
             return self._give_up(process, _DIED)
         if isinstance(message, tuple):
             return self._done(process, message[0])
-        process.limit_s = LOADING_TIMEOUT_S if message == LOAD else self._timeout_s
-        process.deadline = time.monotonic() + process.limit_s
+        self._begin(process, LOADING_TIMEOUT_S if message == LOAD else self._timeout_s)
         return None
+
+    def _begin(self, process: _Process, limit_s: float) -> None:
+        process.limit_s, process.deadline = limit_s, time.monotonic() + limit_s
 
     def _lost(self, process: _Process) -> Finished | None:
         if process.ticket is None or process.process is None or process.connection is None:

@@ -15,8 +15,8 @@ from typing import Any
 from bench.run.failure import attempt
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-CALL, LOAD = "call", "load"  # what a worker says before it calls into a codec or metric: the time it may take begins again
-_NEWS_S = 0.01  # a call may be told to end so much too early
+CALL, LOAD = "call", "load"  # what a worker says before it calls into a codec or metric, or loads one: the time it may take begins again
+_NEWS_S = 0.05  # a call may be told to end so much too early
 _SIGNAL_WHEN_PARENT_ENDS = 1  # prctl's PR_SET_PDEATHSIG
 
 
@@ -43,14 +43,17 @@ def serve(file_descriptor: int, parent: int) -> None:
 
 
 class Beat:
-    """Says what a worker is about to call, unless it has just said so: calls that cost nothing are not told one by one."""
+    """Says what a worker is about to do, unless it has just said so: calls that cost nothing are not told one by one.
+
+    A task begins with what its models take to load, unsaid.
+    """
 
     def __init__(self, send: Callable[[str], None]) -> None:
         self._send = send
         self.begin()
 
     def begin(self) -> None:
-        self._said, self._at = "", 0.0
+        self._said, self._at = LOAD, time.monotonic()
 
     def __call__(self, what: str) -> None:
         now = time.monotonic()

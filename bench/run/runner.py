@@ -37,7 +37,7 @@ from bench.run.tasks import (
     Scored,
     ScoreTask,
 )
-from bench.run.tokens import token_statistics
+from bench.run.tokens import TokenCounts, token_statistics
 from bench.suite import Entry, Suite
 
 MAX_LOSSES = 3  # of workers on one cell alone, until the cell is to blame
@@ -95,6 +95,7 @@ class _Work:
     checked: set[str] = field(default_factory=set)  # points of which another process has been asked
     left: Counter[str] = field(default_factory=Counter)  # point -> cells under way
     sums: dict[str, Counter[str]] = field(default_factory=dict)  # point -> what the line on the terminal averages
+    tokens: dict[str, TokenCounts] = field(default_factory=dict)  # point -> of the streams that this run has made
     planned: bool = False
 
 
@@ -179,7 +180,8 @@ class _Run:
             self._refuse(work)
         blanks = (cell.blank for work in works for cells in self._plan(work) for cell in cells)
         frame = self._store.finish(blanks, self._columns)
-        self._store.write_json(POINTS, token_statistics(frame, self._store.read_file))
+        counted = {(work.entry.label, point): counts for work in works for point, counts in work.tokens.items()}
+        self._store.write_json(POINTS, token_statistics(frame, self._store.read_file, counted))
         self._store.write_json(RUN, {**about, "finished": now()})
         return frame
 
@@ -372,7 +374,8 @@ class _Run:
                 self._store.write_file(cell.blank.audio_file, result.audio)
                 if cell.blank.stream_file:
                     self._store.write_file(cell.blank.stream_file, result.stream)
-                if "bits_total" in result.facts:  # encoded just now, not decoded from what is stored
+                if result.tokens is not None:  # encoded just now, not decoded from what is stored
+                    job.work.tokens.setdefault(cell.point.name, TokenCounts()).update(result.tokens)
                     self._check(job.work, cell, result, worker)
             base = cell.known if cell.known is not None and _is_decoded(cell.known) else cell.blank
             stream_file = cell.blank.stream_file if result.audio else base.stream_file

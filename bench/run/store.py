@@ -82,6 +82,7 @@ class Store:
 
     def finish(self, blanks: Iterable[Record], columns: Sequence[Column]) -> pd.DataFrame:
         """Rows of `blanks` whose keys are known, in that order and under the blanks' labels, written as the parquet that reports read."""
+        self.close()  # what is in memory becomes columns once
         rest = iter(blanks)
         parts = [self._rows([], columns)]
         while batch := list(itertools.islice(rest, _BATCH)):

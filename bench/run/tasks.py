@@ -13,6 +13,7 @@ from bench.dataset import Entry as Source
 from bench.metric import NotApplicable
 from bench.record import Column, Score
 from bench.recordings import Recording
+from bench.run.tokens import TokenCounts
 from bench.suite import Entry
 
 Lane = Literal["device", "core"]  # codecs and accelerated metrics; all other metrics. On a machine without accelerators, the same workers
@@ -104,12 +105,14 @@ class Decoded:
     audio    24-bit FLAC, mono, at the codec's rate: what is stored, and what is scored; b"" of a recording, which has its own file
     stream   the packed bitstream
     scored   what came of `DecodeCell.score`; None where nothing was asked for
+    tokens   counts of a stream that was encoded just now
     """
 
     facts: Mapping[str, Any]
     audio: bytes = b""
     stream: bytes = b""
     scored: Scored | None = None
+    tokens: TokenCounts | None = None
 
 
 @dataclass(frozen=True)

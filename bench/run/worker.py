@@ -45,6 +45,7 @@ from bench.run.tasks import (
     Scored,
     ScoreTask,
 )
+from bench.run.tokens import TokenCounts
 from bench.suite import Entry, MetricSpec
 
 K = TypeVar("K")
@@ -137,7 +138,7 @@ class Worker:
         if isinstance(codec, Failed):
             return (codec,) * number
         if all(cell.stream for cell in task.cells):
-            return tuple(self._timed(_from_stream, codec, cell.stream, module=module) for cell in task.cells)
+            return _with_files([self._timed(_from_stream, codec, cell.stream, module=module) for cell in task.cells])
         utterance = attempt(self._read, task.source, stage="reading")
         if isinstance(utterance, Failed):
             return (utterance,) * number
@@ -148,10 +149,11 @@ class Worker:
         analysed = self._timed(_analyse, codec, utterance, stage="analyse", module=module)
         if isinstance(analysed, Failed):
             return (analysed,) * number
-        return tuple(
+        coded = [
             layout if isinstance(layout, Failed) else self._timed(_code, codec, packer, analysed, cell, module=module)
             for cell, layout in zip(task.cells, layouts, strict=True)
-        )
+        ]
+        return _with_files(coded)
 
     def _check(self, task: CheckTask) -> Failed | None:
         codec = attempt(self._load, task.entry, stage="load", module=task.entry.module)
@@ -202,7 +204,8 @@ class Worker:
         outcomes: Sequence[dict[str, Outcome]],
     ) -> None:
         for group in dict.fromkeys(self._groups[column.name] for number in signals for column in columns[number]):
-            self._beat(LOAD)
+            if group.loaded is None:
+                self._beat(LOAD)
             metrics = attempt(group.load, self._device, stage="load")
             if isinstance(metrics, Failed):
                 for number in signals:
@@ -333,7 +336,10 @@ def _analyse(codec: Codec, utterance: Utterance) -> _Analysed:
 
 @dataclass(frozen=True)
 class _Made:
-    """One decoded cell: what goes into the store, and its audio as the store gives it back, float32 [T]."""
+    """One decoded cell: what goes into the store, and its audio as the store gives it back, float32 [T].
+
+    It has no file before `_with_file` made it.
+    """
 
     decoded: Decoded
     samples: np.ndarray
@@ -355,7 +361,7 @@ def _code(codec: Codec, packer: Packer, analysed: _Analysed, cell: DecodeCell) -
         decode_s = time.perf_counter() - started
     if decoded.shape != (analysed.num_samples,):
         raise BrokenContract(f"decode gave the shape {list(decoded.shape)}, the audio has [{analysed.num_samples}]")
-    stored, samples, clipped_samples = to_flac(_finite(decoded), analysed.sample_rate)
+    samples, clipped_samples = in_24_bits(_finite(decoded))
     facts = {
         "sample_rate": analysed.sample_rate,
         "hop_length": codec.hop_length,
@@ -367,7 +373,9 @@ def _code(codec: Codec, packer: Packer, analysed: _Analysed, cell: DecodeCell) -
         "decode_s": decode_s,
         "peak_memory_mb": _peak_memory_mb(),
     }
-    return _Made(Decoded(facts, stored, packed.data), samples, analysed.sample_rate)
+    tokens = TokenCounts()
+    tokens.add(received)
+    return _Made(Decoded(facts, stream=packed.data, tokens=tokens), samples, analysed.sample_rate)
 
 
 def _from_stream(codec: Codec, stream: bytes) -> _Made:
@@ -377,8 +385,17 @@ def _from_stream(codec: Codec, stream: bytes) -> _Made:
         decoded = codec.decode(received)
     if decoded.shape != (received.num_samples,):
         raise BrokenContract(f"decode gave the shape {list(decoded.shape)}, the stream has [{received.num_samples}] samples")
-    stored, samples, clipped_samples = to_flac(_finite(decoded), codec.sample_rate)
-    return _Made(Decoded({"clipped_samples": clipped_samples}, stored, stream), samples, codec.sample_rate)
+    samples, clipped_samples = in_24_bits(_finite(decoded))
+    return _Made(Decoded({"clipped_samples": clipped_samples}, stream=stream), samples, codec.sample_rate)
+
+
+def _with_files(cells: Sequence[_Made | Failed]) -> tuple[_Made | Failed, ...]:
+    """All at once: the coder of audio would drive what codecs need out of the processor's cache, cell by cell."""
+    return tuple(each if isinstance(each, Failed) else attempt(_with_file, each) for each in cells)
+
+
+def _with_file(made: _Made) -> _Made:
+    return dataclasses.replace(made, decoded=dataclasses.replace(made.decoded, audio=to_flac(made.samples, made.sample_rate)))
 
 
 def _finite(decoded: torch.Tensor) -> np.ndarray:
@@ -388,14 +405,20 @@ def _finite(decoded: torch.Tensor) -> np.ndarray:
     return samples
 
 
-def to_flac(samples: np.ndarray, sample_rate: int) -> tuple[bytes, np.ndarray, int]:
-    """float32 [T] as 24-bit FLAC, what `from_flac` gives of that, and how many samples had to be clipped for it."""
+def in_24_bits(samples: np.ndarray) -> tuple[np.ndarray, int]:
+    """float32 [T] as the nearest values that 24 bits hold, a copy, and how many samples had to be clipped for it."""
     scaled = np.rint(samples.astype(np.float64) * FULL_SCALE)
-    clipped = np.minimum(np.maximum(scaled, -FULL_SCALE), FULL_SCALE - 1)
+    # A sample at full scale itself is no clipping that anybody hears.
+    clipped_samples = int(np.count_nonzero(np.abs(scaled) > FULL_SCALE))
+    return (np.minimum(np.maximum(scaled, -FULL_SCALE), FULL_SCALE - 1) / FULL_SCALE).astype(np.float32), clipped_samples
+
+
+def to_flac(samples: np.ndarray, sample_rate: int) -> bytes:
+    """What `in_24_bits` gave as 24-bit FLAC, of which `from_flac` gives the same."""
+    whole = (samples * np.float32(FULL_SCALE)).astype(np.int32) << 8  # exact; libsndfile takes the upper 24 of 32 bits
     file = io.BytesIO()
-    # libsndfile takes the upper 24 of 32 bits. A sample at full scale itself is no clipping that anybody hears.
-    soundfile.write(file, (clipped.astype(np.int32) << 8), sample_rate, format="FLAC", subtype="PCM_24")
-    return file.getvalue(), (clipped / FULL_SCALE).astype(np.float32), int(np.count_nonzero(np.abs(scaled) > FULL_SCALE))
+    soundfile.write(file, whole, sample_rate, format="FLAC", subtype="PCM_24")
+    return file.getvalue()
 
 
 def from_flac(data: bytes) -> tuple[np.ndarray, int]:
