@@ -444,7 +444,13 @@ def test_a_codec_that_decodes_into_one_buffer_has_the_audio_of_every_point(tmp_p
 def test_tokens_counted_on_the_way_are_those_of_the_stored_streams(tmp_path, monkeypatch, serial) -> None:
     toys.install(monkeypatch, {"toy": toys.codec_module(toys.ToyCodec())}, [toys.metric_module(toys.ToyMetric())])
     streams_read = []
-    monkeypatch.setattr(Store, "read_file", lambda store, name, read=Store.read_file: streams_read.append(name) or read(store, name))
+    read_file = Store.read_file
+
+    def counted(store: Store, name: str) -> bytes | None:
+        streams_read.append(name)
+        return read_file(store, name)
+
+    monkeypatch.setattr(Store, "read_file", counted)
     for text in (SUITE.replace("manifest.jsonl", "manifest.jsonl, limit: 2"), SUITE):  # made by one run, then some by the one before
         frame = run(tmp_path, text)
         points = read_points(tmp_path / "results/toy")
