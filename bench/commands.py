@@ -54,7 +54,7 @@ def run_suite(suite: Suite, options: Options, verbose: bool = False, quiet: bool
 
     quiet      prints the failures alone; as_json: one JSON object with the table, the places of results and report, and the failures
     """
-    console = Console()
+    console = Console(emoji=False)
     try:
         frame = score(suite, options, Console(quiet=True) if quiet or as_json else console)
     except KeyboardInterrupt:
@@ -162,7 +162,7 @@ def compare_run(folder: Path, baseline: str, as_json: bool) -> int:
     if as_json:
         print(render_json(comparison))
     else:
-        console = Console()
+        console = Console(emoji=False)
         console.print(render_terminal(comparison, console.width))
     return 0
 
@@ -181,7 +181,7 @@ def follow_listeners(ratings: Path, columns: Columns, prepare: Path | None, lang
         merged = merge([run])
         found = correlations(merged.records, merged.metrics, rated, merged.seed)
         report.write(found, run)
-        Console().print(report.render_markdown(found), markup=False)
+        Console(emoji=False).print(report.render_markdown(found), markup=False)
     if prepare is None and run is None:
         raise UserError("say what to do: --prepare FOLDER writes a suite over the rated audio, --run RESULTS correlates")
     return 0
@@ -220,9 +220,9 @@ def regress_checkpoint(suite: Suite, baseline: str, codec: str, checkpoint: str,
     from bench.regress.candidate import judge
     from bench.report import verdicts as render
 
-    console = Console()
+    console = Console(emoji=False)
     if not console.is_terminal:
-        console = Console(width=_LOG_WIDTH)
+        console = Console(width=_LOG_WIDTH, emoji=False)
     regression = judge(suite, baseline, codec, checkpoint, options, console)
     markdown = render.render_markdown(regression, suite.name)
     files = {
@@ -244,7 +244,7 @@ def watch_folder(folder: Path, suite: Suite, codec: str, options: Options, match
     """`bench watch`: with `once`, 1 where a regression stands, or a checkpoint or all have no scores; else goes on until it is stopped."""
     from bench.regress.watch import HISTORY, look
 
-    console = Console()
+    console = Console(emoji=False)
     while True:
         history = look(folder, suite, codec, options, match, console)
         if once:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from functools import cache, cached_property
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -15,7 +17,7 @@ from bench import plugins
 from bench.checkpoint import shipped
 from bench.errors import UserError, unknown
 from bench.metric import MetricModule
-from bench.record import MetricInfo
+from bench.record import MetricInfo, Record
 from bench.simple import codec_of, metrics_of
 
 if TYPE_CHECKING:
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
     from bench.needs import Need
     from bench.suite import MetricSpec
 
+_COLUMN = re.compile(r"\w([\w.+-]*\w)?")
+_FIELDS = {
+    *(field.name for field in fields(Record)),
+    *("utterances", "rates_are_stated", "length_error_s", "bitrate_tokens", "bitrate_side", "bitrate_header", "bitrate_entropy"),
+    *("nominal_frame_rate", "encode_rtf", "decode_rtf"),
+    *(f"utterance_mean_{rate}" for rate in ("frame_rate", "token_rate", "bitrate", "nominal_bitrate")),
+}
 RECORDINGS = "recordings"  # no model: audio that was decoded elsewhere (bench/recordings.py)
 
 
@@ -100,6 +109,13 @@ class Registry:
         if source not in self._sources.values():
             module = metrics_of(plugins.load(source), source)
             for column in module.METRICS:
+                if not _COLUMN.fullmatch(column) or column in _FIELDS:
+                    what = (
+                        "there is a column of that name in every table"
+                        if column in _FIELDS
+                        else "no name of a column: letters, digits, and _ . + - within"
+                    )
+                    raise UserError(f"{source}: metric {column!r}: {what}; give it another name")
                 if column in known:
                     whose = self._sources.get(column, "this project")
                     raise UserError(f"{source}: metric '{column}' is the name of a metric of {whose}; give it another")

@@ -11,16 +11,19 @@ import soundfile
 import torch
 from typer.testing import CliRunner
 
+from bench.analysis.summary import summary
 from bench.cli import app
 from bench.errors import UserError, unknown
 from bench.needs import Need
 from bench.plugins import sources_of
 from bench.registry import Registry, codec_module
 from bench.regress.candidate import default_out
+from bench.report.table import render_csv
 from bench.run import session
 from bench.run.failure import attempt
 from bench.run.identity import codec_identity, column_of
 from bench.run.session import Options
+from bench.run.store import metrics_of, read_run
 from bench.run.tasks import Failed
 from bench.simple import codec, metric
 from bench.suite import load_suite
@@ -223,6 +226,42 @@ def test_mistakes_are_told_with_the_line_of_the_suite(change, told, folder) -> N
         load_suite(folder / "own.yaml")
     assert told in str(caught.value)
     assert str(caught.value).startswith(f"{folder / 'own.yaml'}:{4 if 'codec' in change[0] else 5}: ")
+
+
+@pytest.mark.parametrize(
+    "name", ["a,b", "a\\tb", "a:b", " a", "a b", "x/y", "<b>", "codec", "failures", "bitrate", "encode_rtf", "utterances"]
+)
+def test_a_metric_whose_name_cannot_be_a_column_is_refused(folder, name) -> None:
+    (folder / "my_metric.py").write_text(METRIC.replace("@metric(", f'@metric(name="{name}", '), encoding="utf-8")
+    with pytest.raises(UserError, match=r"own.yaml:5: metrics\[0\]: .*my_metric.py: metric '.*'.*; give it another name") as caught:
+        load_suite(folder / "own.yaml")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_every_column_of_the_table_beside_the_metrics_is_no_name_for_one(folder) -> None:
+    frame = session.score(load_suite(folder / "own.yaml"), Options(folder / "run"), toys_console())
+    columns = render_csv(summary(frame, metrics_of(read_run(folder / "run")[1]))).splitlines()[0].split(",")
+    assert "level_gap" in columns
+    for column in {*columns, *frame.columns} - {"level_gap"}:
+        (folder / "my_metric.py").write_text(METRIC.replace("@metric(", f'@metric(name="{column}", '), encoding="utf-8")
+        with pytest.raises(UserError, match="give it another"):
+            load_suite(folder / "own.yaml")
+
+
+def test_reasons_are_told_letter_by_letter(folder) -> None:
+    """Signs that a terminal's library takes for pictures or colours stay what they are."""
+    (folder / "my_metric.py").write_text(
+        METRIC.replace("return abs", "raise ValueError('a:x: [bold]b[/bold]')\n    return abs"), encoding="utf-8"
+    )
+    told = CliRunner().invoke(app, ["run", "own.yaml", "--out", "run"])
+    assert told.exit_code == 1
+    assert "a:x: [bold]b[/bold]" in told.output
+
+
+@pytest.mark.parametrize("name", ["größe", "snr.2", "my-metric", "エラー", "q+1"])
+def test_a_metric_has_a_name_in_any_script(folder, name) -> None:
+    (folder / "my_metric.py").write_text(METRIC.replace("@metric(", f'@metric(name="{name}", '), encoding="utf-8")
+    assert session.score(load_suite(folder / "own.yaml"), Options(folder / "run"), toys_console())[name].notna().all()
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ class Split:
         """Puts `recordings`, paths of the manifest, in their places. Raises Unavailable where the hub is out of reach."""
         absent = {_row_of(path): path for path in recordings if not path.is_file()}
         what = f"data set {self.source.hf}: not all of the {len(recordings)} utterances asked for are on this machine"
-        console = Console(stderr=True)
+        console = Console(stderr=True, emoji=False)
         title = f"row groups of {self.source.hf}"
         groups = track(self.lacking(absent.values()), title, console=console, transient=True, disable=not console.is_terminal)
         found = 0

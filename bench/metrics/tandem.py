@@ -59,7 +59,7 @@ METRICS: Mapping[str, MetricEntry] = {
                 f"tandem_mel_{number}",
                 "dB",
                 False,
-                f"Mean absolute difference of {_MELS} mel bands from the reference, coded {number} times over.",
+                f"Mean absolute difference of {_MELS} mel bands from the reference, coded {'once' if number == 1 else f'{number} times'}.",
             )
             for number in _GENERATIONS
         ),

@@ -214,7 +214,7 @@ class _Run:
 
     def _plan(self, work: _Work) -> Iterator[list[_Cell]]:
         """Of each utterance its cells, at all points of a codec."""
-        kind = info_of(work.entry, self._registry).kind
+        of_codec = _facts_of(work.entry, info_of(work.entry, self._registry).kind)
         made = {
             point.name: made_by([work.identity, "missing"] if work.made is not None else work.identity, point)
             for point in work.entry.points
@@ -226,7 +226,7 @@ class _Run:
                 missing = work.made is not None and recording is None
                 if not (missing and self._allow_missing):
                     key = record_key(made_elsewhere(recording) if recording else made[point.name], of_source)
-                    blank = _blank_record(key, work.entry, kind, point, dataset, source)
+                    blank = _blank_record(key, of_codec, point, dataset, source)
                     cells.append(_Cell(blank, source, point, recording, missing=missing))
             yield cells
 
@@ -467,16 +467,23 @@ def _seed(source: Source) -> int:
     return int(hashlib.sha256(f"{source.dataset}/{source.id}".encode()).hexdigest()[:15], 16)
 
 
-def _blank_record(key: str, entry: Entry, kind: str, point: OperatingPoint, dataset: Dataset, source: Source) -> Record:
-    audio, stream = file_names(key, entry.label, point.name, dataset.name, source.id)
-    is_ours = entry.module != RECORDINGS
+def _facts_of(entry: Entry, kind: str) -> dict[str, Any]:
+    """What all records of a codec have in common."""
+    return {
+        "codec": entry.label,
+        "module": Path(entry.module).name,
+        "checkpoint": portable(entry.checkpoint),
+        "kind": kind,
+        "family": entry.family,
+    }
+
+
+def _blank_record(key: str, of_codec: Mapping[str, Any], point: OperatingPoint, dataset: Dataset, source: Source) -> Record:
+    audio, stream = file_names(key, of_codec["codec"], point.name, dataset.name, source.id)
+    is_ours = of_codec["module"] != RECORDINGS
     return Record(
+        **of_codec,
         key=key,
-        codec=entry.label,
-        module=Path(entry.module).name,
-        checkpoint=portable(entry.checkpoint),
-        kind=kind,
-        family=entry.family,
         point=point.name,
         dataset=dataset.name,
         language=source.language,
@@ -485,7 +492,7 @@ def _blank_record(key: str, entry: Entry, kind: str, point: OperatingPoint, data
         text=source.text or "",
         duration_s=source.duration_s,
         audio_file=audio if is_ours else "",
-        stream_file=stream if is_ours and kind in {"fixed", "dynamic"} else "",
+        stream_file=stream if is_ours and of_codec["kind"] in {"fixed", "dynamic"} else "",
     )
 
 
