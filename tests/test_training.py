@@ -423,6 +423,18 @@ def test_a_recipes_contrast_is_in_the_head_of_what_is_written_alone(recipe: dict
     assert different == {"decoder.head.weight", "decoder.head.bias"}
 
 
+def test_a_training_starts_from_the_weights_before_their_contrast(recipe: dict, tmp_path: Path) -> None:
+    heads = {}
+    for contrast in (0.0, 0.5):
+        training.train(save({**recipe, "contrast": contrast}, tmp_path), tmp_path / str(contrast), smoke=True)
+        module = CodecTraining(
+            read := read_recipe(save({**recipe, "start": recipe["name"]}, tmp_path)), open_store(read.data, tmp_path, tmp_path), tmp_path
+        )
+        assert training.load_start(module, read.start, tmp_path / str(contrast) / "smoke") == 10
+        heads[contrast] = module.model.network.decoder.head.weight.detach()
+    assert torch.allclose(heads[0.5], heads[0.0], atol=2e-3)
+
+
 def test_contrast_is_refused_where_no_inverse_stft_has_it(recipe: dict, tmp_path: Path) -> None:
     other = {**recipe, "contrast": 0.1, "model": {"family": "bigcodec", "variant": "fsq18k"}}
     with pytest.raises(UserError, match="contrast: this model has no decoder"):

@@ -159,4 +159,7 @@ def load_start(module: Training, start: str | None, out: Path) -> int:
         raise UserError(f"start: no checkpoint '{start}': looked for {looked}; train the recipe of that name first")
     tensors, metadata = checkpoints.load_safetensors(path)
     checkpoints.load_strictly(module.model.network, module.model.from_start(tensors), path)
+    contrast = json.loads(metadata.get("recipe", "{}")).get("contrast", 0.0)
+    for decoder in spectral_decoders(module.model.network):
+        decoder.raise_contrast(1 / (1 + contrast) - 1)  # back to what was trained
     return int(metadata["total_steps"])
