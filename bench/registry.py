@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bench.needs import Need
     from bench.suite import MetricSpec
 
-_COLUMN = re.compile(r"\w([\w.+-]*\w)?")
+_COLUMN = re.compile(r"\w([\w .+-]*[\w+])?")
 _FIELDS = {
     *(field.name for field in fields(Record)),
     *("utterances", "rates_are_stated", "length_error_s", "bitrate_tokens", "bitrate_side", "bitrate_header", "bitrate_entropy"),
@@ -113,7 +113,7 @@ class Registry:
                     what = (
                         "there is a column of that name in every table"
                         if column in _FIELDS
-                        else "no name of a column: letters, digits, and _ . + - within"
+                        else "no name of a column: letters, digits, _, and within also . + - and spaces"
                     )
                     raise UserError(f"{source}: metric {column!r}: {what}; give it another name")
                 if column in known:

@@ -229,7 +229,7 @@ def test_mistakes_are_told_with_the_line_of_the_suite(change, told, folder) -> N
 
 
 @pytest.mark.parametrize(
-    "name", ["a,b", "a\\tb", "a:b", " a", "a b", "x/y", "<b>", "codec", "failures", "bitrate", "encode_rtf", "utterances"]
+    "name", ["a,b", "a\\tb", "a:b", " a", "a ", "x/y", "<b>", "codec", "failures", "bitrate", "encode_rtf", "utterances"]
 )
 def test_a_metric_whose_name_cannot_be_a_column_is_refused(folder, name) -> None:
     (folder / "my_metric.py").write_text(METRIC.replace("@metric(", f'@metric(name="{name}", '), encoding="utf-8")
@@ -258,7 +258,7 @@ def test_reasons_are_told_letter_by_letter(folder) -> None:
     assert "a:x: [bold]b[/bold]" in told.output
 
 
-@pytest.mark.parametrize("name", ["größe", "snr.2", "my-metric", "エラー", "q+1"])
+@pytest.mark.parametrize("name", ["größe", "snr.2", "my metric", "エラー", "q+"])
 def test_a_metric_has_a_name_in_any_script(folder, name) -> None:
     (folder / "my_metric.py").write_text(METRIC.replace("@metric(", f'@metric(name="{name}", '), encoding="utf-8")
     assert session.score(load_suite(folder / "own.yaml"), Options(folder / "run"), toys_console())[name].notna().all()
