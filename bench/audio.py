@@ -27,6 +27,7 @@ _SCALES = (2**7, 2**15, 2**23, 2**31)  # of integers that were written into a fl
 _STREAMED = 0x7FFF_F000  # a chunk of this size or more was written by a program that did not know the length, and lasts to the end
 _CUT = re.compile(r"^\s*(?:RIFF|RF64|FORM|riff|data|SSND|Data Size)\s*:\s*(\d+)\s*\(should be (\d+)\)", re.MULTILINE)
 _TOLERANCE_S = 0.1  # between what a container announces and what it holds: codecs pad, and tell it in different ways
+_LISTS = frozenset({"concat", "hls", "dash"})  # that FFmpeg would follow to other files
 _CONTAINERS = (b"\x1aE\xdf\xa3",)  # Matroska and WebM; MP4 and its kin have "ftyp" at byte 4
 
 
@@ -193,6 +194,8 @@ def _decode_all(path: Path) -> tuple[np.ndarray, int]:
 
     try:
         with av.open(str(path)) as container:
+            if container.format.name in _LISTS:
+                raise ValueError(f"is a list of other files ({container.format.name}), and holds no audio itself")
             if not container.streams.audio:
                 raise ValueError("holds no audio")
             stream = container.streams.audio[0]

@@ -171,12 +171,19 @@ def _sha256(path: str, _size: int, _mtime_ns: int) -> str:
     return digest.hexdigest()
 
 
+def _check_is_file(path: Path) -> None:
+    """UserError where a FIFO or a device is in a file's place: one would wait for ever, another never end."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"{path}: is no regular file")
+
+
 def sha256(path: Path) -> str:
     """Hex sha256 of a file, or of the files of a folder with their names."""
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file())
         lines = "".join(f"{file.relative_to(path)} {sha256(file)}\n" for file in files)
         return hashlib.sha256(lines.encode()).hexdigest()
+    _check_is_file(path)
     stat = path.stat()
     return _sha256(str(path), stat.st_size, stat.st_mtime_ns)
 
@@ -207,7 +214,7 @@ def _parts(index: Path) -> dict[str, str]:
         parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         if not isinstance(parts, dict) or not all(isinstance(part, str) for part in parts.values()):
             raise TypeError("'weight_map' is no map of names to files")
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         raise UserError(f"{index}: not the index of a checkpoint in parts: {_said(error)}") from None
     if outside := [part for part in parts.values() if Path(part).name != part]:
         raise UserError(f"{index}: names a file that does not lie beside it: {outside[0]}")
@@ -266,6 +273,7 @@ def _read_part(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    _check_is_file(path)
     try:
         tensors = load_file(str(path))
     except (SafetensorError, OSError) as error:
@@ -287,7 +295,7 @@ def config_of(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
         config = json.loads(metadata.get("config", "{}"))
         if not isinstance(config, dict):
             raise ValueError(f"it is no object but {type(config).__name__}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: config in the metadata: {first_line(error)}") from None
     return config
 
@@ -318,6 +326,7 @@ def _read_torch(path: Path) -> Any:
 
     import torch
 
+    _check_is_file(path)
     try:
         with torch.serialization.safe_globals(_numpy_data()):
             return torch.load(path, map_location="cpu", weights_only=True)

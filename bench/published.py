@@ -12,6 +12,7 @@ from bench.datasets.cells import csv_rows
 from bench.errors import UserError
 
 COLUMNS = ("entry", "metric", "value", "unit", "source", "doubt")  # that SUITE.published.csv must have; more are allowed
+UNITS = {"frame_rate": "Hz", "token_rate": "Hz", "bitrate": "bit/s", "nominal_bitrate": "bit/s"}  # in which rates are published here
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,10 @@ def _published(row: dict[str, str], place: str) -> Published:
     if not math.isfinite(value):
         raise UserError(f"{place}: value: '{row['value']}' is no number")
     codec, _, point = row["entry"].rpartition("@")
+    if not (codec and point and row["metric"]):
+        raise UserError(f"{place}: entry '{row['entry']}', metric '{row['metric']}': there must be CODEC@POINT and a metric")
+    if row["unit"] != (unit := UNITS.get(row["metric"], row["unit"])):
+        raise UserError(f"{place}: unit: '{row['unit']}' of {row['metric']}, which is published in {unit}")
     return Published(codec, point, row["metric"], value, row["unit"], row["source"], row["doubt"])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from bench.codec import CodecInfo, Kind, OperatingPoint
-from bench.datasets.cells import amount, given, json_lines, meant
+from bench.datasets.cells import amount, given, json_lines, meant, whole_amount
 from bench.datasets.layout import table_rows
 from bench.errors import UserError, listed, unknown
 from bench.folders import audio_files, paired
@@ -101,7 +101,7 @@ def read_systems(manifest: Path) -> dict[str, System]:
             reference=manifest.parent / texts["reference"] if texts["reference"] else None,
             frame_rate=_cell(amount, row, "frame_rate_hz", where),
             bitrate=1000 * _cell(amount, row, "bitrate_kbps", where),
-            n_q=int(_cell(amount, row, "n_q", where)),
+            n_q=_cell(whole_amount, row, "n_q", where),
         )
         for path in (recording.path, recording.reference):
             if path is not None and not _is_file(path):

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from bench.checkpoint import how_to_get, shipped
 from bench.codec import CodecModule, Kind, OperatingPoint
+from bench.datasets.cells import no_switch
 from bench.datasets.manifest import resolved
 from bench.datasets.specs import DatasetSpec, FolderSet, ManifestSet, parse_spec
 from bench.errors import UserError, unknown
@@ -33,16 +35,28 @@ _WORD = re.compile(r"[\w.-]+")  # neither a path nor an address
 MAX_POINTS = 1000  # of one codec; a sweep beyond that is a slip
 _MAX_BYTES = 1_000_000  # of a suite; those of this project have 2,000
 _MAX_NODES = 20_000  # keys and items, each as often as it is used
+_MAX_DIGITS = 300  # of an integer; a float holds no more
 _MAX_DEPTH = 20  # a suite needs 5
 _OTHER_FORMS = frozenset({"model_type", "tuple_type", "int_type", "float_type"})  # pydantic's words for what else a value might have been
 _SHOWN = 80  # characters of a value in a message
 _MAX_LABEL = 80  # characters: labels become names of folders
 _NO_NAME = re.compile(r"[,\x00-\x1f\x7f]|^\s|\s$|^$")  # --codecs takes names with commas between, and spaces around them
+_OF_A_FOLDER = ("folder", "pair", "bitrate_kbps", "frame_rate_hz", "kind")  # keys of recordings
+_WORDS = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 _Path = tuple[str | int, ...]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: Any) -> Any:
+        """No key here is a switch, and `yes` would be taken for 1."""
+        no_switch(value)
+        for item in value.values() if isinstance(value, Mapping) else ():
+            no_switch(item)
+        return value
 
 
 class Range(_Strict):
@@ -151,7 +165,7 @@ class RegressSpec(_Strict):
     @classmethod
     def _are_losses(cls, value: Mapping[str, float | str]) -> Mapping[str, float | str]:
         for name, loss in value.items():
-            if not (re.fullmatch(r"\d+(\.\d+)?%", loss) if isinstance(loss, str) else 0 < loss < math.inf):
+            if not (re.fullmatch(r"(?!0+(\.0+)?%)\d+(\.\d+)?%", loss) if isinstance(loss, str) else 0 < loss < math.inf):
                 raise ValueError(f"{name}: a margin is a number above 0 in the metric's unit, or a share of the baseline's mean such as 2%")
         return value
 
@@ -343,6 +357,9 @@ def _resolve(file: SuiteFile, base_dir: Path, text: str, data: Mapping[str, Any]
                     check_name(name)
                 except ValueError as error:
                     mistakes.add(where, f"{error} (got {name!r})")
+            if entry.label == REFERENCE and entry.module != REFERENCE:
+                mistakes.add(where, f"'{REFERENCE}' is what the originals are called; give it another `name:`")
+                continue
             if _with_points_of(entries, entry):
                 continue
             if entry.label in (known.label for known in entries):
@@ -403,8 +420,8 @@ def _entry(spec: CodecSpec, label: str, module: str, base_dir: Path, where: _Pat
         mistakes.add((*where, "checkpoint"), mistake)
     if checkpoint is None and any(need.how == GIVE_CHECKPOINT for need in registry.codec_module(module).needs(None)):
         mistakes.add(where, f"codec '{label}' needs a checkpoint: {GIVE_CHECKPOINT}")
-    for key in ("manifest", "folder"):
-        if getattr(spec, key) is not None:
+    for key in ("manifest", *_OF_A_FOLDER):
+        if key in spec.model_fields_set and getattr(spec, key) is not None:
             mistakes.add((*where, key), f"only `codec: {RECORDINGS}` takes a {key}")
     known = dict(registry.codec_module(module).POINTS)
     points: dict[str, OperatingPoint] = {}
@@ -473,6 +490,9 @@ def _recorded(spec: CodecSpec, file: SuiteFile, base_dir: Path, where: _Path, mi
     except UserError as error:
         mistakes.add((*where, "manifest"), str(error))
         return []
+    for key in _OF_A_FOLDER:
+        if key in spec.model_fields_set and getattr(spec, key) is not None:
+            mistakes.add((*where, key), f"only recordings of a `folder:` take a {key}; a manifest states its own")
     if spec.sweep or spec.checkpoint:
         mistakes.add((*where, "sweep" if spec.sweep else "checkpoint"), "recordings have none: what is in the manifest is scored")
     if spec.name and len(systems) > 1:
@@ -611,6 +631,8 @@ def _explain(item: Any) -> str:
     if kind == "too_short":
         return "is empty; it needs one item at least"
     got = repr(item["input"])
+    if kind == "string_type" and isinstance(item["input"], (int, float, date)) and len(got) < _SHOWN:
+        return f"is text; put it in quotes (got {got})"
     return f"{item['msg'].removeprefix('Value error, ')} (got {got if len(got) <= _SHOWN else got[:_SHOWN] + ' ...'})"
 
 
@@ -655,10 +677,15 @@ def _read_yaml(text: str) -> tuple[Any, dict[_Path, int | str]]:
             raise yaml.MarkedYAMLError(problem=f"is nested deeper than {_MAX_DEPTH} levels", problem_mark=node.start_mark)
         if len(lines) > _MAX_NODES:
             raise yaml.MarkedYAMLError(problem=f"has more than {_MAX_NODES} keys and items", problem_mark=node.start_mark)
+        if isinstance(node, yaml.ScalarNode) and node.tag.endswith(":int") and len(node.value) > _MAX_DIGITS:
+            raise yaml.MarkedYAMLError(problem=f"a number has more than {_MAX_DIGITS} digits", problem_mark=node.start_mark)
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 if not isinstance(key, yaml.ScalarNode):
                     raise yaml.MarkedYAMLError(problem="a key is a word, not a list or a mapping", problem_mark=key.start_mark)
+                if key.tag not in _WORDS:
+                    problem = f"key '{key.value}' is read as a {key.tag.rpartition(':')[2]}; put it in quotes"
+                    raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
                 here = (*path, key.value)
                 if here in lines:
                     raise yaml.MarkedYAMLError(problem=f"key '{key.value}' comes twice", problem_mark=key.start_mark)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -316,6 +317,16 @@ def test_a_sample_rate_that_is_no_number_is_told_in_one_line(sample_rate, tmp_pa
     with pytest.raises(UserError) as error:
         codec_file("fixed").load(str(path), CPU)
     one_line(error, path)
+
+
+def test_metadata_that_are_nested_without_end_and_what_is_no_file_are_refused(tmp_path):
+    with pytest.raises(UserError, match="config in the metadata"):
+        checkpoint.config_of({"config": "[" * 100_000}, tmp_path / "a.safetensors")
+    for name in ("a.safetensors", "a.pt"):
+        os.mkfifo(tmp_path / name)
+        for read in (checkpoint.load_weights, checkpoint.sha256):
+            with pytest.raises(UserError, match="is no regular file"):
+                read(tmp_path / name)
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\xff" * 8, b"\x08\0\0\0\0\0\0\0{garbage", b"\x02\0\0\0\0\0\0\0[]"])

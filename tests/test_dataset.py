@@ -145,6 +145,7 @@ def test_languages_without_text_are_allowed(shared):
 
 def test_every_mistake_in_a_manifest_is_named_by_line(tmp_path):
     rows = [{"id": "a", "path": "a.wav"}, '{"id": "b", ', {"id": "c"}, {"id": "d", "path": "d.wav", "text": ["x"]}, "[1]", ""]
+    rows += [{"id": "e", "path": "e.wav", "duration_s": 10**400}, '{"id": ' + "9" * 5000 + "}", {"id": "\ud800", "path": "f.wav"}]
     path = write_manifest(tmp_path, rows)
     with pytest.raises(UserError) as caught:
         open_dataset(parse_spec({"manifest": path.name}), tmp_path, seed=0)
@@ -154,6 +155,9 @@ def test_every_mistake_in_a_manifest_is_named_by_line(tmp_path):
         ["3", " path"],
         ["4", " text"],
         ["5", " the line"],
+        ["7", " duration_s"],
+        ["8", " is no JSON"],
+        ["9", " id"],
     ]
 
 

@@ -156,6 +156,8 @@ def test_a_listening_test_from_its_csv_to_the_page(tmp_path, monkeypatch):
         ("item,system,score\nu,a,nan\n", ":2: score: 'nan' is no number"),
         ("item,system,score\nu,,5\n", ":2: system is empty"),
         ("item,system,score\n", "has no rows"),
+        ("item,system,score,score\nu,a,1,5\n", ":1: column 'score' comes twice"),
+        ("item,system,score\nu,a,5,6\n", ":2: has more cells than the header has columns"),
         ('item,system,score\n"u,a,5\n', "ratings.csv"),
     ],
 )

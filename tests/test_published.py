@@ -90,9 +90,11 @@ def test_only_numbers_of_our_points_are_read_and_names_may_hold_an_at_sign(tmp_p
     [
         (HEAD + "s,A,a@40hz,stoi,0.9,,T,\ns,A,a@40hz,stoi,~0.9,,T,\n", "suite.published.csv:3: value: '~0.9' is no number"),
         (HEAD + "s,A,a@40hz,stoi\n", "suite.published.csv:2: value: '' is no number"),
+        (HEAD + "s,A,a@40hz,bitrate,1.5,kbps,T,\n", "suite.published.csv:2: unit: 'kbps' of bitrate, which is published in bit/s"),
+        (HEAD + "s,A,a,stoi,0.9,,T,\n", "suite.published.csv:2: entry 'a', metric 'stoi': there must be CODEC@POINT"),
         ("entry,metric,value\na@40hz,stoi,0.9\n", "suite.published.csv:1: no column unit, source, doubt"),
     ],
-    ids=["a number read off a plot", "a short line", "columns"],
+    ids=["a number read off a plot", "a short line", "another unit", "no point", "columns"],
 )
 def test_a_mistake_in_the_file_is_named_with_its_line(tmp_path, text, told):
     path = tmp_path / "suite.published.csv"

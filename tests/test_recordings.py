@@ -121,6 +121,10 @@ def test_long_recordings_may_be_off_by_one_percent() -> None:
         ({"frame_rate_hz": -1}, "key 'frame_rate_hz' is no number"),
         ({"frame_rate_hz": math.inf}, "key 'frame_rate_hz' is no number"),
         ({"n_q": [8]}, "key 'n_q' is no number"),
+        ({"n_q": 2.5}, "key 'n_q' is no whole number: 2.5"),
+        ({"bitrate_kbps": 10**400}, "key 'bitrate_kbps' is no number"),
+        ('{"n_q": ' + "9" * 5000 + "}", "is no JSON: a number has too many digits"),
+        ({"id": "a\ud800"}, "key 'id' holds U+D800, which is half a character"),
         ({"id": None}, "key 'id' is missing or empty"),
         ({"id": math.nan}, "key 'id' is missing or empty"),
         ({"variant": ["v"]}, "key 'variant' is no text"),
@@ -163,6 +167,26 @@ def test_a_text_may_hold_whatever_ends_lines_elsewhere(text, tmp_path) -> None:
     assert entry.text == text
 
 
+@pytest.mark.parametrize(
+    ("content", "line", "message"),
+    [
+        ("id,variant,path,path\nu0,v,a.wav,b.wav\n", 1, "column 'path' comes twice"),
+        ("id,variant,path,Path\nu0,v,a.wav,b.wav\n", 1, "column 'path' comes twice"),
+        ('id,variant,path,text\nu0,v,a.wav,x\nu1,v,a.wav,"x\nu2,v,a.wav,y\n', 3, "unexpected end of data"),
+        ('id,variant,path,text\nu0,v,a.wav,"x\nu1,v,a.wav,"y\n', 2, "expected after"),
+        ("id,variant,path\nu0,v,a.wav,x\n", 2, "has more cells than the header has columns"),
+    ],
+)
+def test_a_table_that_would_lose_cells_or_rows_is_refused(content, line, message, tmp_path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"")
+    path = tmp_path / "m.csv"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        read_systems(path)
+    assert str(caught.value).startswith(f"{path}:{line}: ")
+    assert message in str(caught.value)
+
+
 def test_numbers_of_cells() -> None:
     assert [amount(value) for value in (None, "", math.nan, 0, "12.5", 3)] == [0, 0, 0, 0, 12.5, 3]
 
@@ -173,6 +197,14 @@ def test_hidden_files_and_folders_hold_no_utterances(tmp_path) -> None:
         soundfile.write(tmp_path / "set" / name, np.zeros(1600) + 0.1, 16000, format="WAV")
     opened = open_dataset(parse_spec({"folder": "set"}), tmp_path, 0)
     assert sorted(entry.id for entry in opened.entries) == ["a", "s/B"]
+
+
+def test_ids_of_a_list_may_hold_spaces(tmp_path) -> None:
+    for name in ("a b", "c"):
+        soundfile.write(tmp_path / f"{name}.wav", np.zeros(1600) + 0.1, 16000)
+    (tmp_path / "ids.txt").write_text("a b\nc a note\n", encoding="utf-8")
+    found = open_dataset(parse_spec({"folder": ".", "ids": "ids.txt"}), tmp_path, 0)
+    assert [entry.id for entry in found.entries] == ["a b", "c"]
 
 
 def test_a_list_of_ids_may_begin_with_a_byte_order_mark(tmp_path) -> None:

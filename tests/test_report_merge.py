@@ -101,6 +101,20 @@ def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
         merge([tmp_path])
 
 
+def test_a_folder_that_was_copied_in_part_or_holds_no_records_is_refused(tmp_path: Path) -> None:
+    info = run_info()
+    del info["codecs"]["slime"]["points"]["50hz"]
+    for number, (records, about, told) in enumerate(
+        (
+            (synthetic_records(), info, "slime@50hz, which run.json does not know"),
+            (synthetic_records().iloc[:0], run_info(), "holds no record"),
+        )
+    ):
+        folder = write_run(tmp_path / str(number), records, about)
+        with pytest.raises(UserError, match=told):
+            merge([folder])
+
+
 def test_compare_takes_the_suites_baseline_or_the_one_asked_for(first: Path) -> None:
     assert comparison_of(first, "").numbers.baseline == ("fixed_40", "2q")
     assert comparison_of(first, "slime@50hz").numbers.baseline == ("slime", "50hz")

@@ -108,6 +108,11 @@ def test_differences_have_a_decimal_more_than_values() -> None:
     assert spread_text(0.5, -0.1, 0.7, 1, signed) == "[-0.1, +0.7]"
 
 
+def test_an_interval_without_bounds_sets_no_decimals() -> None:
+    assert difference_decimals([math.inf, 0.02]) == difference_decimals([0.02])
+    assert difference_decimals([math.inf]) == difference_decimals([])
+
+
 def test_names_are_escaped_in_markdown(nasty: Table) -> None:
     lines = render_markdown(nasty).splitlines()
     assert "<script" not in "\n".join(lines)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import Any
 
 from bench.errors import UserError
 
+_SURROGATE = re.compile("[\ud800-\udfff]")  # as JSON's escapes can write it, and no file can hold
 _EMPTY = frozenset({"", "nan", "NaN", "NAN", "null", "NULL", "None", "<NA>"})  # as pandas, JSON and Python write an empty cell
 
 
 def given(value: Any) -> str | None:
-    """The text of a cell; None for one that is empty, whichever way it says so. Numbers are texts, 3.0 is "3"; ValueError on lists
-    and mappings.
+    """The text of a cell; None for one that is empty, whichever way it says so. Numbers are texts, 3.0 is "3"; ValueError on lists,
+    mappings and half characters.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
@@ -26,6 +28,8 @@ def given(value: Any) -> str | None:
         raise ValueError(f"is no text: {json.dumps(value, default=str, skipkeys=True)[:80]}")
     whole = isinstance(value, float) and value.is_integer()  # pandas makes floats of whole numbers beside an empty cell
     text = str(int(value) if whole else value).strip("\ufeff")
+    if (half := _SURROGATE.search(text)) is not None:
+        raise ValueError(f"holds U+{ord(half[0]):04X}, which is half a character")
     return None if text.strip() in _EMPTY else text
 
 
@@ -35,11 +39,38 @@ def amount(value: Any) -> float:
         return 0.0
     try:
         number = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         number = math.nan
     if not (math.isfinite(number) and number >= 0):
         raise ValueError(f"is no number of at least 0: {json.dumps(value, default=str)[:80]}")
     return number
+
+
+def whole_amount(value: Any) -> int:
+    """As `amount`, of what is counted."""
+    number = amount(value)
+    if not number.is_integer():
+        raise ValueError(f"is no whole number: {json.dumps(value)[:80]}")
+    return int(number)
+
+
+def no_switch(value: Any) -> Any:
+    """`value`; ValueError where it, or an item of it, is true or false, as YAML reads yes, no, on and off too."""
+    if any(isinstance(item, bool) for item in (value if isinstance(value, (list, tuple)) else [value])):
+        raise ValueError("is read as true or false, which it can't be; a word is put in quotes")
+    return value
+
+
+def json_of(text: str) -> Any:
+    """The value of a JSON text; ValueError says in a line what is wrong with it."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is no JSON: {error.msg} at column {error.colno}") from None
+    except RecursionError:
+        raise ValueError("is no JSON: nested too deeply") from None
+    except ValueError:
+        raise ValueError("is no JSON: a number has too many digits") from None
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
@@ -50,10 +81,10 @@ def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(text_of(path).split("\n"), start=1):
         if line.strip():
             try:
-                yield number, json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
-                reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-                raise UserError(f"{path}:{number}: is no JSON: {reason}") from None
+                value = json_of(line)
+            except ValueError as error:
+                raise UserError(f"{path}:{number}: {error}") from None
+            yield number, value
 
 
 def csv_rows(path: Path, check: Callable[[Sequence[str]], None]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -61,13 +92,42 @@ def csv_rows(path: Path, check: Callable[[Sequence[str]], None]) -> Iterator[tup
 
     UserError where the file cannot be read, is not UTF-8, or a row is no CSV.
     """
-    reader = csv.DictReader(io.StringIO(text_of(path), newline=""), restval="", strict=True)
-    try:
-        check(reader.fieldnames or ())
-        for row in reader:
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise UserError(f"{path}:{reader.line_num}: {error}") from None
+    columns: list[str] = []
+    for line, cells in csv_lines(text_of(path), path):
+        if not columns:
+            check(cells)
+            columns = cells
+        else:
+            yield line, dict(zip(columns, [*cells, *[""] * (len(columns) - len(cells))], strict=True))
+    if not columns:
+        check(())
+
+
+def csv_lines(content: str, path: Path, **form: Any) -> Iterator[tuple[int, list[str]]]:
+    """Line and cells of the header and of every row that is not blank, read strictly; `form` of csv.reader.
+
+    UserError where a row is no CSV, or has more cells than the header, and where two columns have one name, whatever its case.
+    """
+    reader = csv.reader(io.StringIO(content, newline=""), strict=True, **form)
+    width = 0
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise UserError(f"{path}:{line}: {error}") from None
+        if not cells:
+            continue
+        if not width:
+            names = [name.strip().lower() for name in cells]
+            if twice := [name for position, name in enumerate(names) if name and name in names[:position]]:
+                raise UserError(f"{path}:{line}: column '{twice[0]}' comes twice")
+        elif len(cells) > width:
+            raise UserError(f"{path}:{line}: has more cells than the header has columns")
+        width = width or len(cells)
+        yield line, cells
 
 
 def text_of(path: Path) -> str:

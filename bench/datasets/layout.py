@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any, Protocol
 
 from bench import audio
 from bench.dataset import Entry
-from bench.datasets.cells import given, text_of
+from bench.datasets.cells import csv_lines, given, text_of
 from bench.errors import UserError
 from bench.language import language_tag
 
@@ -119,15 +118,11 @@ def table_rows(path: Path, delimiter: str = "", quoted: bool = True) -> Iterator
     header = content.split("\n", 1)[0]
     if not delimiter:
         delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t|", key=header.count)
-    lines = io.StringIO(content, newline="")
-    reader = csv.DictReader(lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
-    try:
-        for row in reader:
-            if None in row:
-                raise UserError(f"{path}:{reader.line_num}: has more cells than the header has columns")
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise UserError(f"{path}:{reader.line_num}: {error}") from None
+    columns: list[str] = []
+    for line, cells in csv_lines(content, path, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE):
+        if columns:
+            yield line, dict(zip(columns, [*cells, *[None] * (len(columns) - len(cells))], strict=True))
+        columns = columns or cells
 
 
 def entries_of(path: Path, rows: Iterable[tuple[int, Any]], folder: Path | None = None) -> list[Entry]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +14,7 @@ from pydantic_core import ErrorDetails
 from bench import audio
 from bench.checkpoint import cache_folder
 from bench.dataset import Dataset, Entry
-from bench.datasets.cells import amount, given, text_of
+from bench.datasets.cells import amount, given, json_of, text_of
 from bench.errors import UserError
 from bench.language import Tag
 
@@ -76,12 +75,11 @@ def read_manifest(path: Path, name: str) -> Dataset:
         if not line.strip():
             continue
         try:
-            row = _Row.model_validate(json.loads(line))
-        except (json.JSONDecodeError, RecursionError) as error:
-            reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-            mistakes.append(f"{path}:{number}: is no JSON: {reason}")
+            row = _Row.model_validate(json_of(line))
         except ValidationError as error:
             mistakes += [f"{path}:{number}: {'.'.join(map(str, item['loc'])) or 'the line'}: {_told(item)}" for item in error.errors()]
+        except ValueError as error:
+            mistakes.append(f"{path}:{number}: {error}")
         else:
             entry = Entry(row.id, resolved(path.parent, row.path), row.text, row.speaker, row.language, name)
             stated = dataclasses.replace(entry, duration_s=row.duration_s, sample_rate=row.sample_rate)
@@ -96,7 +94,9 @@ def read_manifest(path: Path, name: str) -> Dataset:
 
 
 def _told(item: ErrorDetails) -> str:
-    return "is missing" if item["type"] == "missing" else item["msg"]
+    if item["type"] == "missing":
+        return "is missing"
+    return "is empty" if item["input"] is None or item["input"] == "" else item["msg"].removeprefix("Value error, ")
 
 
 def resolved(base_dir: Path, path: str) -> Path:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from bench.dataset import Dataset, Entry
-from bench.datasets.cells import meant, text_of
+from bench.datasets.cells import meant, no_switch, text_of
 from bench.datasets.corpora import CORPORA, FILES, read_corpus, read_files, recognised, with_texts
 from bench.datasets.hub import HubSource, Split
 from bench.datasets.known import KNOWN_SETS, fetch_ids, ids_file
@@ -54,8 +54,8 @@ class Selection(BaseModel):
 
     ids: str | None = None
     languages: Tags = ()
-    duration_s: tuple[float, float] | None = None
-    limit: int | None = Field(default=None, ge=1)
+    duration_s: Annotated[tuple[float, float] | None, BeforeValidator(no_switch)] = None
+    limit: Annotated[int | None, BeforeValidator(no_switch), Field(ge=1)] = None
 
     def wanted(self, entries: Sequence[Entry], base_dir: Path, seed: int) -> list[Entry]:
         """The entries whose audio must be on this machine: those selected, as far as the listing alone can say."""
@@ -356,8 +356,9 @@ def _files(base_dir: Path, patterns: Sequence[str]) -> tuple[Path, ...]:
 
 def _listed_in(path: Path, entries: Sequence[Entry]) -> list[Entry]:
     """The entries whose ids begin the lines of the file; all of them must be there."""
-    wanted = {line.split()[0] for line in text_of(path).split("\n") if line.strip()}
     known = {entry.id for entry in entries}
+    lines = [line.strip() for line in text_of(path).split("\n") if line.strip()]
+    wanted = {line if line in known else line.split()[0] for line in lines}  # ids may hold spaces
     if missing := sorted(wanted - known):
         hint = meant(missing[0], known)
         raise UserError(f"{path}: {len(missing)} of its {len(wanted)} ids are not in the data set, the first: {missing[0]}{hint}")

@@ -14,7 +14,7 @@ from bench.analysis.grid import Point
 from bench.errors import UserError
 from bench.published import Published, published_of
 from bench.record import MetricInfo, leading, reasons_text
-from bench.run.store import metrics_of, read_points, read_run
+from bench.run.store import RECORDS, RUN, metrics_of, read_points, read_run
 
 SAME = ["codec", "point", "dataset", "utterance"]  # two records that agree in these are of one thing
 
@@ -59,6 +59,7 @@ def merge(folders: Sequence[Path]) -> Merged:
     tokens: dict[str, Any] = {}
     for folder in folders:
         records, about = read_run(folder)
+        _check_whole(records, about, folder)
         for earlier, earlier_folder in zip(abouts, folders, strict=False):
             _check_comparable(earlier, about, earlier_folder, folder)
         labels = _labels(records, frames, about, codecs)
@@ -88,6 +89,15 @@ def merge(folders: Sequence[Path]) -> Merged:
         (abouts[0]["suite"].get("compare") or {}).get("baseline", ""),
         abouts[0]["seed"],
     )
+
+
+def _check_whole(records: pd.DataFrame, about: Mapping[str, Any], folder: Path) -> None:
+    """UserError where no utterance was scored, or the two files are not of one run: a folder that was copied in part."""
+    if records.empty:
+        raise UserError(f"{folder}: holds no record of any utterance; run the suite again")
+    for label, point in dict.fromkeys(zip(records["codec"], records["point"], strict=True)):
+        if point not in about["codecs"].get(label, {"points": {}})["points"]:
+            raise UserError(f"{folder}: {RECORDS} holds {label}@{point}, which {RUN} does not know: they are of two runs; copy both again")
 
 
 def _check_comparable(one: Mapping[str, Any], other: Mapping[str, Any], one_folder: Path, other_folder: Path) -> None:

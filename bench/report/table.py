@@ -55,7 +55,7 @@ def decimals(cells: Iterable[Cell]) -> int:
 
 def usual_decimals(half_widths: Iterable[float]) -> int:
     """Decimals at which the usual interval shows two digits, of the half-widths that are known."""
-    halves = sorted(half for half in half_widths if half > 0)
+    halves = sorted(half for half in half_widths if 0 < half < math.inf)
     typical = halves[len(halves) // 2] if halves else 0.01
     return min(4, max(0, 1 - math.floor(math.log10(typical))))
 
