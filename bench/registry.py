@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 _COLUMN = re.compile(r"\w([\w .+-]*[\w+])?")
 _FIELDS = {
     *(field.name for field in fields(Record)),
-    *("utterances", "rates_are_stated", "length_error_s", "bitrate_tokens", "bitrate_side", "bitrate_header", "bitrate_entropy"),
+    *("utterances", "rates_are_stated", "length_error_s", "heard_whole"),
+    *("bitrate_tokens", "bitrate_side", "bitrate_header", "bitrate_entropy"),
     *("nominal_frame_rate", "encode_rtf", "decode_rtf"),
     *(f"utterance_mean_{rate}" for rate in ("frame_rate", "token_rate", "bitrate", "nominal_bitrate")),
 }

@@ -10,10 +10,11 @@ import torch
 
 from bench.checkpoint import config_of, load_safetensors, load_strictly, named_config, resolve, sha256
 from bench.codec import CodecInfo, OperatingPoint
+from bench.codecs.bases.settings import Number, Settings, read_settings
 from bench.codecs.bases.single import SingleCodec
 from bench.codecs.nn.bigcodec import FSQ_LEVELS, unfilled
 from bench.codecs.nn.spectral import SpectralCodec
-from bench.errors import UserError, unknown
+from bench.errors import UserError
 from bench.needs import Need, weights
 
 INFO = CodecInfo(kind="fixed", title="Fixed-rate baseline (ours)", licence="Apache-2.0 (code and weights)")
@@ -21,14 +22,14 @@ VERSION = 1
 FRAME_RATES = (80, 16000 / 240, 50, 40, 20)  # Hz; checkpoints of 80, 40 and 20 are shipped, one each
 
 
+class PointSettings(Settings):
+    frame_rate: Number
+
+
 def point(**settings: float | str) -> OperatingPoint:
     """The point of `frame_rate`, which must be the checkpoint's own."""
-    for name in settings:
-        if name != "frame_rate":
-            raise ValueError(unknown("setting", name, ["frame_rate"]))
-    if "frame_rate" not in settings:
-        raise ValueError("frame_rate is missing")
-    return OperatingPoint(f"{settings['frame_rate']:.3g}hz", float(settings["frame_rate"]), n_q=1)
+    frame_rate = read_settings(PointSettings, settings).frame_rate
+    return OperatingPoint(f"{frame_rate:.3g}hz", frame_rate, n_q=1)
 
 
 POINTS = {each.name: each for each in (point(frame_rate=rate) for rate in FRAME_RATES)}

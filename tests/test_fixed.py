@@ -87,6 +87,8 @@ def test_bad_audio_points_and_files_are_refused(tmp_path: Path) -> None:
             codec.analyse(bad)
     with pytest.raises(ValueError, match="frame_rate"):
         fixed.point(frame_rat=40)
+    with pytest.raises(ValueError, match="must be a number here, got '40'"):
+        fixed.point(frame_rate="40")
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(UserError, match="not a checkpoint of `bench train`"):
         fixed.load(str(tmp_path / "other.safetensors"), CPU)

@@ -76,6 +76,8 @@ def test_siblings_are_reached_by_their_rates():
     assert (sibling.name, sibling.frame_rate, sibling.n_q) == ("12.5hz_4q", 12.5, 4)
     with pytest.raises(ValueError, match="setting 'bandwidth' unknown"):
         lfsc.point(bandwidth=1)
+    with pytest.raises(ValueError, match=r"n_q: .* got 12\.5"):
+        lfsc.point(n_q=12.5)
 
 
 def test_a_missing_checkpoint_is_named_with_its_command(tmp_path, monkeypatch):

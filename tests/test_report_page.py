@@ -17,6 +17,7 @@ import pytest
 from bench.analysis.listeners import correlations
 from bench.analysis.summary import Table, summary
 from bench.listeners import Rating
+from bench.metrics.latency import METRICS as OF_LATENCY
 from bench.report import listeners
 from bench.report.build import build
 from bench.report.labels import point_label
@@ -964,6 +965,17 @@ def test_axe_finds_nothing_in_any_view(browser: Any, index: Path, scheme: str) -
             ready(page, view)
             found = axe.run(page, options={"preload": False}).response["violations"]
             assert not found, [(view, each["id"], each["nodes"][0]["html"]) for each in found]
+
+
+def test_latencies_of_whole_utterances_say_so(browser: Any, tmp_path: Path) -> None:
+    records, info = synthetic_records(num_utterances=8, num_speakers=8), run_info(CODECS)
+    records["latency_ms"], records["latency_ms:whole"] = 30.0, np.where(records["codec"] == "slime", 1.0, 0.0)
+    info["metrics"]["latency_ms"] = asdict(OF_LATENCY["latency_ms"].info)
+    index = build([write_run(tmp_path / "run", records, info)], tmp_path / "out")
+    with opened_page(browser, index) as page:
+        show(page, "leaderboard", columns="latency_ms")
+        rows = page.locator("#leaderboard tbody tr").all_inner_texts()
+    assert {("slime" in row, "not causal" in row) for row in rows} == {(True, True), (False, False)}
 
 
 def test_stated_rates_and_lengths_that_are_off_are_marked(browser: Any, tmp_path: Path) -> None:

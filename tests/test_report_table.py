@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from bench.analysis.summary import Table, summary
+from bench.metrics.latency import METRICS as OF_LATENCY
 from bench.report.table import (
     LATEX_ROWS,
     csv_cell,
@@ -255,6 +256,19 @@ def test_recordings_of_another_length_are_told(recorded: Table) -> None:
     rows = {row["point"]: row["length_error_s"] for row in csv.DictReader(io.StringIO(render_csv(recorded)))}
     assert float(rows["6kbps"]) == -0.0125
     assert float(rows["original"]) == 0
+
+
+def test_latencies_of_codecs_that_hear_the_whole_utterance_say_so(records: pd.DataFrame) -> None:
+    slime, sometimes = records["codec"] == "slime", records["utterance"] == "utt/00003"
+    whole = np.where(slime | (sometimes & (records["codec"] == "opus")), 1.0, 0.0)
+    table = summary(
+        records.assign(latency_ms=30.0, **{"latency_ms:whole": whole}), {**METRICS, "latency_ms": OF_LATENCY["latency_ms"].info}
+    )
+    lines = render_markdown(table).splitlines()
+    assert all(("(not causal)" in line) == ("| slime |" in line) for line in lines)
+    assert all((f"(not causal in 1 of {table.rows[0].utterances})" in line) == ("| opus |" in line) for line in lines)
+    rows = list(csv.DictReader(io.StringIO(render_csv(table))))
+    assert {row["codec"] for row in rows if row["heard_whole"] == row["utterances"]} == {"slime"}
 
 
 def test_why_a_metric_does_not_apply_is_told(table: Table, records: pd.DataFrame) -> None:

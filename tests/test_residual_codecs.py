@@ -247,6 +247,18 @@ def test_encodec_48k_is_the_stereo_model_fed_the_same_on_both_channels(encodec_4
         assert torch.allclose(codec.decode(encoded), expected, atol=1e-5)
 
 
+@torch.inference_mode()
+def test_encodec_48k_has_the_tokens_of_a_batch_of_the_model(encodec_48k):
+    model, _, codec = encodec_48k
+    signals = [noise(2 * 47520 + 480, seed) for seed in (3, 4, 5)]  # two whole chunks; the model starts a third for what they cover
+    codes, scales, _ = model.encode(torch.stack(signals)[:, None].expand(-1, 2, -1), bandwidth=24.0, return_dict=False)
+    for number, signal in enumerate(signals):
+        alone = codec.analyse(signal)
+        assert torch.equal(alone.tokens, torch.cat(list(codes[:2, number]), dim=1))
+        assert alone.scales == pytest.approx([float(scale[number]) for scale in scales[:2]], rel=1e-5)
+    assert not torch.equal(codes[:, 0], codes[:, 1])
+
+
 def test_encodec_48k_counts_the_loudness_of_each_second(encodec_48k):
     *_, codec = encodec_48k
     point = codec_file("encodec_48k").POINTS["3kbps"]

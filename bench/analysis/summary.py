@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.analysis import stats
 from bench.analysis.grid import RATES, Grid, Point, floats, grid
-from bench.record import CODEC, MetricInfo, failures_of, read_reasons
+from bench.record import CODEC, MetricInfo, detail, failures_of, read_reasons
 
 ALPHA = 0.05
 _BITRATES = ("bitrate", "nominal_bitrate")
@@ -85,6 +85,7 @@ class Row:
     group           {"language": "de"} and the like; empty overall
     is_stated       the rates are what whoever made the recordings says of them: nothing was counted
     length_error_s  by which a recording is longer than its reference, of the one that is furthest off; negative where it is shorter
+    heard_whole     utterances of which the codec hears all before it speaks, by `latency_ms`: it is not causal
     """
 
     codec: str
@@ -98,6 +99,7 @@ class Row:
     cells: Mapping[str, Cell]
     is_stated: bool = False
     length_error_s: float = 0.0
+    heard_whole: int = 0
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,7 @@ def _rows(
                 cells[number],
                 is_stated,
                 _length_error_s(own),
+                int(np.nansum(own["heard_whole"])),
             )
         )
     return rows
@@ -226,6 +229,7 @@ class _Columns:
         self._order = np.argsort(self._point, kind="stable")
         self._starts = np.searchsorted(self._point[self._order], np.arange(len(laid_out.points) + 1))
         self._amounts = {name: floats(records, name)[self._order] for name in _AMOUNTS}
+        self._amounts["heard_whole"] = detail(records, "latency_ms", "whole")[self._order]
         self._amounts["computed"] = np.array([CODEC not in reasons for reasons in failures_of(records)])[self._order]
 
     def own(self, point: int) -> dict[str, np.ndarray]:

@@ -254,7 +254,8 @@ def _row(row: Row, places: Sequence[int]) -> dict[str, Any]:
     ]
     rates = {name: _number(value) for name, value in asdict(row.rates).items() if not name.startswith("utterance_mean")}
     off_s = _number(row.length_error_s)
-    facts = {"utterances": row.utterances, "duration_s": _number(row.duration_s), "is_stated": row.is_stated, "length_error_s": off_s}
+    told = {"is_stated": row.is_stated, "length_error_s": off_s, "heard_whole": row.heard_whole}
+    facts = {"utterances": row.utterances, "duration_s": _number(row.duration_s), **told}
     return {**facts, "rates": rates, "cells": cells}
 
 

@@ -136,7 +136,10 @@ def lay_out(table: Table) -> Layout:
         in_head = not table.by and 2 * rows_with_it > len(cells) and usual != max(expected)  # else it would stand in every cell
         heads.append(head(info) + (f" (n={usual})" if in_head else ""))
         places = decimals(cells)
-        columns.append([_entry(cell, places, usual if in_head else n) for cell, n in zip(cells, expected, strict=True)])
+        whole = [row.heard_whole if name == "latency_ms" else 0 for row in table.rows]
+        columns.append(
+            [_entry(cell, places, usual if in_head else n, heard) for cell, n, heard in zip(cells, expected, whole, strict=True)]
+        )
     body = tuple(
         (
             *(Entry(row.group[name]) for name in table.by),
@@ -157,10 +160,11 @@ def _rate(text: str, row: Row) -> Entry:
     return Entry(text, note="stated" if row.is_stated and text != MISSING else "")
 
 
-def _entry(cell: Cell, places: int, expected_n: int) -> Entry:
+def _entry(cell: Cell, places: int, expected_n: int, heard_whole: int) -> Entry:
     reasons = [f"n={cell.n}"] if cell.n not in (expected_n, 0) else []
     reasons += [f"{cell.failed} failed"] if cell.failed else []
     reasons += [f"{cell.hallucinated} above {100 * HALLUCINATION:g} %"] if cell.hallucinated else []
+    reasons += ["not causal" + (f" in {heard_whole} of {cell.n}" if heard_whole < cell.n else "")] if heard_whole else []
     return Entry(number(cell.mean, places), spread_text(cell.mean, cell.low, cell.high, places), ", ".join(reasons), cell.mark)
 
 
@@ -353,7 +357,7 @@ def render_csv(table: Table) -> str:
     writer = csv.writer(out, lineterminator="\n")
     for position, row in enumerate(table.rows):
         facts = {name: getattr(row, name) for name in ("codec", "point", "kind", "family", "utterances", "duration_s")}
-        offs = {"rates_are_stated": row.is_stated, "length_error_s": row.length_error_s}
+        offs = {"rates_are_stated": row.is_stated, "length_error_s": row.length_error_s, "heard_whole": row.heard_whole}
         record: dict[str, object] = {**row.group, **facts, **asdict(row.rates), **offs}
         for metric, cell in row.cells.items():
             record |= {metric if name == "mean" else f"{metric}:{name}": value for name, value in vars(cell).items()}

@@ -24,7 +24,8 @@ from bench import torchaudio_guard
 from bench.codec import Codec, CodecInfo, Encoded, OperatingPoint, Stream
 from bench.codecs.bases.received import check_length, only_stream
 from bench.codecs.bases.residual import FullDepth
-from bench.errors import UserError, unknown
+from bench.codecs.bases.settings import Number, Settings, Whole, read_settings
+from bench.errors import UserError
 from bench.needs import Need, weights
 
 # What computes tokens and audio; the rest of a checkpoint (discriminators, losses) served the training.
@@ -69,6 +70,11 @@ class NeMoCodec:
         return F.pad(audio, (0, encoded.num_samples - len(audio)))  # cuts where the pad is negative
 
 
+class PointSettings(Settings):
+    frame_rate: Number
+    n_q: Whole
+
+
 @dataclass(frozen=True)
 class NeMoModule:
     """One published checkpoint: a `CodecModule`.
@@ -101,11 +107,8 @@ class NeMoModule:
 
     def point(self, **settings: float | str) -> OperatingPoint:
         """The checkpoint's own rates, or the `frame_rate` and `n_q` of another one."""
-        for name in settings:
-            if name not in ("frame_rate", "n_q"):
-                raise ValueError(unknown("setting", name, ["frame_rate", "n_q"]))
-        frame_rate, n_q = float(settings.get("frame_rate", self.frame_rate)), int(settings.get("n_q", self.n_q))
-        return OperatingPoint(f"{frame_rate:.4g}hz_{n_q}q", frame_rate, n_q)
+        read = read_settings(PointSettings, {"frame_rate": self.frame_rate, "n_q": self.n_q, **settings})
+        return OperatingPoint(f"{read.frame_rate:.4g}hz_{read.n_q}q", read.frame_rate, read.n_q)
 
     def needs(self, checkpoint: str | None) -> list[Need]:
         nemo = Need("package", "nemo_toolkit", importlib.util.find_spec("nemo") is not None, "pip install 'speech-codec-bench[nemo]'")

@@ -138,7 +138,13 @@ bench.views.leaderboard = (() => {
     return el("td", { class: `num ${mark || ""}`, title },
       mark ? el("span", { class: "mark", "aria-label": mark === "best" ? "best" : "not significantly worse than the best", role: "img" }, mark === "best" ? "●" : "≈") : null,
       el("span", { class: "value" }, fixed(spread === "interval" ? mean : median, places)),
-      el("span", { class: "spread" }, about), counted, published(point, info.name));
+      el("span", { class: "spread" }, about), counted, info.name === "latency_ms" ? notCausal(point, n) : null, published(point, info.name));
+  }
+
+  function notCausal(point, n) {
+    const whole = bench.rowOf(point).heard_whole;
+    const title = `The codec heard ${whole} of ${n} utterances whole before it spoke: their length is their latency.`;
+    return whole ? el("span", { class: "note", title }, whole < n ? `not causal in ${whole} of ${n}` : "not causal") : null;
   }
 
   // Recordings made elsewhere say themselves what they cost.
