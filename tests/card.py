@@ -24,6 +24,7 @@ QUALITY = {
     "wer_faster_whisper": "WER %",
     "distillmos": "DistilMOS",
     "latency_ms": "latency, ms",
+    "boundary_f1_20ms": "boundary F1 %",
 }
 FRAMES = {
     "boundary_f1_20ms": "F1 at 20 ms",
@@ -46,14 +47,13 @@ def scores(path: Path) -> Table:
     return summary(records.assign(**known, **left_out), infos, seed=baseline.about["seed"])
 
 
-def quality(path: Path) -> str:
-    """Every codec at every point: kbit/s and the means with their intervals."""
-    table = scores(path)
-    shown = {name: told for name, told in QUALITY.items() if name in table.metrics}
-    heads = [
-        told if table.metrics[name].diagnostic else f"{told} {ARROW[table.metrics[name].higher_is_better]}" for name, told in shown.items()
-    ]
-    return _markdown(table, shown, ["kbit/s", *heads], [[kbps(row.rates.bitrate)] for row in table.rows])
+def quality(*paths: Path) -> str:
+    """Every codec at every point of all baselines: kbit/s, clips and the means with their intervals."""
+    tables = [scores(path) for path in paths]
+    metrics = tables[0].metrics
+    heads = [told if metrics[name].diagnostic else f"{told} {ARROW[metrics[name].higher_is_better]}" for name, told in QUALITY.items()]
+    table = Table(tuple(row for each in tables for row in each.rows), metrics)
+    return _markdown(table, QUALITY, ["kbit/s", "clips", *heads], [[kbps(row.rates.bitrate), str(row.utterances)] for row in table.rows])
 
 
 def frames(path: Path) -> str:
@@ -64,16 +64,17 @@ def frames(path: Path) -> str:
 
 
 def _markdown(table: Table, shown: dict[str, str], heads: list[str], facts: list[list[str]]) -> str:
-    places = {name: decimals(row.cells[name] for row in table.rows if row.kind != "ceiling") for name in shown}
+    cells = {name: [row.cells[name] for row in table.rows if row.kind != "ceiling" and name in row.cells] for name in shown}
+    places = {name: decimals(cells[name]) for name in shown}
     lines = [["codec", *heads], ["---", *["---:"] * len(heads)]]
     for row, known in zip(table.rows, facts, strict=True):
         name = "the original" if row.kind == "ceiling" else f"{row.codec}@{row.point}"
-        lines.append([escape_markdown(name), *known, *(_cell(row.cells[metric], places[metric]) for metric in shown)])
+        lines.append([escape_markdown(name), *known, *(_cell(row.cells.get(metric), places[metric]) for metric in shown)])
     return markdown_table(lines)
 
 
-def _cell(cell: Cell, places: int) -> str:
-    if not math.isfinite(cell.mean):
+def _cell(cell: Cell | None, places: int) -> str:
+    if cell is None or not math.isfinite(cell.mean):
         return MISSING
     return f"{number(cell.mean, places)} {spread_text(cell.mean, cell.low, cell.high, places)}".rstrip()
 
@@ -81,12 +82,11 @@ def _cell(cell: Cell, places: int) -> str:
 def sections() -> dict[tuple[str, str], str]:
     """The marks in the card -> what stands between them."""
     return {
-        ("<!-- real speech, quality -->", "<!-- end of quality -->"): quality(BASELINE),
+        ("<!-- real speech, quality -->", "<!-- end of quality -->"): quality(BASELINE, RECORDINGS),
         ("<!-- real speech, frames -->", "<!-- end of frames -->"): frames(BASELINE),
         ("<!-- real speech, verdict -->", "<!-- end of verdict -->"): readme_results.results(BASELINE, 5),
         ("<!-- real speech, FlexiCodec's twins -->", "<!-- end of FlexiCodec's twins -->"): readme_results.results(TWINS, 5),
         ("<!-- real speech, quality of the twins -->", "<!-- end of the twins' quality -->"): quality(TWINS),
-        ("<!-- real speech, recordings -->", "<!-- end of recordings -->"): quality(RECORDINGS),
     }
 
 

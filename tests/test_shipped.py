@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 from pystoi import stoi
+from safetensors.torch import load_file
 
 from bench import audio
+from bench.checkpoint import SHIPPED
 from bench.codec import Codec, OperatingPoint, TunableCodec
 from bench.codecs import codecslime, fixed, flexicodec, tfc
 
@@ -82,3 +84,11 @@ def test_what_comes_out_has_the_level_of_what_went_in(module, model, point, spee
     decoded = [codec.decode(codec.encode(codec.analyse(samples), point)) for samples in speech]
     gains_db = [10 * float(torch.log10(y.square().mean() / x.square().mean())) for x, y in zip(speech, decoded, strict=True)]
     assert abs(np.median(gains_db)) < 1
+
+
+def test_the_shipped_files_are_float16_and_40_mib_at_most():
+    files = sorted(SHIPPED.glob("*.safetensors"))
+    assert len(files) == 6
+    assert sum(path.stat().st_size for path in files) <= 40 * 2**20
+    for path in files:
+        assert {tensor.dtype for tensor in load_file(path).values()} == {torch.float16}, path.name

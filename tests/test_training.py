@@ -431,7 +431,8 @@ def test_a_training_starts_from_the_weights_before_their_contrast(recipe: dict, 
             read := read_recipe(save({**recipe, "start": recipe["name"]}, tmp_path)), open_store(read.data, tmp_path, tmp_path), tmp_path
         )
         assert training.load_start(module, read.start, tmp_path / str(contrast) / "smoke") == 10
-        heads[contrast] = module.model.network.decoder.head.weight.detach()
+        network: Any = module.model.network
+        heads[contrast] = network.decoder.head.weight.detach()
     assert torch.allclose(heads[0.5], heads[0.0], atol=2e-3)
 
 
