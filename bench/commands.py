@@ -21,6 +21,7 @@ from bench import __version__, audio, bitstream, needs
 from bench.checkpoint import sha256
 from bench.codec import Codec, Encoded, OperatingPoint, check_audio
 from bench.datasets import published_samples
+from bench.datasets.cells import json_of
 from bench.datasets.specs import NAMES, open_dataset, parse_spec
 from bench.errors import Unavailable, UserError, unknown
 from bench.files import plain_name, read_json, write_bytes, write_json, write_text
@@ -353,11 +354,11 @@ def decode_file(source: Path, target: Path, codec_name: str | None, checkpoint: 
         if not data.startswith(_CODEC_FILE):
             raise ValueError("not a file of `bench encode`")
         end = 8 + int.from_bytes(data[4:8], "big")
-        header = json.loads(data[8:end])
+        header = json_of(data[8:end].decode())
         if not (isinstance(header, dict) and isinstance(header.get("codec"), str) and isinstance(header.get("checkpoint", 0), str | None)):
             raise ValueError("its header does not say which codec and checkpoint made it")
         encoded = bitstream.unpack(data[end:])
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{source}: {error}") from None
     checkpoint = checkpoint or header["checkpoint"]
     if codec_name is None and is_own(header["codec"]):

@@ -165,6 +165,8 @@ def _stamp(path: Path) -> None:
 
 
 def _verify(path: Path) -> None:
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError("is no regular file")  # a FIFO would wait for ever
     with path.open("rb") as file:
         place = _place(file)
         file.seek(place)

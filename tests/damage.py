@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -16,6 +17,11 @@ def cut(path: Path) -> None:
 def folder_in_its_place(path: Path) -> None:
     path.unlink()
     path.mkdir()
+
+
+def fifo_in_its_place(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
 
 
 def no_text(path: Path) -> None:

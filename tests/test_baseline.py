@@ -89,7 +89,7 @@ def test_a_baseline_can_be_of_some_codecs(toy_run: Path, tmp_path: Path) -> None
         save_baseline(toy_run, "a", ["nosiy"], tmp_path)
 
 
-@pytest.mark.parametrize("name", ["../a", "a/b", ".hidden"])
+@pytest.mark.parametrize("name", ["../a", "a/b", ".hidden", "", "\ud800", "x" * 300])
 def test_a_baselines_name_is_no_path(name: str, toy_run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="a name without folders"):
         save_baseline(toy_run, name, folder=tmp_path)

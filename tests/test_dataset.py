@@ -6,6 +6,7 @@ import functools
 import hashlib
 import http.server
 import json
+import os
 import pickle
 import threading
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
@@ -414,6 +417,20 @@ def test_files_that_are_not_there_or_no_parquet(tmp_path):
     (tmp_path / "german").mkdir()
     (tmp_path / "german" / "a.parquet").write_text("no parquet")
     with pytest.raises(UserError, match="is no parquet file"):
+        open_dataset(spec, tmp_path, seed=0)
+
+
+def test_what_parquet_allows_and_nobody_can_mean_is_refused(tmp_path):
+    spec = parse_spec({"hf": "some/set", "data_files": "rows.parquet"})
+    audio = pa.array([{"bytes": encoded(), "path": "a.wav"}])
+    for names in (["audio", "audio"], ["audio", "text", "text"]):
+        columns = [audio if name == "audio" else pa.array(["x"]) for name in names]
+        pq.write_table(pa.Table.from_arrays(columns, names=names), tmp_path / "rows.parquet")
+        with pytest.raises(UserError, match=f"column '{names[-1]}' comes twice"):
+            open_dataset(spec, tmp_path, seed=0)
+    (tmp_path / "rows.parquet").unlink()
+    os.mkfifo(tmp_path / "rows.parquet")
+    with pytest.raises(UserError, match="is no regular file"):
         open_dataset(spec, tmp_path, seed=0)
 
 

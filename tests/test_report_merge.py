@@ -115,6 +115,17 @@ def test_a_folder_that_was_copied_in_part_or_holds_no_records_is_refused(tmp_pat
             merge([folder])
 
 
+@pytest.mark.parametrize("kind", ["flac", "bin"])
+def test_a_damaged_file_of_a_run_is_named_with_what_to_do(kind: str, tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", synthetic_records(), audio_utterances=1)
+    damaged = next((folder).rglob(f"slime/**/*.{kind}"))
+    damaged.write_bytes(damaged.read_bytes()[:20])
+    with pytest.raises(UserError, match=f"{damaged.name}: .*delete it, and the report is made without it"):
+        build([folder], tmp_path / "report")
+    damaged.unlink()
+    build([folder], tmp_path / "report")
+
+
 def test_compare_takes_the_suites_baseline_or_the_one_asked_for(first: Path) -> None:
     assert comparison_of(first, "").numbers.baseline == ("fixed_40", "2q")
     assert comparison_of(first, "slime@50hz").numbers.baseline == ("slime", "50hz")

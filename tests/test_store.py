@@ -32,7 +32,7 @@ from bench.run.columns import Chunk, merge, to_table
 from bench.run.index import hash_of
 from bench.run.journal import Addition
 from bench.run.store import POINTS, RECORDS, RUN, SCHEMA, Store, file_names, read_points, read_run
-from tests.damage import DAMAGE, another_shape, cut, empty, folder_in_its_place, no_text
+from tests.damage import DAMAGE, another_shape, cut, empty, fifo_in_its_place, folder_in_its_place, no_text
 from tests.runs import synthetic_records, write_run
 
 WER = Column("wer", "wer#1")
@@ -436,7 +436,7 @@ def test_a_table_of_nothing_has_its_columns(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("name", [RECORDS, RUN, POINTS])
-@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("damage", [*DAMAGE, fifo_in_its_place], ids=lambda damage: damage.__name__)
 def test_damage_is_one_line_with_the_files_name_and_a_second_run_makes_the_file_anew(damage, name, tmp_path) -> None:
     frame = finished(tmp_path / "run")
     damage(tmp_path / "run" / name)
@@ -774,7 +774,7 @@ def test_a_file_has_the_name_that_this_suite_gives_it(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("name", [RECORDS, RUN, POINTS])
-@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("damage", [*DAMAGE, fifo_in_its_place], ids=lambda damage: damage.__name__)
 def test_a_command_that_meets_damage_ends_in_one_line_and_exit_code_2(damage, name, tmp_path, monkeypatch, capsys) -> None:
     write_run(tmp_path / "run", synthetic_records(8, 4))
     damage(tmp_path / "run" / name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
 import re
 import shutil
 import uuid
@@ -244,6 +245,8 @@ def _split_files(builder: Any, source: HubSource) -> list[str]:
 
 def _open(place: str) -> Any:
     if not place.startswith(_HUB):
+        if os.path.exists(place) and not os.path.isfile(place):
+            raise UserError(f"{place}: is no regular file")
         return open(place, "rb")
     from huggingface_hub import HfFileSystem
 
@@ -258,6 +261,8 @@ def _columns(source: HubSource, schema: Any, place: str) -> dict[str, str]:
     for ours, theirs in wanted.items():
         if theirs and ours not in columns and (ours == "audio" or ours in source.model_fields_set):
             raise UserError(f"{place}: {unknown(f'column ({ours})', theirs, schema.names)}")
+    if twice := [name for name in columns.values() if schema.names.count(name) > 1]:
+        raise UserError(f"{place}: column '{twice[0]}' comes twice")
     kind = schema.field(columns.pop("audio")).type
     fields = {kind.field(index).name for index in range(kind.num_fields)}
     if "bytes" not in fields:

@@ -27,6 +27,7 @@ _NAMES = ("codec", "point", "dataset", "utterance", "speaker", "language", "refe
 _COUNTS = ("bits_tokens", "bits_side", "token_frames")
 _SPENT = ("duration_s", "bitrate", "frame_rate", "token_rate", "encode_s", "decode_s")
 _REASONS = ("failures", "not_applicable")
+_MAX_NAME = 200  # bytes
 _PRECISION_BITS = 17  # of a score's mantissa: 4e-6 of its value, far below any margin, and half of the file
 
 
@@ -47,8 +48,8 @@ def save_baseline(run: Path, name: str, codecs: Sequence[str] = (), folder: Path
     """Keeps the scores of a finished run (of `codecs`, where not of all) as folder/NAME.parquet."""
     import pyarrow as pa
 
-    if Path(name).name != name or name.startswith("."):
-        raise UserError(f"baseline '{name}': a name without folders, such as tiny")
+    if not name or Path(name).name != name or name.startswith(".") or not name.isprintable() or len(name.encode()) > _MAX_NAME:
+        raise UserError(f"baseline {name[:_MAX_NAME]!r}: a name without folders, of {_MAX_NAME} bytes at most, such as tiny")
     found = _read_folder(run)
     about = dict(found.about)
     for codec in codecs:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import pandas as pd
 from bench.analysis.comparison import AGAINST, Curves, resampled_curves
 from bench.analysis.grid import grid
 from bench.analysis.summary import Table
+from bench.errors import UserError
 from bench.files import write_text
 from bench.record import MetricInfo, ranking
 from bench.report import equal_bits, listeners, media, papers, plot
@@ -162,9 +164,20 @@ def _write_media(records: pd.DataFrame, point: int, heard: Mapping[tuple[str, st
         source = Path(str(row.audio_file))
         if unit is None or not source.is_file():
             continue
-        write_text(out / f"audio/u{unit}/p{point}.js", script(f"sound u{unit}p{point}", media.sound(source)))
-        drawn = media.drawing(source)
+        with _whole(source):
+            sound, drawn = media.sound(source), media.drawing(source)
         stream = Path(str(row.stream_file))
         if row.stream_file and stream.is_file():
-            drawn["frames"] = media.frames(stream, int(row.sample_rate), int(row.hop_length))
+            with _whole(stream):
+                drawn["frames"] = media.frames(stream, int(row.sample_rate), int(row.hop_length))
+        write_text(out / f"audio/u{unit}/p{point}.js", script(f"sound u{unit}p{point}", sound))
         write_text(out / f"media/u{unit}/p{point}.js", script(f"u{unit}p{point}", drawn))
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[None]:
+    """UserError where a file of the run can not be read as what it was."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: {error}; delete it, and the report is made without it") from None
