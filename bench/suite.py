@@ -358,7 +358,7 @@ def _resolve(file: SuiteFile, base_dir: Path, text: str, data: Mapping[str, Any]
                 except ValueError as error:
                     mistakes.add(where, f"{error} (got {name!r})")
             if entry.label == REFERENCE and entry.module != REFERENCE:
-                mistakes.add(where, f"'{REFERENCE}' is what the originals are called; give it another `name:`")
+                mistakes.add(where, f"'{REFERENCE}' is what the originals are called; give it another name (`name:`, or --name)")
                 continue
             if _with_points_of(entries, entry):
                 continue

@@ -117,7 +117,8 @@ def csv_lines(content: str, path: Path, **form: Any) -> Iterator[tuple[int, list
         except StopIteration:
             return
         except csv.Error as error:
-            raise UserError(f"{path}:{line}: {error}") from None
+            hint = "; a cell that holds quotes stands in quotes, with its own doubled" if form.get("quoting") != csv.QUOTE_NONE else ""
+            raise UserError(f"{path}:{line}: {error}{hint}") from None
         if not cells:
             continue
         if not width:
