@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
+
+import numpy as np
 
 from bench.errors import UserError
 
@@ -34,7 +38,8 @@ def load(name: str) -> ModuleType:
     """The module of a file, anew with all that lies beside it and it imports, or of a module path. UserError says what is wrong with it."""
     if not name.endswith(".py"):
         try:
-            return importlib.import_module(name)
+            with _as_before():
+                return importlib.import_module(name)
         except ModuleNotFoundError as error:
             raise UserError(f"{name}: {error}; install its package, or name a file: my_codec.py") from None
         except Exception as error:
@@ -45,8 +50,9 @@ def load(name: str) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
-        _make_way(file)
-        spec.loader.exec_module(module)
+        with _as_before():
+            _make_way(file)
+            spec.loader.exec_module(module)
     except SyntaxError as error:
         raise UserError(f"{error.filename or name}:{error.lineno or 1}: {type(error).__name__}: {error.msg}") from error
     except (Exception, SystemExit) as error:
@@ -54,6 +60,20 @@ def load(name: str) -> ModuleType:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(f"{name}:{lines[-1] if lines else 1}: {reason}") from error
     return module
+
+
+@contextlib.contextmanager
+def _as_before() -> Iterator[None]:
+    """What a module that is imported sets for all is put back: where results go, how others compute. What it prints is no output."""
+    folder, torch = os.getcwd(), sys.modules.get("torch")
+    dtype = torch.get_default_dtype() if torch else None
+    with np.errstate(), contextlib.redirect_stdout(sys.stderr):
+        try:
+            yield
+        finally:
+            os.chdir(folder)
+            if torch := sys.modules.get("torch"):
+                torch.set_default_dtype(dtype or torch.float32)
 
 
 def _make_way(file: Path) -> None:

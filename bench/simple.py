@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from bench.codec import CodecInfo, CodecModule, Encoded, Kind, OperatingPoint, Stream
 from bench.dataset import Utterance
 from bench.errors import UserError, unknown
@@ -145,7 +147,7 @@ class _Loaded:
         return audio
 
     def encode(self, latent: Tensor, point: OperatingPoint) -> Encoded:
-        made = self._codec.encode(latent.to(self._device), **point.options)
+        made = self._codec.encode(latent.to(self._device, copy=True), **point.options)
         if isinstance(made, tuple) != (self._max_duration > 1):
             raise TypeError("encode() of a codec with `max_duration` returns (tokens, durations), of any other tokens alone")
         tokens, durations = made if isinstance(made, tuple) else (made, None)
@@ -227,7 +229,7 @@ class _SimpleMetric:
         return audio
 
     def score(self, prepared: Audio, degraded: Audio) -> Mapping[str, Score]:
-        value = _number(self._function(prepared, degraded, self.sample_rate))
+        value = _number(self._function(prepared.copy(), degraded.copy(), self.sample_rate))
         if not math.isfinite(value):
             raise MetricFailure(f"gave {value}")
         return {self.names[0]: Score(value)}
@@ -236,8 +238,8 @@ class _SimpleMetric:
 def _number(given: Any) -> float:
     """MetricFailure where it is anything but one number: a text that reads as one, too."""
     try:
-        if not isinstance(given, (str, bytes)):
-            return float(given)
+        if not (isinstance(given, (str, bytes)) or np.iscomplexobj(given)):
+            return float(given.detach() if hasattr(given, "detach") else given)
     except (TypeError, ValueError, RuntimeError):
         pass
     what = repr(given) if given is None or isinstance(given, (str, bytes)) else type(given).__name__

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
@@ -26,6 +27,7 @@ from tests.toys import comparable
 ROOT = Path(__file__).resolve().parent.parent
 CODEC = """
 import os, signal, sys, time
+import numpy as np
 import torch
 from bench.codec import CodecInfo, Encoded, OperatingPoint, Stream
 
@@ -78,6 +80,7 @@ def meddle():
     torch.set_default_dtype(torch.float64)
     torch.set_grad_enabled(False)
     torch.set_num_threads(2)
+    np.seterr(all="raise")
     os.chdir("/")
 
 
@@ -135,11 +138,46 @@ def test_whatever_a_codec_does_is_a_recorded_failure_of_its_cell(tmp_path) -> No
 
 def test_in_one_process_all_but_its_end_is_survived(tmp_path) -> None:
     survived = {point: reason for point, reason in TROUBLE.items() if point not in {"quits", "dies"}}
-    before = os.getcwd(), signal.getsignal(signal.SIGINT)
+    before = os.getcwd(), signal.getsignal(signal.SIGINT), np.geterr()
     frame = score(tmp_path, "fine", "meddles", *survived, jobs=1)
     assert {point: reasons(frame, point) for point in survived} == {point: {reason} for point, reason in survived.items()}
     assert frame[frame["point"].isin(["fine", "meddles"])]["mel_dac_train"].notna().all()
-    assert (os.getcwd(), signal.getsignal(signal.SIGINT)) == before
+    assert (os.getcwd(), signal.getsignal(signal.SIGINT), np.geterr()) == before
+
+
+def test_in_one_process_results_go_where_they_belong_and_a_child_has_no_part_in_the_run(tmp_path) -> None:
+    suite_of(tmp_path, "meddles", "forks")
+    command = [sys.executable, "-m", "bench", "run", "suite.yaml", "--jobs", "1", "--out", "run"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("report: ") == 1
+    assert len(list((tmp_path / "run/audio").rglob("*.flac"))) == 6
+    assert len(list((tmp_path / "run/journal").glob("*.jsonl"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("None", "decode gave NoneType, which is no tensor"),
+        ("torch.zeros(encoded.num_samples).numpy()", "decode gave ndarray, which is no tensor"),
+        ("torch.zeros(encoded.num_samples).long()", "decode gave torch.int64, audio is floating point in [-1, 1]"),
+        ("torch.zeros(encoded.num_samples) + 1j", "decode gave torch.complex64, audio is floating point in [-1, 1]"),
+    ],
+)
+def test_what_is_no_audio_is_a_recorded_failure(given, told, tmp_path) -> None:
+    frame = score(
+        tmp_path, "fine", jobs=1, codec=CODEC.replace("return encoded.streams[0].tokens[0].float() / 31.5 - 1", f"return {given}")
+    )
+    assert reasons(frame, "fine") == {told}
+
+
+def test_what_a_codec_does_to_its_input_is_not_done_to_the_reference(tmp_path) -> None:
+    scores = []
+    for name, returned in (("copy", "audio * 0.5"), ("in_place", "audio.mul_(0.5)")):
+        (tmp_path / name).mkdir()
+        frame = score(tmp_path / name, "fine", jobs=1, codec=CODEC.replace("return audio", f"return {returned}"))
+        scores.append(frame["mel_dac_train"].tolist())
+    assert scores[0] == scores[1]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -16,6 +19,7 @@ from bench.cli import app
 from bench.errors import UserError, unknown
 from bench.needs import Need
 from bench.plugins import sources_of
+from bench.record import failures_of
 from bench.registry import Registry, codec_module
 from bench.regress.candidate import default_out
 from bench.report.table import render_csv
@@ -271,6 +275,7 @@ def test_a_metric_has_a_name_in_any_script(folder, name) -> None:
         ("None", "gave None; a metric returns one number"),
         ("'3.5'", "gave '3.5'; a metric"),
         ("np.zeros(2)", "gave ndarray; a metric"),
+        ("np.complex64(1j)", "gave complex64; a metric"),
     ],
 )
 def test_what_a_metric_gives_that_is_no_number_is_a_recorded_failure(folder, given, told) -> None:
@@ -278,6 +283,64 @@ def test_what_a_metric_gives_that_is_no_number_is_a_recorded_failure(folder, giv
     frame = session.score(load_suite(folder / "own.yaml"), Options(folder / "run"), toys_console())
     assert frame["level_gap"].isna().all()
     assert all(told in failures for failures in frame["failures"])
+
+
+def own_metric(folder: Path, *lines: str) -> None:
+    """my_metric.py with `lines` before what it does."""
+    (folder / "my_metric.py").write_text(METRIC.replace("return abs", "\n    ".join([*lines, "return abs"])), encoding="utf-8")
+
+
+def test_what_a_metric_changes_in_place_is_its_own(folder) -> None:
+    own_metric(folder, "reference *= 0.25", "degraded *= 3")
+    frames = [
+        session.score(load_suite(folder / "own.yaml", [f"metrics={metrics}"]), Options(folder / name), toys_console())
+        for name, metrics in (("both", "[my_metric.py, gain_db]"), ("alone", "[gain_db]"))
+    ]
+    assert frames[0]["gain_db"].tolist() == frames[1]["gain_db"].tolist()
+    gaps = frames[0].set_index("point")["level_gap"]
+    assert gaps["soft"] - gaps["loud"] == pytest.approx(-6, abs=0.6)  # of both points it heard the reference as it was
+
+
+def test_what_a_codec_changes_in_place_is_its_own(folder) -> None:
+    def scored(name: str, encode: str, decode: str) -> tuple[Any, Any]:
+        changed = re.sub(r"(def encode.*\n)", rf"\1        {encode}\n", CODEC)
+        changed = re.sub(r"(def decode.*\n).*", rf"\1        made = tokens[0] / 31.5 - 1\n        {decode}\n        return made", changed)
+        (folder / "my_codec.py").write_text(changed, encoding="utf-8")
+        frame = session.score(load_suite(folder / "own.yaml"), Options(folder / name), toys_console())
+        return frame["level_gap"].tolist(), json.loads((folder / name / "points.json").read_text(encoding="utf-8"))
+
+    assert scored("in_place", "audio *= 0.5", "tokens.zero_()") == scored("copies", "audio = audio * 0.5", "pass")
+
+
+def test_what_a_metric_draws_does_not_depend_on_what_was_scored_before(folder) -> None:
+    own_metric(folder, "return np.random.rand()")
+    frame = session.score(load_suite(folder / "own.yaml"), Options(folder / "run"), toys_console())
+    assert len(frame) > 2
+    assert frame["level_gap"].nunique() == 1
+
+
+def test_messages_that_no_file_or_terminal_takes_are_escaped(folder) -> None:
+    own_metric(folder, r"raise ValueError('\udc80 \x1b[31m')")
+    frame = session.score(load_suite(folder / "own.yaml"), Options(folder / "run"), toys_console())
+    reasons = {reason.partition(" [errors")[0] for each in failures_of(frame) for reason in each.values()}
+    assert reasons == {r"ValueError: \udc80 \x1b[31m"}
+
+
+def test_what_a_metric_prints_is_no_part_of_the_json(folder) -> None:
+    own_metric(folder, "print('so far, so good')")
+    with (folder / "my_metric.py").open("a", encoding="utf-8") as file:
+        file.write("\nprint('imported')\n")
+    told = CliRunner().invoke(app, ["run", "own.yaml", "--out", "run", "--json"])
+    assert json.loads(told.stdout)["failures"] == []
+
+
+def test_what_a_module_sets_for_all_is_put_back(folder) -> None:
+    """The folder, into which results go, and how everything else computes."""
+    before = Path.cwd(), np.geterr(), torch.get_default_dtype()
+    meddles = "import os, torch\nos.chdir('/')\nnp.seterr(all='raise')\ntorch.set_default_dtype(torch.float64)\n"
+    (folder / "my_metric.py").write_text(METRIC + meddles, encoding="utf-8")
+    load_suite(folder / "own.yaml")
+    assert (Path.cwd(), np.geterr(), torch.get_default_dtype()) == before
 
 
 @pytest.mark.parametrize(

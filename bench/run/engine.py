@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -128,7 +129,8 @@ class SerialEngine:
 
             registry, metrics = (self._registry.fresh(), ()) if checks else (self._registry, self._metrics)
             self._workers[checks] = Worker(registry, "cpu", metrics, self._beat)
-        with _Alarm(self._timeout_s) as self._alarm:
+        # What codecs and metrics print is not what the run prints.
+        with _Alarm(self._timeout_s) as self._alarm, contextlib.redirect_stdout(sys.stderr):
             result = attempt(self._workers[checks].handle, task)
         if checks:
             self._workers.pop(True).close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from bench.metric import MetricFailure
 from bench.run.tasks import Failed
 
 R = TypeVar("R")
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _LONGEST = 300  # characters of a reason
 _OURS = Path(__file__).resolve().parent.parent
 
@@ -37,13 +39,13 @@ def attempt(function: Callable[..., R], *arguments: object, stage: str = "", mod
     """
     process = os.getpid()
     try:
-        return function(*arguments)
+        result = function(*arguments)
     except Interrupted:
         raise
     except TimedOut as error:
         return Failed(f"{stage}: {error}" if stage else str(error))
     except (MetricFailure, BrokenContract) as failure:
-        return Failed(_text(failure))
+        return Failed(_text(failure) or type(failure).__name__)
     except BaseException as error:  # noqa: BLE001
         if os.getpid() != process:
             os._exit(1)  # a child that the codec forked: it has no business in the runner
@@ -51,13 +53,21 @@ def attempt(function: Callable[..., R], *arguments: object, stage: str = "", mod
         reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
         place = _own_line(error, module)
         return Failed(f"{stage}: {reason}{place}" if stage else f"{reason}{place}", _whole(error))
+    if os.getpid() != process:
+        os._exit(0)  # such a child, which came back in its parent's place
+    return result
 
 
 def _text(error: BaseException) -> str:
     try:
-        return headline(str(error))[:_LONGEST]
+        return printable(headline(str(error))[:_LONGEST])
     except BaseException:  # noqa: BLE001
         return "its message cannot be printed"
+
+
+def printable(text: str) -> str:
+    """`text` with escapes in place of what would steer a terminal, and of halves of letters, which no file takes."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _own_line(error: BaseException, module: str) -> str:
@@ -71,6 +81,6 @@ def _own_line(error: BaseException, module: str) -> str:
 
 def _whole(error: BaseException) -> str:
     try:
-        return "".join(traceback.format_exception(error))
+        return "".join(traceback.format_exception(error)).encode(errors="backslashreplace").decode()
     except BaseException:  # noqa: BLE001
         return "".join(traceback.format_tb(error.__traceback__)) + f"{type(error).__name__}: its message cannot be printed\n"

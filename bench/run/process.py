@@ -25,8 +25,8 @@ def serve(file_descriptor: int, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _end_with(parent)
+    os.dup2(2, 1)  # what codecs and metrics print is not what the run prints
     connection = Connection(file_descriptor)
-    own = os.getpid()
     try:
         device, metrics = connection.recv()
         beat = Beat(connection.send)
@@ -35,10 +35,8 @@ def serve(file_descriptor: int, parent: int) -> None:
             task = connection.recv()
             beat.begin()
             result = attempt(worker.handle, task)
-            if os.getpid() != own:
-                os._exit(0)  # a child that the codec forked, and that came back in its place
             connection.send((result,))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
+    except (EOFError, OSError):  # the parent has ended, or a codec has closed what is not its own
         os._exit(0)  # no clean-up of a codec's may hold the process
 
 

@@ -18,12 +18,14 @@ class Surroundings:
 
     folder: Path = field(default_factory=Path.cwd)
     dtype: torch.dtype = field(default_factory=torch.get_default_dtype)
+    numpy_errors: Any = field(default_factory=np.geterr)
     threads: int = field(default_factory=torch.get_num_threads)
     generator: Any = field(default_factory=lambda: torch if torch.accelerator.is_available() else torch.default_generator)
     random_state: tuple[Any, ...] = field(default_factory=lambda: (random.getstate(), np.random.get_state(), torch.get_rng_state()))
 
     def put_back(self, seed: int) -> None:
         os.chdir(self.folder)
+        np.seterr(**self.numpy_errors)
         torch.set_default_dtype(self.dtype)
         torch.set_default_device(None)
         torch.set_grad_enabled(True)

@@ -73,18 +73,26 @@ class Worker:
         self._utterances: OrderedDict[Source, Utterance] = OrderedDict()
         self._references: OrderedDict[str, dict[Any, Any]] = OrderedDict()
         self._surroundings = Surroundings()
+        self._seed = 0
 
     def handle(self, task: Any) -> Any:
         """The result of a task, whatever a codec or metric does, short of ending the process."""
-        self._surroundings.put_back(task.seed)
+        self._seed = task.seed
+        self._surroundings.put_back(self._seed)
         self._beat(LOAD)
+        try:
+            return self._call_for(task)(task)
+        finally:
+            self._surroundings.put_back(task.seed)  # in one process what stores the result is next
+
+    def _call_for(self, task: Any) -> Callable[[Any], Any]:
         calls: dict[type, Callable[[Any], Any]] = {
             DescribeTask: self._describe,
             DecodeTask: self._decode,
             CheckTask: self._check,
             ScoreTask: self._score,
         }
-        return calls[type(task)](task)
+        return calls[type(task)]
 
     def close(self) -> None:
         self._surroundings.restore()
@@ -120,7 +128,8 @@ class Worker:
         ]
         if asked:
             numbers, cells, signals = zip(*asked, strict=True)
-            self._surroundings.put_back(ScoreTask.seed)
+            self._seed = ScoreTask.seed
+            self._surroundings.put_back(self._seed)
             for number, scored in zip(numbers, self._scores(task.source, cells, signals), strict=True):
                 results[number] = dataclasses.replace(made[number].decoded, scored=scored)  # type: ignore[union-attr]
         return tuple(results)
@@ -224,7 +233,8 @@ class Worker:
         if isinstance(ready, (Failed, NotApplicable)):
             return [ready] * len(signals)
         reference, prepared = ready
-        fitted = [audio.fit_length(signal.at(metric.sample_rate), len(reference)) for signal in signals]
+        # Copies: what a metric does to its signals in place is no other metric's.
+        fitted = [audio.fit_length(signal.at(metric.sample_rate), len(reference)).copy() for signal in signals]
         if hasattr(metric, "score_stream"):
             sent = [signal.sent for signal in signals]
             return [self._timed(_unless_inapplicable, _score, metric, prepared, *each) for each in zip(fitted, sent, strict=True)]
@@ -257,7 +267,8 @@ class Worker:
         if rate not in memo:
             memo[rate] = audio.resample(utterance.audio, utterance.sample_rate, rate)
         if metric.names not in memo:
-            memo[metric.names] = metric.prepare(utterance, memo[rate])
+            own = dataclasses.replace(utterance, audio=utterance.audio.copy())
+            memo[metric.names] = metric.prepare(own, memo[rate].copy())
         return memo[rate], memo[metric.names]
 
     def _read(self, source: Source) -> Utterance:
@@ -277,6 +288,7 @@ class Worker:
 
     def _timed(self, function: Callable[..., V], *arguments: Any, stage: str = "", module: str = "") -> V | Failed:
         self._beat(CALL)
+        self._surroundings.put_back(self._seed)  # what a call gives does not depend on those before it
         return attempt(function, *arguments, stage=stage, module=module)
 
 
@@ -355,10 +367,13 @@ def _code(codec: Codec, packer: Packer, analysed: _Analysed, cell: DecodeCell) -
         encode_s = time.perf_counter() - started
         packed, entropy_packed = packer.pack_both(encoded, cell.point)
         received = unpack(packed.data)
+        tokens = TokenCounts()
+        tokens.add(received)  # before a decoder may change them in place
         started = time.perf_counter()
         decoded = codec.decode(received)
         _wait_for_device()
         decode_s = time.perf_counter() - started
+    _check_is_tensor(decoded)
     if decoded.shape != (analysed.num_samples,):
         raise BrokenContract(f"decode gave the shape {list(decoded.shape)}, the audio has [{analysed.num_samples}]")
     samples, clipped_samples = in_24_bits(_finite(decoded))
@@ -373,8 +388,6 @@ def _code(codec: Codec, packer: Packer, analysed: _Analysed, cell: DecodeCell) -
         "decode_s": decode_s,
         "peak_memory_mb": _peak_memory_mb(),
     }
-    tokens = TokenCounts()
-    tokens.add(received)
     return _Made(Decoded(facts, stream=packed.data, tokens=tokens), samples, analysed.sample_rate)
 
 
@@ -383,6 +396,7 @@ def _from_stream(codec: Codec, stream: bytes) -> _Made:
     received = unpack(stream)
     with torch.inference_mode():
         decoded = codec.decode(received)
+    _check_is_tensor(decoded)
     if decoded.shape != (received.num_samples,):
         raise BrokenContract(f"decode gave the shape {list(decoded.shape)}, the stream has [{received.num_samples}] samples")
     samples, clipped_samples = in_24_bits(_finite(decoded))
@@ -398,7 +412,14 @@ def _with_file(made: _Made) -> _Made:
     return dataclasses.replace(made, decoded=dataclasses.replace(made.decoded, audio=to_flac(made.samples, made.sample_rate)))
 
 
+def _check_is_tensor(decoded: Any) -> None:
+    if not isinstance(decoded, torch.Tensor):
+        raise BrokenContract(f"decode gave {type(decoded).__name__}, which is no tensor")
+
+
 def _finite(decoded: torch.Tensor) -> np.ndarray:
+    if not decoded.is_floating_point():
+        raise BrokenContract(f"decode gave {decoded.dtype}, audio is floating point in [-1, 1]")
     samples = decoded.detach().float().cpu().numpy()
     if not np.isfinite(samples).all():
         raise BrokenContract("decode gave NaN or infinite samples")
@@ -519,8 +540,9 @@ def _scored(outcomes: Mapping[str, Outcome]) -> Scored:
 
 
 def _codec_input(codec: Codec, utterance: Utterance) -> torch.Tensor:
+    """A copy: what a codec does to it in place is not done to the reference."""
     rate = codec.sample_rate or utterance.sample_rate
-    return check_audio(torch.from_numpy(audio.resample(utterance.audio, utterance.sample_rate, rate)))
+    return check_audio(torch.from_numpy(audio.resample(utterance.audio, utterance.sample_rate, rate).copy()))
 
 
 def _wait_for_device() -> None:
