@@ -255,6 +255,8 @@ class _SimpleMetrics:
         self._load = loader(metrics)
 
     def needs(self, names: Sequence[str], options: Mapping[str, str]) -> list[Need]:
+        for option in options:
+            raise UserError(f"metric option '{option}': the metric has none")
         return []
 
     def load(self, names: Sequence[str], device: torch.device, options: Mapping[str, str]) -> Sequence[Metric]:

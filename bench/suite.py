@@ -523,12 +523,25 @@ def _columns(metric: MetricSpec, base_dir: Path, where: _Path, mistakes: _Mistak
             mistakes.add(where, str(error))
             return []
         if not metric.source:
-            return [MetricSpec(metric=column, source=source, options=options) for column in found]
+            return _with_known_options(
+                [MetricSpec(metric=column, source=source, options=options) for column in found], where, mistakes, registry
+            )
     if metric.metric not in found:
         told = unknown("metric", metric.metric, found) if source else registry.no_metric(metric.metric, "a file: my_metric.py")
         mistakes.add(where, told)
         return []
-    return [MetricSpec(metric=metric.metric, source=source, options=options)]
+    return _with_known_options([MetricSpec(metric=metric.metric, source=source, options=options)], where, mistakes, registry)
+
+
+def _with_known_options(specs: list[MetricSpec], where: _Path, mistakes: _Mistakes, registry: Registry) -> list[MetricSpec]:
+    """`specs`; what their metric says of options that it does not know is a mistake."""
+    for spec in specs if specs[0].options else ():
+        try:
+            registry.metric_modules()[spec.metric].needs([spec.metric], spec.options)
+        except UserError as error:
+            mistakes.add((*where, "options"), f"{spec.metric}: {error}")
+            break
+    return specs
 
 
 def _own(base_dir: Path, stated: str) -> str:

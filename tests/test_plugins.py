@@ -216,6 +216,11 @@ def test_a_module_and_an_installed_package_are_metrics(folder) -> None:
         (("metrics: [my_metric.py]", "metrics: [stoi, stoic.py]"), "stoic.py: metric 'stoi' is the name of a metric of this project"),
         (("metrics: [my_metric.py]", "metrics: [my_metric.py, my_metric.py]"), "metric 'level_gap' comes twice"),
         (("metrics: [my_metric.py]", "metrics: [my_numbers.py]"), "my_numbers.py: holds no metric: a function with the decorator"),
+        (
+            ("metrics: [my_metric.py]", "metrics: [{metric: my_metric.py, options: {a: b}}]"),
+            "level_gap: metric option 'a': the metric has none",
+        ),
+        (("metrics: [my_metric.py]", "metrics: [{metric: stoi, options: {a: b}}]"), "metrics[0].options: stoi: metric option 'a'"),
         (("metrics: [my_metric.py]", "metrics: [nosuch.py]"), "no file "),
         (("metrics: [my_metric.py]", "metrics: [nosuch.module]"), "nosuch.module: No module named 'nosuch'; install its package"),
         (("codec: my_codec.py", "codec: my_metric.py"), "my_metric.py: a codec needs `INFO`, or a class with the decorator"),
