@@ -87,13 +87,19 @@ class _SimpleCodec:
         self._sizes, self._max_duration = sizes, max_duration
         self._settings = list(inspect.signature(made.encode).parameters)[2:]  # type: ignore[attr-defined]
         self._takes = inspect.signature(made).parameters
+        if not isinstance(points, Mapping) or not all(isinstance(each, Mapping) for each in points.values()):
+            raise TypeError("points is a mapping of names to mappings of settings: {'wide': {'peak': 1.0}}")
         self.POINTS = {name: self._point(name, settings) for name, settings in points.items()}
 
     def point(self, **settings: Setting) -> OperatingPoint:
         return self._point("_".join(f"{name}{value}" for name, value in settings.items()), settings)
 
     def _point(self, name: str, settings: Mapping[str, Setting]) -> OperatingPoint:
-        for setting in settings:
+        if not isinstance(name, str):
+            raise TypeError(f"a point's name is a text, not {name!r}")
+        for setting, value in settings.items():
+            if not isinstance(value, (str, int, float)):
+                raise TypeError(f"{name}: {setting} is a number or a text, not {type(value).__name__}; make a number of it with float()")
             if setting not in self._settings:
                 raise ValueError(unknown("setting", setting, self._settings))
         sample_rate, hop_length = self._rates

@@ -290,6 +290,22 @@ def test_what_a_metric_gives_that_is_no_number_is_a_recorded_failure(folder, giv
     assert all(told in failures for failures in frame["failures"])
 
 
+@pytest.mark.parametrize(
+    ("points", "told"),
+    [
+        ("['loud']", "points is a mapping"),
+        ("{'loud': None}", "points is a mapping"),
+        ("{1: {'gain': 1.0}}", "a point's name is a text, not 1"),
+        ("{'loud': {'gain': torch.ones(1)}}", "loud: gain is a number or a text, not Tensor"),
+        ("{'loud': {'gain': [1.0]}}", "loud: gain is a number or a text, not list"),
+    ],
+)
+def test_points_that_are_none_are_told_with_the_line(folder, points, told) -> None:
+    (folder / "my_codec.py").write_text(re.sub("points=.*", f"points={points})", CODEC), encoding="utf-8")
+    with pytest.raises(UserError, match=rf"own.yaml:4: codecs\[0\]\.codec: .*my_codec.py:\d+: TypeError: {re.escape(told)}"):
+        load_suite(folder / "own.yaml")
+
+
 def own_metric(folder: Path, *lines: str) -> None:
     """my_metric.py with `lines` before what it does."""
     (folder / "my_metric.py").write_text(METRIC.replace("return abs", "\n    ".join([*lines, "return abs"])), encoding="utf-8")
