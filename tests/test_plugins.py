@@ -22,6 +22,7 @@ from bench.plugins import sources_of
 from bench.record import failures_of
 from bench.registry import Registry, codec_module
 from bench.regress.candidate import default_out
+from bench.report.merge import merge
 from bench.report.table import render_csv
 from bench.run import session
 from bench.run.failure import attempt
@@ -304,6 +305,14 @@ def test_points_that_are_none_are_told_with_the_line(folder, points, told) -> No
     (folder / "my_codec.py").write_text(re.sub("points=.*", f"points={points})", CODEC), encoding="utf-8")
     with pytest.raises(UserError, match=rf"own.yaml:4: codecs\[0\]\.codec: .*my_codec.py:\d+: TypeError: {re.escape(told)}"):
         load_suite(folder / "own.yaml")
+
+
+def test_names_of_points_hold_signs_that_stand_between_others(folder) -> None:
+    """As those of codecs do: the report is made, with the tokens of each."""
+    (folder / "my_codec.py").write_text(CODEC.replace('"loud"', '"a@b"').replace('"soft"', '"../c:d"'), encoding="utf-8")
+    told = CliRunner().invoke(app, ["run", "own.yaml", "--out", "run"])
+    assert told.exit_code == 0, told.output
+    assert set(merge([folder / "run"]).tokens) == {"my_codec@a@b", "my_codec@../c:d"}
 
 
 def own_metric(folder: Path, *lines: str) -> None:

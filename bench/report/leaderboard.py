@@ -83,7 +83,9 @@ def page_data(results: Results, laid_out: Grid, curves: Curves) -> dict[str, Any
         "best": [_best(rows, points) for _, _, rows in scopes],
         "clustered_by": [[cell.clustered_by for cell in rows[0].cells.values()] for _, _, rows in scopes],
         "student": _student(laid_out.num_clusters),
-        "curves": _curve_pairs(curves, ranked, list(merged.codecs), merged.baseline.rpartition("@")[0]),
+        "curves": _curve_pairs(
+            curves, ranked, list(merged.codecs), next((codec for codec, point in points if f"{codec}@{point}" == merged.baseline), "")
+        ),
         "failures": _failures(merged.records, points),
         "verdict": equal_bits.page_data(results.verdict, merged.metrics),
         "papers": _papers(results.gaps, merged.metrics),

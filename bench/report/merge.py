@@ -66,12 +66,12 @@ def merge(folders: Sequence[Path]) -> Merged:
         records = records.assign(codec=records["codec"].map(labels))
         for column in ("audio_file", "stream_file"):
             records[column] = [str((folder / name).resolve()) if name else "" for name in records[column].fillna("")]
+        counted = read_points(folder)
         for label, facts in about["codecs"].items():
             known = codecs.get(labels[label], {"points": {}})
             codecs[labels[label]] = {**known, **facts, "points": {**known["points"], **facts["points"]}}
-        for name, counts in read_points(folder).items():
-            label, _, point = name.rpartition("@")
-            tokens[f"{labels[label]}@{point}"] = counts
+            names = {f"{label}@{point}": f"{labels[label]}@{point}" for point in facts["points"]}  # either may hold an @ of its own
+            tokens |= {names[name]: counts for name, counts in counted.items() if name in names}
         frames.append(records)
         abouts.append(about)
         published.append(tuple(replace(figure, codec=labels.get(figure.codec, figure.codec)) for figure in published_of(about)))
