@@ -129,6 +129,21 @@ def test_a_run_makes_damaged_results_anew_and_scores_nothing_again(damage, tmp_p
     assert read_points(out) == points
 
 
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
+def test_a_damaged_stream_of_a_finished_run_is_named(damage, tmp_path, monkeypatch) -> None:
+    install(monkeypatch)
+    out = tmp_path / "results/toy"
+    frame = run(tmp_path, out)
+    name = frame[frame["stream_file"] != ""]["stream_file"].iloc[0]
+    damage(out / name)
+    with pytest.raises(UserError) as caught:
+        run(tmp_path, out)
+    assert name in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    shutil.rmtree(out / name) if (out / name).is_dir() else (out / name).unlink()
+    pd.testing.assert_frame_equal(run(tmp_path, out), frame)
+
+
 @pytest.fixture
 def small_disk(tmp_path) -> Iterator[Path]:
     """A file system of 512 kB."""

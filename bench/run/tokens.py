@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.bitstream import ArrayEncoded, ArrayStream, unpack_arrays
 from bench.codec import Encoded, Stream
+from bench.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +81,9 @@ def token_statistics(
             counts = TokenCounts()
             for name in rows["stream_file"]:
                 if (data := read_file(name)) is not None:
-                    counts.add(unpack_arrays(data))
+                    try:
+                        counts.add(unpack_arrays(data))
+                    except ValueError as error:
+                        raise UserError(f"{name} in the run's folder: {error}; delete it, and tokens are counted without it") from None
         statistics[f"{codec}@{point}"] = counts.summary()
     return statistics
