@@ -187,6 +187,10 @@ def test_a_call_that_hangs_is_a_recorded_failure(jobs, tmp_path) -> None:
     assert frame[frame["point"] == "fine"]["mel_dac_train"].notna().all()
 
 
+def test_a_call_may_take_as_long_as_it_likes(tmp_path) -> None:
+    assert not any(failures_of(score(tmp_path, "fine", jobs=1, timeout_s=float("inf"))))
+
+
 FATAL = """
 import os
 from bench.simple import metric

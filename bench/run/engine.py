@@ -24,6 +24,7 @@ from bench.suite import MetricSpec
 
 DEFAULT_TIMEOUT_S = 600.0  # of one call into a codec or metric
 LOADING_TIMEOUT_S = 3600.0  # a large model from a slow disk
+_LONGEST_ALARM_S = 1e9  # that a system's clock takes
 _DIED = "the worker process died on it (out of memory, or a crash in a native library)"
 _LOOK_S = 0.5  # between two looks at whether a process has died without closing its pipe
 _START = "import sys; sys.path[:] = {path!r}; from bench.run.process import serve; serve({descriptor}, {parent})"
@@ -174,7 +175,7 @@ class _Alarm:
     def begin(self, seconds: float) -> None:
         if self._before:
             self._seconds = seconds
-            signal.setitimer(signal.ITIMER_REAL, seconds)
+            signal.setitimer(signal.ITIMER_REAL, min(seconds, _LONGEST_ALARM_S))
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         raise Interrupted
