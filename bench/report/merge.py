@@ -97,7 +97,8 @@ def _check_whole(records: pd.DataFrame, about: Mapping[str, Any], folder: Path) 
         raise UserError(f"{folder}: holds no record of any utterance; run the suite again")
     for label, point in dict.fromkeys(zip(records["codec"], records["point"], strict=True)):
         if point not in about["codecs"].get(label, {"points": {}})["points"]:
-            raise UserError(f"{folder}: {RECORDS} holds {label}@{point}, which {RUN} does not know: they are of two runs; copy both again")
+            what = f"{RECORDS} holds {label}@{point}, which {RUN} does not know: they are of two runs"
+            raise UserError(f"{folder}: {what}; run the suite again, or copy both")
 
 
 def _check_comparable(one: Mapping[str, Any], other: Mapping[str, Any], one_folder: Path, other_folder: Path) -> None:

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from bench.registry import Registry
 from bench.run.failure import Interrupted, TimedOut, attempt
@@ -131,7 +131,7 @@ class SerialEngine:
             registry, metrics = (self._registry.fresh(), ()) if checks else (self._registry, self._metrics)
             self._workers[checks] = Worker(registry, "cpu", metrics, self._beat)
         # What codecs and metrics print is not what the run prints.
-        with _Alarm(self._timeout_s) as self._alarm, contextlib.redirect_stdout(sys.stderr):
+        with _Alarm(self._timeout_s) as self._alarm, contextlib.redirect_stdout(sys.stderr), _staying():
             result = attempt(self._workers[checks].handle, task)
         if checks:
             self._workers.pop(True).close()
@@ -149,6 +149,23 @@ class SerialEngine:
         for worker in self._workers.values():
             worker.close()
         self._workers.clear()
+
+
+@contextlib.contextmanager
+def _staying() -> Iterator[None]:
+    """`os._exit` ends the call alone, where it is of this process; a child that a codec forked ends with it."""
+    own, leave = os.getpid(), os._exit
+
+    def end(status: int) -> NoReturn:
+        if os.getpid() != own:
+            leave(status)
+        raise SystemExit(f"os._exit({status})")
+
+    os._exit = end
+    try:
+        yield
+    finally:
+        os._exit = leave
 
 
 class _Alarm:

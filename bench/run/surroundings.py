@@ -14,24 +14,33 @@ import torch
 
 @dataclass
 class Surroundings:
-    """As they were when this was made. Random numbers are begun anew for each task (`seed`), so results do not depend on its neighbours."""
+    """As they were when this was made. Random numbers begin anew with each call, so that no result depends on its neighbours."""
 
     folder: Path = field(default_factory=Path.cwd)
     dtype: torch.dtype = field(default_factory=torch.get_default_dtype)
     numpy_errors: Any = field(default_factory=np.geterr)
     threads: int = field(default_factory=torch.get_num_threads)
     generator: Any = field(default_factory=lambda: torch if torch.accelerator.is_available() else torch.default_generator)
+    seed: int | None = None
+    python: Any = None  # the state of `random` that follows from that seed
     random_state: tuple[Any, ...] = field(default_factory=lambda: (random.getstate(), np.random.get_state(), torch.get_rng_state()))
 
     def put_back(self, seed: int) -> None:
+        """Before every call, so what is as it was is only looked at."""
         os.chdir(self.folder)
-        np.seterr(**self.numpy_errors)
-        torch.set_default_dtype(self.dtype)
+        if np.geterr() != self.numpy_errors:
+            np.seterr(**self.numpy_errors)
+        if torch.get_default_dtype() != self.dtype:
+            torch.set_default_dtype(self.dtype)
         torch.set_default_device(None)
-        torch.set_grad_enabled(True)
+        if not torch.is_grad_enabled():
+            torch.set_grad_enabled(True)
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
-        random.seed(seed)
+        if seed != self.seed:
+            random.seed(seed)
+            self.seed, self.python = seed, random.getstate()
+        random.setstate(self.python)  # quicker than to seed it
         np.random.seed(seed % 2**32)
         self.generator.manual_seed(seed)  # torch.manual_seed formats a stack for each device that is not there
 

@@ -129,7 +129,6 @@ class Worker:
         if asked:
             numbers, cells, signals = zip(*asked, strict=True)
             self._seed = ScoreTask.seed
-            self._surroundings.put_back(self._seed)
             for number, scored in zip(numbers, self._scores(task.source, cells, signals), strict=True):
                 results[number] = dataclasses.replace(made[number].decoded, scored=scored)  # type: ignore[union-attr]
         return tuple(results)
@@ -215,6 +214,7 @@ class Worker:
         for group in dict.fromkeys(self._groups[column.name] for number in signals for column in columns[number]):
             if group.loaded is None:
                 self._beat(LOAD)
+                self._surroundings.put_back(self._seed)
             metrics = attempt(group.load, self._device, stage="load")
             if isinstance(metrics, Failed):
                 for number in signals:
@@ -288,7 +288,7 @@ class Worker:
 
     def _timed(self, function: Callable[..., V], *arguments: Any, stage: str = "", module: str = "") -> V | Failed:
         self._beat(CALL)
-        self._surroundings.put_back(self._seed)  # what a call gives does not depend on those before it
+        self._surroundings.put_back(self._seed)
         return attempt(function, *arguments, stage=stage, module=module)
 
 
