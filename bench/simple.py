@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def codec(
     """
 
     def mark(made: type[T]) -> type[T]:
-        sizes = codebook_size if isinstance(codebook_size, tuple) else (codebook_size,)
+        sizes = tuple(codebook_size) if isinstance(codebook_size, (tuple, list)) else (codebook_size,)
         kind: Kind = "dynamic" if max_duration > 1 else "fixed"
         info = CodecInfo(kind, title or made.__name__, licence)
         setattr(made, _CODEC, _SimpleCodec(made, info, version, sample_rate, hop_length, sizes, points or {"default": {}}, max_duration))
@@ -82,6 +82,10 @@ class _SimpleCodec:
         for name in ("encode", "decode"):
             if not callable(getattr(made, name, None)):
                 raise TypeError(f"class {made.__name__} needs `{name}`")
+        numbers = [("sample_rate", sample_rate), ("hop_length", hop_length), ("max_duration", max_duration)]
+        for what, value in [*numbers, *(("codebook_size", size) for size in sizes or (None,))]:
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+                raise ValueError(f"{what} is a whole number of at least 1, not {value!r}")
         self.INFO, self.VERSION = info, version
         self._made, self._rates = made, (sample_rate, hop_length)
         self._sizes, self._max_duration = sizes, max_duration
@@ -278,7 +282,12 @@ def codec_of(module: ModuleType, name: str) -> CodecModule:
         if not made:
             raise UserError(f"{name}: a codec needs `{missing[0]}`, or a class with the decorator `bench.simple.codec`; see bench/codec.py")
         return made[0]
-    return module  # type: ignore[return-value]
+    told = cast(Any, module)
+    if not isinstance(told.INFO, CodecInfo):
+        raise UserError(f"{name}: INFO is no CodecInfo (bench/codec.py)")
+    if not (isinstance(told.POINTS, Mapping) and all(isinstance(point, OperatingPoint) for point in told.POINTS.values())):
+        raise UserError(f"{name}: POINTS is no mapping of names to OperatingPoint (bench/codec.py)")
+    return cast(CodecModule, told)
 
 
 def metrics_of(module: ModuleType, name: str) -> MetricModule:

@@ -258,6 +258,22 @@ def test_every_column_of_the_table_beside_the_metrics_is_no_name_for_one(folder)
             load_suite(folder / "own.yaml")
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("hop_length=1", "hop_length=0"), "hop_length is a whole number of at least 1, not 0"),
+        (("sample_rate=8000", "sample_rate='x'"), "sample_rate is a whole number of at least 1, not 'x'"),
+        (("codebook_size=64", "codebook_size=()"), "codebook_size is a whole number of at least 1, not None"),
+        (("codebook_size=64", "codebook_size=64.5"), "codebook_size is a whole number of at least 1, not 64.5"),
+        (("@codec", "INFO = VERSION = POINTS = point = needs = load = None\n\n\n@codec"), "INFO is no CodecInfo"),
+    ],
+)
+def test_numbers_of_a_codec_that_are_none_are_told_when_it_is_read(change, told, folder) -> None:
+    (folder / "my_codec.py").write_text(CODEC.replace(*change), encoding="utf-8")
+    with pytest.raises(UserError, match=rf"own.yaml:4: .*my_codec.py.*{re.escape(told)}"):
+        load_suite(folder / "own.yaml")
+
+
 def test_reasons_are_told_letter_by_letter(folder) -> None:
     """Signs that a terminal's library takes for pictures or colours stay what they are."""
     (folder / "my_metric.py").write_text(
