@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import Unavailable, UserError
-from bench.files import write_atomically
+from bench.files import check_regular, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -171,19 +171,13 @@ def _sha256(path: str, _size: int, _mtime_ns: int) -> str:
     return digest.hexdigest()
 
 
-def _check_is_file(path: Path) -> None:
-    """UserError where a FIFO or a device is in a file's place: one would wait for ever, another never end."""
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise UserError(f"{path}: is no regular file")
-
-
 def sha256(path: Path) -> str:
     """Hex sha256 of a file, or of the files of a folder with their names."""
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file())
         lines = "".join(f"{file.relative_to(path)} {sha256(file)}\n" for file in files)
         return hashlib.sha256(lines.encode()).hexdigest()
-    _check_is_file(path)
+    check_regular(path, or_folder=True)
     stat = path.stat()
     return _sha256(str(path), stat.st_size, stat.st_mtime_ns)
 
@@ -273,7 +267,7 @@ def _read_part(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    _check_is_file(path)
+    check_regular(path, or_folder=True)
     try:
         tensors = load_file(str(path))
     except (SafetensorError, OSError) as error:
@@ -326,7 +320,7 @@ def _read_torch(path: Path) -> Any:
 
     import torch
 
-    _check_is_file(path)
+    check_regular(path, or_folder=True)
     try:
         with torch.serialization.safe_globals(_numpy_data()):
             return torch.load(path, map_location="cpu", weights_only=True)

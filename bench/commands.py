@@ -24,7 +24,7 @@ from bench.datasets import published_samples
 from bench.datasets.cells import json_of
 from bench.datasets.specs import NAMES, open_dataset, parse_spec
 from bench.errors import Unavailable, UserError, unknown
-from bench.files import plain_name, read_json, write_bytes, write_json, write_text
+from bench.files import check_regular, plain_name, read_json, write_bytes, write_json, write_text
 from bench.listeners import Columns, read_ratings, write_manifests
 from bench.plugins import is_own
 from bench.recordings import TABLES
@@ -345,8 +345,7 @@ def decode_file(source: Path, target: Path, codec_name: str | None, checkpoint: 
 
     _writable_audio(target)
     try:
-        if source.exists() and not source.is_file():
-            raise UserError(f"{source}: is no regular file")  # a FIFO would wait for ever
+        check_regular(source)
         data = source.read_bytes()
     except OSError as error:
         raise UserError(f"{source}: {error.strerror}") from None

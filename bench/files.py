@@ -84,6 +84,12 @@ def full_disk(error: OSError) -> str | None:
     return f"{error.filename or 'a file'}: cannot be written: its disk {_FULL[error.errno]}; {_KEPT}"
 
 
+def check_regular(path: Path, or_folder: bool = False) -> None:
+    """UserError where something else is in a file's place: a FIFO would wait for ever, a device never end."""
+    if path.exists() and not (path.is_file() or (or_folder and path.is_dir())):
+        raise UserError(f"{path}: is no regular file")
+
+
 def plain_name(text: str) -> str:
     """`text` as the name of a suite, a folder or a file: letters, digits, dots, dashes and underscores."""
     return re.sub(r"^[^A-Za-z0-9]+", "", re.sub(r"[^A-Za-z0-9._-]+", "-", text))[:_MAX_NAME] or "suite"

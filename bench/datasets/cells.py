@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
+from bench.files import check_regular
 
 _SURROGATE = re.compile("[\ud800-\udfff]")  # as JSON's escapes can write it, and no file can hold
 _EMPTY = frozenset({"", "nan", "NaN", "NAN", "null", "NULL", "None", "<NA>"})  # as pandas, JSON and Python write an empty cell
@@ -134,8 +135,7 @@ def csv_lines(content: str, path: Path, **form: Any) -> Iterator[tuple[int, list
 def text_of(path: Path) -> str:
     """The text of a UTF-8 file, without a byte order mark; UserError says what is wrong with it."""
     try:
-        if not path.is_file() and path.exists():
-            raise UserError(f"{path}: is no regular file")
+        check_regular(path)
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None

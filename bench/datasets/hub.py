@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 import re
 import shutil
 import uuid
@@ -23,7 +22,7 @@ from rich.progress import track
 from bench import audio, checkpoint
 from bench.datasets.cells import given
 from bench.errors import Unavailable, UserError, unknown
-from bench.files import write_bytes
+from bench.files import check_regular, write_bytes
 from bench.language import Tag
 
 _ROWS_AT_ONCE = 32
@@ -245,8 +244,7 @@ def _split_files(builder: Any, source: HubSource) -> list[str]:
 
 def _open(place: str) -> Any:
     if not place.startswith(_HUB):
-        if os.path.exists(place) and not os.path.isfile(place):
-            raise UserError(f"{place}: is no regular file")
+        check_regular(Path(place))
         return open(place, "rb")
     from huggingface_hub import HfFileSystem
 

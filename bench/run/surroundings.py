@@ -21,11 +21,18 @@ class Surroundings:
     numpy_errors: Any = field(default_factory=np.geterr)
     threads: int = field(default_factory=torch.get_num_threads)
     generator: Any = field(default_factory=lambda: torch if torch.accelerator.is_available() else torch.default_generator)
-    seed: int | None = None
-    python: Any = None  # the state of `random` that follows from that seed
+    seed: int = 0
+    python: Any = field(default_factory=lambda: random.Random(0).getstate())  # the state of `random` that follows from that seed
     random_state: tuple[Any, ...] = field(default_factory=lambda: (random.getstate(), np.random.get_state(), torch.get_rng_state()))
 
-    def put_back(self, seed: int) -> None:
+    def begin(self, seed: int) -> None:
+        """Puts all back; random numbers follow from `seed` from now on."""
+        if seed != self.seed:
+            random.seed(seed)
+            self.seed, self.python = seed, random.getstate()
+        self.put_back()
+
+    def put_back(self) -> None:
         """Before every call, so what is as it was is only looked at."""
         os.chdir(self.folder)
         if np.geterr() != self.numpy_errors:
@@ -37,16 +44,13 @@ class Surroundings:
             torch.set_grad_enabled(True)
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
-        if seed != self.seed:
-            random.seed(seed)
-            self.seed, self.python = seed, random.getstate()
         random.setstate(self.python)  # quicker than to seed it
-        np.random.seed(seed % 2**32)
-        self.generator.manual_seed(seed)  # torch.manual_seed formats a stack for each device that is not there
+        np.random.seed(self.seed % 2**32)
+        self.generator.manual_seed(self.seed)  # torch.manual_seed formats a stack for each device that is not there
 
     def restore(self) -> None:
         """All of it, random numbers too: when tasks ran in the caller's own process."""
-        self.put_back(0)
+        self.put_back()
         python, numpy, torch_state = self.random_state
         random.setstate(python)
         np.random.set_state(numpy)

@@ -73,26 +73,21 @@ class Worker:
         self._utterances: OrderedDict[Source, Utterance] = OrderedDict()
         self._references: OrderedDict[str, dict[Any, Any]] = OrderedDict()
         self._surroundings = Surroundings()
-        self._seed = 0
 
     def handle(self, task: Any) -> Any:
         """The result of a task, whatever a codec or metric does, short of ending the process."""
-        self._seed = task.seed
-        self._surroundings.put_back(self._seed)
+        self._surroundings.begin(task.seed)
         self._beat(LOAD)
-        try:
-            return self._call_for(task)(task)
-        finally:
-            self._surroundings.put_back(task.seed)  # in one process what stores the result is next
-
-    def _call_for(self, task: Any) -> Callable[[Any], Any]:
         calls: dict[type, Callable[[Any], Any]] = {
             DescribeTask: self._describe,
             DecodeTask: self._decode,
             CheckTask: self._check,
             ScoreTask: self._score,
         }
-        return calls[type(task)]
+        try:
+            return calls[type(task)](task)
+        finally:
+            self._surroundings.put_back()  # in one process what stores the result is next
 
     def close(self) -> None:
         self._surroundings.restore()
@@ -128,7 +123,7 @@ class Worker:
         ]
         if asked:
             numbers, cells, signals = zip(*asked, strict=True)
-            self._seed = ScoreTask.seed
+            self._surroundings.begin(ScoreTask.seed)
             for number, scored in zip(numbers, self._scores(task.source, cells, signals), strict=True):
                 results[number] = dataclasses.replace(made[number].decoded, scored=scored)  # type: ignore[union-attr]
         return tuple(results)
@@ -214,7 +209,7 @@ class Worker:
         for group in dict.fromkeys(self._groups[column.name] for number in signals for column in columns[number]):
             if group.loaded is None:
                 self._beat(LOAD)
-                self._surroundings.put_back(self._seed)
+                self._surroundings.put_back()
             metrics = attempt(group.load, self._device, stage="load")
             if isinstance(metrics, Failed):
                 for number in signals:
@@ -288,7 +283,7 @@ class Worker:
 
     def _timed(self, function: Callable[..., V], *arguments: Any, stage: str = "", module: str = "") -> V | Failed:
         self._beat(CALL)
-        self._surroundings.put_back(self._seed)
+        self._surroundings.put_back()
         return attempt(function, *arguments, stage=stage, module=module)
 
 
