@@ -159,7 +159,6 @@ def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path) -> None:
                 ask(tmp_path / name)
 
 
-@pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/cases")
 def test_a_list_of_other_files_is_no_audio(tmp_path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(1600) + 0.1, 16000)
     (tmp_path / "b.wav").write_text("ffconcat version 1.0\nfile a.wav\n", encoding="utf-8")
@@ -168,6 +167,7 @@ def test_a_list_of_other_files_is_no_audio(tmp_path) -> None:
             read(tmp_path / "b.wav")
 
 
+@pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/cases")
 def test_the_reported_flac_lasts_as_long_as_ffmpeg_says(tmp_path) -> None:
     shutil.copy(CASES / "07-flac-unknown-length/wav/b.flac", tmp_path / "b.flac")
     read, rate = audio.read(tmp_path / "b.flac")
